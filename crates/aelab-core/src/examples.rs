@@ -1,0 +1,35 @@
+//! The read-only view of a split of a data set that training and evaluation have.
+
+use crate::{DataSpec, Stream};
+
+/// A split of a data set: examples addressed by position.
+///
+/// Values arrive already transformed (scaled, standardised, binarised). A transform that draws anew at
+/// each access (dynamic binarisation) draws from the stream it is handed, so that the same stream gives
+/// the same values.
+pub trait Examples: Send + Sync {
+    /// Shape and domain of one example.
+    fn spec(&self) -> &DataSpec;
+
+    /// Number of examples.
+    fn len(&self) -> usize;
+
+    /// Whether there are no examples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the examples at `indices` to `out`, row after row (`indices.len() * num_features` values).
+    ///
+    /// # Panics
+    /// When an index is not below [`len`](Self::len): indices come from the loop, not from a user.
+    fn gather(&self, indices: &[usize], stream: &mut Stream, out: &mut Vec<f32>);
+
+    /// Class of every example, `[example]`, or `None` where the data has no labels.
+    fn labels(&self) -> Option<&[u32]>;
+
+    /// Names of the classes, where they have any.
+    fn class_names(&self) -> Option<&[String]> {
+        None
+    }
+}

@@ -1,0 +1,23 @@
+//! The Gaussian with diagonal covariance: what encoders put out and divergences take in.
+
+use burn::tensor::Tensor;
+
+use crate::Noise;
+
+/// A batch of Gaussians with diagonal covariance.
+#[derive(Debug, Clone)]
+pub struct DiagonalGaussian {
+    /// Means, `[batch, latent]`.
+    pub mean: Tensor<2>,
+    /// Natural logarithms of the variances, `[batch, latent]`.
+    pub log_var: Tensor<2>,
+}
+
+impl DiagonalGaussian {
+    /// One sample of each by reparameterisation: `mean + exp(log_var / 2) * noise`, `[batch, latent]`
+    /// (Kingma & Welling 2014, Eq. 10).
+    pub fn sample(&self, noise: &mut dyn Noise) -> Tensor<2> {
+        let epsilon = noise.normal(self.mean.dims(), &self.mean.device());
+        self.mean.clone() + (self.log_var.clone() * 0.5).exp() * epsilon
+    }
+}

@@ -1,0 +1,81 @@
+//! Noise is an argument: models draw from what they are handed.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+
+use crate::Stream;
+
+/// A source of random tensors.
+///
+/// Drawn on the host from a derived stream, so every backend sees the same numbers.
+pub trait Noise {
+    /// Independent standard normal values.
+    fn normal(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2>;
+
+    /// Independent values uniform in [0, 1).
+    fn uniform(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2>;
+
+    /// Independent values, 1 with the given probability and 0 otherwise.
+    fn bernoulli(&mut self, shape: [usize; 2], probability: f64, device: &Device) -> Tensor<2>;
+}
+
+/// Noise from a derived [`Stream`].
+#[derive(Debug, Clone)]
+pub struct StreamNoise(pub Stream);
+
+impl StreamNoise {
+    fn tensor(&mut self, shape: [usize; 2], device: &Device, draw: impl Fn(&mut Stream) -> f32) -> Tensor<2> {
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| draw(&mut self.0)).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+impl Noise for StreamNoise {
+    fn normal(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        self.tensor(shape, device, |rng| rng.sample(StandardNormal))
+    }
+
+    fn uniform(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        self.tensor(shape, device, |rng| rng.random())
+    }
+
+    fn bernoulli(&mut self, shape: [usize; 2], probability: f64, device: &Device) -> Tensor<2> {
+        // 32 bits resolve the probability to 2.3e-10, and 1.0 is always below 2^32.
+        let threshold = (probability.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
+        self.tensor(shape, device, |rng| if u64::from(rng.next_u32()) < threshold { 1.0 } else { 0.0 })
+    }
+}
+
+/// Noise whose values were fixed beforehand: one tensor per draw, in order. For comparisons with
+/// another implementation, which must see the same noise.
+#[derive(Debug, Clone)]
+pub struct FixedNoise {
+    draws: std::collections::VecDeque<Vec<f32>>,
+}
+
+impl FixedNoise {
+    /// Draws are handed out in order, each as a tensor of the requested shape.
+    pub fn new(draws: impl IntoIterator<Item = Vec<f32>>) -> Self {
+        Self { draws: draws.into_iter().collect() }
+    }
+
+    fn next(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        let values = self.draws.pop_front().unwrap_or_else(|| panic!("fixed noise is used up; {shape:?} was asked for"));
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+impl Noise for FixedNoise {
+    fn normal(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        self.next(shape, device)
+    }
+
+    fn uniform(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        self.next(shape, device)
+    }
+
+    fn bernoulli(&mut self, shape: [usize; 2], _probability: f64, device: &Device) -> Tensor<2> {
+        self.next(shape, device)
+    }
+}
