@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, ConfigError, DataSpec, Initializer, Noise, Objective, OptimizerFactory, SingleOptimizer, StepContext, TermSpec, Trainee};
+use crate::{
+    Batch, ConfigError, DataSpec, Initializer, Noise, Objective, OptimizerFactory, SingleOptimizer, StepContext, TermSpec, Trainee,
+};
 
 /// A trainable autoencoder.
 ///

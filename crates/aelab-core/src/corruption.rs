@@ -55,7 +55,9 @@ impl Corruption {
         };
         let checked = value.check().and_then(|()| match value.first_outside(0.0, high) {
             None => Ok(()),
-            Some(found) if high == 1.0 => Err(ConfigError::new("", format!("a corruption rate is a probability in [0, 1], but is {found}"))),
+            Some(found) if high == 1.0 => {
+                Err(ConfigError::new("", format!("a corruption rate is a probability in [0, 1], but is {found}")))
+            }
             Some(found) => Err(ConfigError::new("", format!("a standard deviation cannot be negative, but is {found}"))),
         });
         checked.map_err(|error| error.within(key).within(kind))

@@ -7,8 +7,10 @@ use crate::Image;
 /// Which examples a value was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// Training examples, during training.
+    /// Training examples, mean over an epoch.
     Train,
+    /// Training examples, mean over the steps since the last such value.
+    TrainStep,
     /// Validation examples.
     Valid,
     /// Test examples, after training.
@@ -20,6 +22,7 @@ impl Split {
     pub fn name(self) -> &'static str {
         match self {
             Split::Train => "train",
+            Split::TrainStep => "train_step",
             Split::Valid => "valid",
             Split::Eval => "eval",
         }

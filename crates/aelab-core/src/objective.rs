@@ -77,9 +77,13 @@ impl Objective {
         let terms: Vec<TermValue> = self
             .terms
             .iter()
-            .map(|term| TermValue { name: term.name, value: f64::from(term.value.clone().detach().into_scalar::<f32>()) })
+            .map(|term| TermValue {
+                name: term.name,
+                value: f64::from(term.value.clone().detach().into_scalar::<f32>()),
+                weight: term.weight,
+            })
             .collect();
-        let loss = self.terms.iter().zip(&terms).filter(|(term, _)| term.weight != 0.0).map(|(term, value)| term.weight * value.value).sum();
+        let loss = terms.iter().filter(|term| term.weight != 0.0).map(|term| term.weight * term.value).sum();
         Terms { loss, terms }
     }
 }
@@ -89,8 +93,10 @@ impl Objective {
 pub struct TermValue {
     /// Standard name.
     pub name: &'static str,
-    /// Per example, see [`Unit`].
+    /// Unweighted, per example, see [`Unit`].
     pub value: f64,
+    /// What it was multiplied by in the loss.
+    pub weight: f64,
 }
 
 /// The values of an objective on one minibatch.
@@ -105,11 +111,7 @@ pub struct Terms {
 impl Terms {
     /// The name of the first value that is not a finite number: a term, or `loss`.
     pub fn first_non_finite(&self) -> Option<&'static str> {
-        self.terms
-            .iter()
-            .find(|term| !term.value.is_finite())
-            .map(|term| term.name)
-            .or((!self.loss.is_finite()).then_some("loss"))
+        self.terms.iter().find(|term| !term.value.is_finite()).map(|term| term.name).or((!self.loss.is_finite()).then_some("loss"))
     }
 }
 

@@ -89,14 +89,7 @@ impl std::fmt::Debug for ModelEntry {
 impl ModelEntry {
     /// The entry of a model by its configuration type.
     pub const fn new<C: ModelConfig>() -> Self {
-        Self {
-            name: C::NAME,
-            summary: C::SUMMARY,
-            citation: C::CITATION,
-            parse: parse::<C>,
-            example: example::<C>,
-            schema: schema::<C>,
-        }
+        Self { name: C::NAME, summary: C::SUMMARY, citation: C::CITATION, parse: parse::<C>, example: example::<C>, schema: schema::<C> }
     }
 }
 

@@ -109,9 +109,7 @@ impl Scheduled {
         let fraction = |epochs: &Option<f64>| (epoch / epochs.unwrap_or(num_epochs)).clamp(0.0, 1.0);
         match schedule.as_ref() {
             Schedule::Linear { from, to, epochs } => from + (to - from) * fraction(epochs),
-            Schedule::Cosine { from, to, epochs } => {
-                to + 0.5 * (from - to) * (1.0 + (std::f64::consts::PI * fraction(epochs)).cos())
-            }
+            Schedule::Cosine { from, to, epochs } => to + 0.5 * (from - to) * (1.0 + (std::f64::consts::PI * fraction(epochs)).cos()),
             Schedule::Exponential { from, factor } => from * factor.powf(epoch),
             Schedule::Step { from, factor, every } => from * factor.powf((epoch / every).floor()),
             Schedule::WarmUp { epochs, then } if epoch < *epochs => then.value(0.0, num_epochs - epochs) * epoch / epochs,
@@ -128,7 +126,11 @@ impl Scheduled {
             Scheduled::Schedule(schedule) => match schedule.as_ref() {
                 Schedule::Linear { from, to, .. } | Schedule::Cosine { from, to, .. } => vec![*from, *to],
                 Schedule::Exponential { from, factor } | Schedule::Step { from, factor, .. } => {
-                    if *factor <= 1.0 { vec![*from, 0.0] } else { vec![*from] }
+                    if *factor <= 1.0 {
+                        vec![*from, 0.0]
+                    } else {
+                        vec![*from]
+                    }
                 }
                 Schedule::WarmUp { then, .. } => return then.first_outside(low, high).or((low > 0.0).then_some(0.0)),
             },

@@ -146,7 +146,8 @@ impl<M: Autoencoder> Trainee for SingleOptimizer<M> {
         };
         let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(state.take("model")?)).map_err(record_error("model"))?;
         let bytes = state.take("optimizer")?;
-        let num_saved = burn::optim::OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes.clone())).map_err(record_error("optimizer"))?.len();
+        let num_saved =
+            burn::optim::OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes.clone())).map_err(record_error("optimizer"))?.len();
         let model = self.model().clone().try_load_record(record).map_err(record_error("model"))?;
         let optimizer = self.optimizer.clone().expect("an optimizer is present between steps");
         let optimizer = optimizer.load_bytes(bytes).map_err(record_error("optimizer"))?;

@@ -76,7 +76,10 @@ impl TrainConfig {
         if let Some(GradientClipping::Norm(max) | GradientClipping::Value(max)) = self.gradient_clipping
             && !(max > 0.0 && max.is_finite())
         {
-            return Err(ConfigError::new("gradient_clipping", format!("the bound of gradient clipping must be a positive number, but is {max}")));
+            return Err(ConfigError::new(
+                "gradient_clipping",
+                format!("the bound of gradient clipping must be a positive number, but is {max}"),
+            ));
         }
         if let Some(stopping) = &self.early_stopping {
             positive("patience", stopping.patience as u64).map_err(|error| error.within("early_stopping"))?;

@@ -1,1 +1,19 @@
-//! aelab-train
+//! Training: the loop, its stages, optimizers, checkpoints and early stopping.
+//!
+//! [`fit`] is the algorithm. It sees a [`Trainee`](aelab_core::Trainee) and
+//! [`Examples`](aelab_core::Examples), never a model or a data set.
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod config;
+mod fit;
+mod optimizer;
+mod order;
+mod term_means;
+
+pub use checkpoint::{CheckpointError, CheckpointFolder, Manifest, Position};
+pub use config::{EarlyStopping, Keep, TrainConfig};
+pub use fit::{Ending, EpochEnd, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
+pub use optimizer::OptimizerConfig;
+pub use order::gather_batch;

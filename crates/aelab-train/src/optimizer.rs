@@ -124,3 +124,124 @@ fn default_alpha() -> f64 {
 fn default_adagrad_epsilon() -> f64 {
     1e-10
 }
+
+impl OptimizerConfig {
+    /// A fresh optimizer whose gradients are clipped first.
+    pub fn build(&self, clipping: Option<GradientClipping>) -> Optimizer {
+        let decay = |penalty: f64| (penalty != 0.0).then(|| WeightDecayConfig::new(penalty as f32));
+        let inner: ModuleOptimizer = match self {
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+                // burn damps the gradient by default; PyTorch and the papers do not.
+                let momentum = (*momentum != 0.0).then(|| MomentumConfig { momentum: *momentum, dampening: 0.0, nesterov: *nesterov });
+                SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(*weight_decay)).init()
+            }
+            OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => AdamConfig::new()
+                .with_beta_1(*beta_1 as f32)
+                .with_beta_2(*beta_2 as f32)
+                .with_epsilon(*epsilon as f32)
+                .with_weight_decay(decay(*weight_decay))
+                .init(),
+            OptimizerConfig::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => AdamWConfig::new()
+                .with_beta_1(*beta_1 as f32)
+                .with_beta_2(*beta_2 as f32)
+                .with_epsilon(*epsilon as f32)
+                .with_weight_decay(*weight_decay as f32)
+                .init(),
+            OptimizerConfig::RmsProp { alpha, momentum, epsilon, centered, weight_decay, .. } => RmsPropConfig::new()
+                .with_alpha(*alpha as f32)
+                .with_momentum(*momentum as f32)
+                .with_epsilon(*epsilon as f32)
+                .with_centered(*centered)
+                .with_weight_decay(decay(*weight_decay))
+                .init(),
+            OptimizerConfig::AdaGrad { learning_rate_decay, epsilon, weight_decay, .. } => AdaGradConfig::new()
+                .with_lr_decay(*learning_rate_decay)
+                .with_epsilon(*epsilon as f32)
+                .with_weight_decay(decay(*weight_decay))
+                .init(),
+        };
+        Optimizer::new(inner, clipping)
+    }
+
+    /// The learning rate with its schedule.
+    pub fn learning_rate(&self) -> &Scheduled {
+        match self {
+            OptimizerConfig::Sgd { learning_rate, .. }
+            | OptimizerConfig::Adam { learning_rate, .. }
+            | OptimizerConfig::AdamW { learning_rate, .. }
+            | OptimizerConfig::RmsProp { learning_rate, .. }
+            | OptimizerConfig::AdaGrad { learning_rate, .. } => learning_rate,
+        }
+    }
+
+    /// The first value that no optimizer could work with, by its path (`adam.beta_1`).
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let name = self.name();
+        self.check_values().map_err(|error| error.within(name))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            OptimizerConfig::Sgd { .. } => "sgd",
+            OptimizerConfig::Adam { .. } => "adam",
+            OptimizerConfig::AdamW { .. } => "adamw",
+            OptimizerConfig::RmsProp { .. } => "rmsprop",
+            OptimizerConfig::AdaGrad { .. } => "adagrad",
+        }
+    }
+
+    fn check_values(&self) -> Result<(), ConfigError> {
+        let at_least_zero = |key: &str, value: f64| {
+            if value >= 0.0 && value.is_finite() {
+                Ok(())
+            } else {
+                Err(ConfigError::new(key, format!("`{key}` must not be negative, but is {value}")))
+            }
+        };
+        let below_one = |key: &str, value: f64| {
+            if (0.0..1.0).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::new(key, format!("`{key}` must lie in [0, 1), but is {value}")))
+            }
+        };
+        let positive = |key: &str, value: f64| {
+            if value > 0.0 && value.is_finite() {
+                Ok(())
+            } else {
+                Err(ConfigError::new(key, format!("`{key}` must be a positive number, but is {value}")))
+            }
+        };
+        self.learning_rate().check().map_err(|error| error.within("learning_rate"))?;
+        if let Some(value) = self.learning_rate().first_outside(0.0, f64::MAX) {
+            return Err(ConfigError::new("learning_rate", format!("a learning rate cannot be negative, but is {value}")));
+        }
+        match *self {
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+                below_one("momentum", momentum)?;
+                if nesterov && momentum == 0.0 {
+                    return Err(ConfigError::new("nesterov", "Nesterov's method needs momentum; set `momentum`, for example to 0.9"));
+                }
+                at_least_zero("weight_decay", weight_decay)
+            }
+            OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. }
+            | OptimizerConfig::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                below_one("beta_1", beta_1)?;
+                below_one("beta_2", beta_2)?;
+                positive("epsilon", epsilon)?;
+                at_least_zero("weight_decay", weight_decay)
+            }
+            OptimizerConfig::RmsProp { alpha, momentum, epsilon, weight_decay, .. } => {
+                below_one("alpha", alpha)?;
+                below_one("momentum", momentum)?;
+                positive("epsilon", epsilon)?;
+                at_least_zero("weight_decay", weight_decay)
+            }
+            OptimizerConfig::AdaGrad { learning_rate_decay, epsilon, weight_decay, .. } => {
+                at_least_zero("learning_rate_decay", learning_rate_decay)?;
+                positive("epsilon", epsilon)?;
+                at_least_zero("weight_decay", weight_decay)
+            }
+        }
+    }
+}

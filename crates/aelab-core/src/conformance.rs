@@ -1,0 +1,425 @@
+//! The laws that every model keeps, as tests that a crate with models runs over each of its own.
+//!
+//! ```text
+//! // tests/conformance.rs of a crate that defines `MyConfig: ModelConfig`
+//! aelab_core::conformance!(my_model: my_models::MyConfig, burn::tensor::Device::flex().autodiff());
+//! ```
+//!
+//! [`conformance!`](crate::conformance!) makes one `#[test]` per law, so that a failure names the law it
+//! breaks; [`check`] runs them all in one go. The examples are 8x8 grey images of one blob each.
+
+mod gradient_check;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use rand::RngExt;
+use serde_json::Value;
+
+use self::gradient_check::DoubleNoise;
+pub use self::gradient_check::{TOLERANCE, gradient_deviation, model_gradient_deviation};
+use crate::{
+    Autoencoder, Batch, BuildContext, DataSpec, Domain, Examples, Initializer, ModelConfig, ModelEntry, Optimizer, Progress, Purpose,
+    StepContext, Stream, StreamNoise, Terms, Trainee, stream,
+};
+
+/// Makes a module of tests, one for each law, for one model.
+///
+/// `conformance!(module_name: ConfigType, device_expression)`; the device is an autodiff device.
+#[macro_export]
+macro_rules! conformance {
+    ($module:ident: $config:ty, $device:expr) => {
+        $crate::conformance!(@laws $module, $config, $device;
+            the_example_and_its_variations_pass_their_own_check
+            a_configuration_survives_being_written_and_read
+            an_unknown_key_is_refused_by_name
+            every_key_has_a_variation_and_every_variation_matters
+            shapes_agree_with_the_data_and_the_code_size
+            the_objective_has_the_declared_terms
+            extreme_inputs_give_finite_terms_and_gradients
+            gradients_equal_central_differences
+            every_parameter_learns
+            the_loss_falls
+            the_seed_decides_every_bit
+            a_restored_model_goes_on_bit_for_bit
+            a_model_survives_being_written_and_read
+        );
+    };
+    (@laws $module:ident, $config:ty, $device:expr; $($law:ident)*) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the configuration type may be named by a path or by an import")]
+            use super::*;
+
+            $(
+                #[test]
+                fn $law() {
+                    $crate::conformance::$law::<$config>(&$device);
+                }
+            )*
+        }
+    };
+}
+
+/// Every law in one go, for one model.
+///
+/// # Panics
+/// At the first law that is broken.
+pub fn check<C: ModelConfig>(device: &Device) {
+    the_example_and_its_variations_pass_their_own_check::<C>(device);
+    a_configuration_survives_being_written_and_read::<C>(device);
+    an_unknown_key_is_refused_by_name::<C>(device);
+    every_key_has_a_variation_and_every_variation_matters::<C>(device);
+    shapes_agree_with_the_data_and_the_code_size::<C>(device);
+    the_objective_has_the_declared_terms::<C>(device);
+    extreme_inputs_give_finite_terms_and_gradients::<C>(device);
+    gradients_equal_central_differences::<C>(device);
+    every_parameter_learns::<C>(device);
+    the_loss_falls::<C>(device);
+    the_seed_decides_every_bit::<C>(device);
+    a_restored_model_goes_on_bit_for_bit::<C>(device);
+    a_model_survives_being_written_and_read::<C>(device);
+}
+
+const SEED: u64 = 1;
+const BATCH_SIZE: usize = 16;
+const NUM_EPOCHS: f64 = 3.0;
+const STEPS_PER_EPOCH: u64 = 10;
+
+/// The configurations that a model shows of itself make sense for small grey images.
+pub fn the_example_and_its_variations_pass_their_own_check<C: ModelConfig>(_device: &Device) {
+    let data = data_spec();
+    for (key, config) in all_configs::<C>() {
+        if let Err(error) = config.check(&data) {
+            panic!("{}, {key}: `{}` is refused: {error}", C::NAME, error.path);
+        }
+        config.warnings(&data);
+        assert!(config.code_size() > 0, "{}, {key}: no code", C::NAME);
+    }
+}
+
+/// `parse(resolved())` is the configuration itself, and resolving again changes nothing.
+pub fn a_configuration_survives_being_written_and_read<C: ModelConfig>(_device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let written = resolved(&config);
+        let read: C = serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
+        assert_eq!(read, config, "{}, {key}", C::NAME);
+        assert_eq!(resolved(&read), written, "{}, {key}", C::NAME);
+    }
+}
+
+/// A misspelt key never passes silently.
+pub fn an_unknown_key_is_refused_by_name<C: ModelConfig>(_device: &Device) {
+    let mut section = resolved(&C::example());
+    section.as_object_mut().expect("a configuration is a map").insert("no_such_key".to_owned(), Value::Null);
+    let error = (ModelEntry::new::<C>().parse)(section).expect_err("an unknown key was accepted");
+    assert!(error.message.contains("no_such_key"), "{}: {error}", C::NAME);
+}
+
+/// Each key of the schema has a variation, which differs from the example there and trains to other weights.
+pub fn every_key_has_a_variation_and_every_variation_matters<C: ModelConfig>(device: &Device) {
+    let schema = schemars::schema_for!(C);
+    let example = C::example();
+    let keys: Vec<&String> = schema.get("properties").and_then(Value::as_object).map(|keys| keys.keys().collect()).unwrap_or_default();
+    let variations = C::variations();
+    let top = |path: &'static str| path.split('.').next().unwrap_or(path);
+    for key in &keys {
+        assert!(variations.iter().any(|(path, _)| top(path) == key.as_str()), "{}: no variation of `{key}`", C::NAME);
+    }
+    let weights = |config: &C| {
+        let mut trainee = trainee(config, SEED, device, &adam);
+        train(&mut *trainee, 0..3, device);
+        parameters(config, &*trainee, device)
+    };
+    let reference = weights(&example);
+    for (path, config) in &variations {
+        assert!(keys.iter().any(|key| key.as_str() == top(path)), "{}: the schema has no key `{}`", C::NAME, top(path));
+        assert_ne!(resolved(config).get(top(path)), resolved(&example).get(top(path)), "{}: the variation leaves `{path}` alone", C::NAME);
+        assert!(weights(config) != reference, "{}: training is the same with another `{path}`", C::NAME);
+    }
+}
+
+/// Codes are `[batch, code_size]`, everything in data space `[batch, feature]`, also for a batch of one.
+pub fn shapes_agree_with_the_data_and_the_code_size<C: ModelConfig>(device: &Device) {
+    let data = data_spec();
+    for (key, config) in all_configs::<C>() {
+        let trainee = trainee(&config, SEED, device, &adam);
+        let model = trainee.snapshot();
+        let plain = device.clone().inner();
+        for num in [1, 5] {
+            let x = Tensor::from_data(blobs(num), &plain);
+            let (features, codes) = ([num, data.num_features()], [num, config.code_size()]);
+            let z = model.encode(x.clone());
+            assert_eq!(z.dims(), codes, "{}, {key}: encode", C::NAME);
+            assert_eq!(model.decode(z.clone()).dims(), features, "{}, {key}: decode", C::NAME);
+            assert_eq!(model.reconstruct(x.clone()).dims(), features, "{}, {key}: reconstruct", C::NAME);
+            if let Some(logits) = model.decode_logits(z.clone()) {
+                assert_eq!(logits.dims(), features, "{}, {key}: decode_logits", C::NAME);
+                let from_logits = burn::tensor::activation::sigmoid(logits);
+                let apart = (from_logits - model.decode(z)).abs().max().into_scalar::<f32>();
+                assert!(apart < 1e-5, "{}, {key}: decode is not the sigmoid of decode_logits, {apart}", C::NAME);
+            }
+            let mut noise = StreamNoise(stream(SEED, Purpose::Evaluation, 0, 0));
+            if let Some(samples) = model.sample_prior(num, &mut noise, &plain) {
+                assert_eq!(samples.dims(), codes, "{}, {key}: sample_prior", C::NAME);
+            }
+            if let Some(corrupted) = at_step(0, |ctx| model.corrupted(x, ctx)) {
+                assert_eq!(corrupted.dims(), features, "{}, {key}: corrupted", C::NAME);
+            }
+        }
+    }
+}
+
+/// Names, order and final weights are those of [`ModelConfig::terms`]; the loss is the weighted sum of scalars;
+/// the objective of a snapshot is that of training.
+pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let declared: Vec<(&str, f64)> = config.terms(&data_spec()).iter().map(|term| (term.name, term.weight)).collect();
+        let mut trainee = trainee(&config, SEED, device, &adam);
+        let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), &device.clone().inner()));
+        let end = STEPS_PER_EPOCH * NUM_EPOCHS as u64;
+        let objective = at_step(end, |ctx| trainee.snapshot().objective(&batch, ctx));
+        let found: Vec<(&str, f64)> = objective.terms().iter().map(|term| (term.name, term.weight)).collect();
+        assert_eq!(found, declared, "{}, {key}", C::NAME);
+        for term in objective.terms() {
+            assert_eq!(term.value.dims(), [1], "{}, {key}: `{}` is not a scalar", C::NAME, term.name);
+        }
+        let values = objective.values();
+        let loss = f64::from(objective.loss().into_scalar::<f32>());
+        assert!((values.loss - loss).abs() <= 1e-5 * loss.abs().max(1.0), "{}, {key}: {} is not {loss}", C::NAME, values.loss);
+        let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), device));
+        let in_training = at_step(end, |ctx| trainee.train_step(&batch, ctx));
+        assert_eq!(values, in_training, "{}, {key}: validation and training measure different things", C::NAME);
+    }
+}
+
+/// All black, all white, constant, a single example: terms are finite, and so are the weights after a step.
+pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &Device) {
+    let num_features = data_spec().num_features();
+    for (key, config) in all_configs::<C>() {
+        for (num, value) in [(4, 0.0), (4, 1.0), (4, 0.5), (1, 1.0)] {
+            let mut trainee = trainee(&config, SEED, device, &adam);
+            let x = TensorData::new(vec![value; num * num_features], [num, num_features]);
+            let batch = Batch::new(Tensor::from_data(x, device));
+            let terms = at_step(0, |ctx| trainee.train_step(&batch, ctx));
+            assert_eq!(terms.first_non_finite(), None, "{}, {key}: {num} examples of {value}: {terms:?}", C::NAME);
+            for parameter in parameters(&config, &*trainee, device) {
+                let finite = parameter.values.iter().all(|value| value.is_finite());
+                assert!(finite, "{}, {key}: `{}` is not finite after {num} examples of {value}", C::NAME, parameter.path);
+            }
+        }
+    }
+}
+
+/// What the tape says of each parameter is what central differences say, in double precision.
+pub fn gradients_equal_central_differences<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+        let context = |run: &mut dyn FnMut(&mut StepContext<'_>)| {
+            let mut noise = DoubleNoise(StreamNoise(stream(SEED, Purpose::Training, 0, 0)));
+            run(&mut StepContext { progress: progress(5), learning_rate: 0.0, noise: &mut noise });
+        };
+        let deviation = model_gradient_deviation(model, &blobs(3), 4, context, device);
+        assert!(deviation < TOLERANCE, "{}, {key}: the gradient is off by {deviation:.1e} of its largest component", C::NAME);
+    }
+}
+
+/// One step of gradient descent changes every tensor of parameters.
+pub fn every_parameter_learns<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let mut trainee = trainee(&config, SEED, device, &sgd);
+        let before = parameters(&config, &*trainee, device);
+        let num_values: usize = before.iter().map(|parameter| parameter.values.len()).sum();
+        assert_eq!(num_values, trainee.num_parameters(), "{}, {key}", C::NAME);
+        train(&mut *trainee, 0..1, device);
+        for (before, after) in before.iter().zip(parameters(&config, &*trainee, device)) {
+            assert!(before.values != after.values, "{}, {key}: `{}` gets no gradient", C::NAME, before.path);
+        }
+    }
+}
+
+/// Thirty steps of Adam on one batch lower the loss, whatever noise there is.
+pub fn the_loss_falls<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let mut trainee = trainee(&config, SEED, device, &adam);
+        // The weights of the terms may move during training: measured at the same point of it.
+        let loss = |trainee: &dyn Trainee| {
+            let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), &device.clone().inner()));
+            at_step(STEPS_PER_EPOCH, |ctx| trainee.snapshot().objective(&batch, ctx).values().loss)
+        };
+        let before = loss(&*trainee);
+        train(&mut *trainee, 0..30, device);
+        let after = loss(&*trainee);
+        assert!(after < before, "{}, {key}: {before} before, {after} after", C::NAME);
+    }
+}
+
+/// The same seed gives the same bits; another gives others.
+pub fn the_seed_decides_every_bit<C: ModelConfig>(device: &Device) {
+    let config = C::example();
+    let run = |seed| {
+        let mut trainee = trainee(&config, seed, device, &adam);
+        let terms = train(&mut *trainee, 0..5, device);
+        (terms, trainee.state().expect("a model has a state"))
+    };
+    assert!(run(SEED) == run(SEED), "{}: two runs of one seed differ", C::NAME);
+    assert!(run(SEED).0 != run(SEED + 1).0, "{}: two seeds give one run", C::NAME);
+}
+
+/// Stopping, writing, reading into a fresh model and going on equals not stopping.
+pub fn a_restored_model_goes_on_bit_for_bit<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let mut whole = trainee(&config, SEED, device, &adam);
+        let mut whole_terms = train(&mut *whole, 0..4, device);
+        whole_terms.drain(..2);
+        let mut first = trainee(&config, SEED, device, &adam);
+        train(&mut *first, 0..2, device);
+        let mut second = trainee(&config, SEED + 1, device, &adam);
+        second
+            .restore(first.state().unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME)))
+            .unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
+        let second_terms = train(&mut *second, 2..4, device);
+        assert!(whole_terms == second_terms, "{}, {key}: the losses differ after a restore", C::NAME);
+        assert!(whole.state().ok() == second.state().ok(), "{}, {key}: the states differ after a restore", C::NAME);
+    }
+}
+
+/// A model's record holds everything: a model of another seed that loads it does the same to the bit.
+pub fn a_model_survives_being_written_and_read<C: ModelConfig>(device: &Device) {
+    for (key, config) in all_configs::<C>() {
+        let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+        let bytes = model.clone().into_record().into_bytes().expect("a model has a record");
+        let record = ModuleRecord::from_bytes(bytes).expect("a record can be read");
+        let other = config.init(&data_spec(), &mut Initializer::new(SEED + 1, device));
+        let other = other.try_load_record(record).unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
+        let outputs = |model: &C::Model| {
+            let x = Tensor::from_data(blobs(3), device);
+            (model.encode(x.clone()).into_data(), model.reconstruct(x).into_data())
+        };
+        assert!(outputs(&model) == outputs(&other), "{}, {key}: the model that was read is another one", C::NAME);
+    }
+}
+
+fn all_configs<C: ModelConfig>() -> Vec<(&'static str, C)> {
+    std::iter::once(("example", C::example())).chain(C::variations()).collect()
+}
+
+fn resolved<C: ModelConfig>(config: &C) -> Value {
+    crate::AnyModelConfig::resolved(config)
+}
+
+fn data_spec() -> DataSpec {
+    DataSpec::new([1, 8, 8], Domain::UnitInterval)
+}
+
+/// Images of one bright blob each, in (0, 1]: `[num, 64]`.
+fn blobs(num: usize) -> TensorData {
+    let mut rng = stream(SEED, Purpose::Transform, 0, 0);
+    let mut values = Vec::with_capacity(num * 64);
+    for _ in 0..num {
+        let [row, column, width] = [0.0, 0.0, 1.0].map(|least: f32| least + rng.random::<f32>() * if least == 0.0 { 7.0 } else { 2.0 });
+        for pixel in 0..64u8 {
+            let (down, right) = (f32::from(pixel / 8) - row, f32::from(pixel % 8) - column);
+            values.push((-(down * down + right * right) / (2.0 * width * width)).exp());
+        }
+    }
+    TensorData::new(values, [num, 64])
+}
+
+/// The blobs as a split of a data set.
+struct Blobs {
+    spec: DataSpec,
+    values: Vec<f32>,
+}
+
+impl Examples for Blobs {
+    fn spec(&self) -> &DataSpec {
+        &self.spec
+    }
+
+    fn len(&self) -> usize {
+        self.values.len() / self.spec.num_features()
+    }
+
+    fn gather(&self, indices: &[usize], _stream: &mut Stream, out: &mut Vec<f32>) {
+        let width = self.spec.num_features();
+        for index in indices {
+            out.extend_from_slice(&self.values[index * width..(index + 1) * width]);
+        }
+    }
+
+    fn labels(&self) -> Option<&[u32]> {
+        None
+    }
+}
+
+fn adam() -> Optimizer {
+    Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None)
+}
+
+fn sgd() -> Optimizer {
+    Optimizer::new(ModuleOptimizer::from(SgdConfig::new().build()), None)
+}
+
+fn trainee<C: ModelConfig>(config: &C, seed: u64, device: &Device, optimizer: &(impl Fn() -> Optimizer + Send + Sync)) -> Box<dyn Trainee> {
+    let data = data_spec();
+    let mut trainee = ModelConfig::trainee(config, &BuildContext { data: &data, seed, device, optimizer });
+    let values = blobs(BATCH_SIZE).try_to_vec().expect("blobs are single precision");
+    trainee.enter_stage(0, &Blobs { spec: data, values }).expect("the first stage can be entered");
+    trainee
+}
+
+/// Takes the given steps on one batch.
+fn train(trainee: &mut dyn Trainee, steps: std::ops::Range<u64>, device: &Device) -> Vec<Terms> {
+    let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), device));
+    steps.map(|step| at_step(step, |ctx| trainee.train_step(&batch, ctx))).collect()
+}
+
+fn progress(step: u64) -> Progress {
+    Progress { step, epoch: step as f64 / STEPS_PER_EPOCH as f64, num_epochs: NUM_EPOCHS }
+}
+
+/// Runs something with the context of a training step.
+fn at_step<T>(step: u64, run: impl FnOnce(&mut StepContext<'_>) -> T) -> T {
+    let mut noise = StreamNoise(stream(SEED, Purpose::Training, 0, step));
+    run(&mut StepContext { progress: progress(step), learning_rate: 0.01, noise: &mut noise })
+}
+
+/// One tensor of parameters, flattened.
+#[derive(Debug, Clone, PartialEq)]
+struct Parameter {
+    path: String,
+    values: Vec<f32>,
+}
+
+/// The parameters of a trainee, read from its state.
+fn parameters<C: ModelConfig>(config: &C, trainee: &dyn Trainee, device: &Device) -> Vec<Parameter> {
+    let mut state = trainee.state().expect("a model has a state");
+    let bytes = state.take("model").expect("the part `model` of a state is the record of the model");
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).expect("a record can be read");
+    let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+    let model = model.try_load_record(record).expect("a record fits the configuration that it was written under");
+    let mut parameters = Parameters { path: Vec::new(), found: Vec::new() };
+    model.visit(&mut parameters);
+    parameters.found
+}
+
+struct Parameters {
+    path: Vec<String>,
+    found: Vec<Parameter>,
+}
+
+impl ModuleVisitor for Parameters {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().into_data().try_to_vec().expect("parameters are single precision");
+        self.found.push(Parameter { path: self.path.join("."), values });
+    }
+}
