@@ -87,6 +87,6 @@ impl Initializer {
         let id = ParamId::from(self.next_id);
         self.next_id += 1;
         let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
-        Param::initialized(id, tensor.require_grad())
+        Param::initialized(id, if self.device.is_autodiff() { tensor.require_grad() } else { tensor })
     }
 }

@@ -1,0 +1,26 @@
+//! The squared error.
+
+use burn::tensor::Tensor;
+
+use crate::reduce::per_example;
+
+/// `1/B sum_b sum_i (x_bi - r_bi)^2`, in squared data units per example.
+///
+/// It is the negative log-likelihood of a Gaussian of variance 1/2 up to a constant; a mean over
+/// features, as many libraries take it, is smaller by the number of features.
+///
+/// # Shapes
+/// `x`, `reconstruction` and `mask`: `[batch, feature]`; the result: `[1]`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let x = Tensor::from_data([[0.0, 1.0], [1.0, 1.0]], &device);
+/// let reconstruction = Tensor::from_data([[0.5, 1.0], [1.0, 3.0]], &device);
+/// let error = aelab_losses::squared_error(x, reconstruction, None);
+/// assert_eq!(error.into_scalar::<f32>(), (0.25 + 4.0) / 2.0);
+/// ```
+pub fn squared_error(x: Tensor<2>, reconstruction: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    per_example((x - reconstruction).square(), mask)
+}
