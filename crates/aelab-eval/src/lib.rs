@@ -1,1 +1,38 @@
-//! aelab-eval
+//! What a trained model is measured by: metrics, baselines and the evaluations that run them.
+//!
+//! An [`Evaluation`] is an entry of a YAML `evaluate:` list. It sees a model through
+//! [`aelab_core::TrainedModel`] and data through [`aelab_core::Examples`], and gives back an
+//! [`Outcome`]: numbers, each listed with definition, unit, direction and version in [`METRICS`], and
+//! the data of pictures, which others draw.
+//!
+//! Metrics are pure functions on slices, one file each. Values arrive as `f32`; every sum is taken in
+//! `f64`, first over an example, then over examples, so that the batch size cannot change a result.
+//! Data are drawn from one fixed stream per pass over a split, so that data which are binarised anew at
+//! each access are the same for every metric and baseline of a trial.
+
+#![forbid(unsafe_code)]
+
+mod context;
+mod error;
+mod evaluation;
+mod metric;
+mod moments;
+mod outcome;
+mod pass;
+mod pca;
+mod pca_cache;
+mod registry;
+
+pub use context::{EvaluationContext, Memo};
+pub use error::EvaluationError;
+pub use metric::bce::{bce, bce_of_probabilities};
+pub use metric::info::{Direction, METRICS, MetricInfo, metric_info, metrics_table};
+pub use metric::mae::mae;
+pub use metric::mse::mse;
+pub use metric::psnr::psnr;
+pub use metric::sse::sse;
+pub use metric::ssim::{Ssim, ssim};
+pub use moments::Moments;
+pub use outcome::{Measurement, Outcome, Picture};
+pub use pca::{MAX_PCA_SIDE, Pca};
+pub use registry::{EVALUATIONS, Evaluation, EvaluationEntry, default_evaluations, find};

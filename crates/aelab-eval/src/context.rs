@@ -1,0 +1,81 @@
+//! What an evaluation is given.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use aelab_core::{Examples, Progress, TrainedModel};
+use burn::tensor::Device;
+
+use crate::pass::Draw;
+use crate::{EvaluationError, Moments, Pca, pca_cache};
+
+/// A trained model, its data and the settings of the measurement.
+pub struct EvaluationContext<'a> {
+    /// The model.
+    pub model: &'a dyn TrainedModel,
+    /// What it was trained on; baselines are fitted on this.
+    pub train: &'a dyn Examples,
+    /// What training was watched with.
+    pub valid: &'a dyn Examples,
+    /// What is measured on.
+    pub test: &'a dyn Examples,
+    /// Where the model's tensors live; a device without a tape.
+    pub device: &'a Device,
+    /// Examples per forward pass. No metric depends on it, except terms of an objective that compare
+    /// the examples of a batch with each other.
+    pub batch_size: usize,
+    /// Seed of the trial; noise and dynamic data are derived from it.
+    pub seed: u64,
+    /// Latent dimensions of the model: the number of components of the PCA beside it.
+    pub code_size: usize,
+    /// The end of training: scheduled hyperparameters of the objective are read here.
+    pub progress: Progress,
+    /// Folder that the trials of a run share, for what would otherwise be computed in each. Any number
+    /// of processes may use it at once.
+    pub cache_dir: Option<&'a Path>,
+    /// Checksum of the data set, part of the name of what is cached.
+    pub data_checksum: &'a str,
+    /// What the evaluations of one trial share; starts as `Memo::default()`.
+    pub memo: Memo,
+}
+
+/// Results that several evaluations of a trial need and that are computed at most once.
+#[derive(Debug, Default)]
+pub struct Memo {
+    moments: OnceCell<Moments>,
+    pca: OnceCell<(Pca, Vec<String>)>,
+}
+
+impl EvaluationContext<'_> {
+    /// Fails when there is nothing to measure on.
+    pub(crate) fn require_test(&self, evaluation: &'static str) -> Result<(), EvaluationError> {
+        if self.test.is_empty() { Err(EvaluationError::EmptySplit { evaluation, split: "test" }) } else { Ok(()) }
+    }
+
+    /// Mean and mean square of the training features.
+    pub(crate) fn train_moments(&self, evaluation: &'static str) -> Result<&Moments, EvaluationError> {
+        if self.train.is_empty() {
+            return Err(EvaluationError::EmptySplit { evaluation, split: "training" });
+        }
+        if let Some(moments) = self.memo.moments.get() {
+            return Ok(moments);
+        }
+        let moments = Moments::of(self.train, Draw::Train.stream(self.seed))?;
+        Ok(self.memo.moments.get_or_init(|| moments))
+    }
+
+    /// PCA of the training split, all components, from the cache where it is there; and what went wrong
+    /// with the cache.
+    pub(crate) fn pca(&self, evaluation: &'static str) -> Result<&(Pca, Vec<String>), EvaluationError> {
+        if let Some(pca) = self.memo.pca.get() {
+            return Ok(pca);
+        }
+        let moments = self.train_moments(evaluation)?;
+        let fit = || Pca::fit_centred(self.train, &Draw::Train.stream(self.seed), moments);
+        let pca = match self.cache_dir {
+            Some(folder) => pca_cache::load_or_fit(folder, moments.digest(self.data_checksum), fit)?,
+            None => (fit()?, Vec::new()),
+        };
+        Ok(self.memo.pca.get_or_init(|| pca))
+    }
+}

@@ -1,0 +1,53 @@
+//! `latent_scatter`: where test examples lie in a two-dimensional code.
+
+use aelab_core::DataSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pass::{Draw, for_each_batch, to_tensor, to_values};
+use crate::registry::Measure;
+use crate::{EvaluationContext, EvaluationError, Outcome, Picture};
+
+/// More points hide each other.
+const MAX_POINTS: usize = 5000;
+
+/// The codes of the first 5,000 test examples, for models with a two-dimensional code.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LatentScatter {}
+
+impl Measure for LatentScatter {
+    const NAME: &'static str = "latent_scatter";
+    const SUMMARY: &'static str = "a picture of the codes of test examples, where the code is two-dimensional";
+
+    fn applies(&self, _data: &DataSpec) -> bool {
+        true
+    }
+
+    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
+        if context.code_size != 2 {
+            return Ok(Outcome::default());
+        }
+        context.require_test(Self::NAME)?;
+        let num_features = context.test.spec().num_features();
+        let mut points = Vec::new();
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
+            if points.len() < MAX_POINTS {
+                let codes = context.model.encode(to_tensor(rows, num_features, context.device));
+                points.extend_from_slice(to_values(codes, [range.len(), 2], "code")?.as_chunks::<2>().0);
+            }
+            Ok(())
+        })?;
+        points.truncate(MAX_POINTS);
+        if let Some(&value) = points.iter().flatten().find(|value| !value.is_finite()) {
+            return Err(EvaluationError::NonFinite { metric: Self::NAME.to_owned(), value: f64::from(value) });
+        }
+        let labels = context.test.labels().map(|labels| labels[..points.len()].to_vec());
+        let class_names = context.test.class_names().map(<[String]>::to_vec);
+        Ok(Outcome { pictures: vec![Picture::LatentScatter { points, labels, class_names }], ..Outcome::default() })
+    }
+}

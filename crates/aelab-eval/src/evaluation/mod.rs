@@ -1,0 +1,15 @@
+//! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
+
+mod latent_scatter;
+mod mean_baseline;
+mod objective;
+mod pca_baseline;
+mod reconstruction;
+mod samples;
+
+pub(crate) use latent_scatter::LatentScatter;
+pub(crate) use mean_baseline::MeanBaseline;
+pub(crate) use objective::ObjectiveTerms;
+pub(crate) use pca_baseline::PcaBaseline;
+pub(crate) use reconstruction::Reconstruction;
+pub(crate) use samples::Samples;

@@ -1,0 +1,63 @@
+//! `objective`: the training objective's own terms on the test split.
+
+use aelab_core::{Batch, DataSpec, StepContext, StreamNoise};
+use burn::tensor::{Int, Tensor, TensorData};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pass::{Draw, for_each_batch, to_tensor};
+use crate::registry::Measure;
+use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
+
+/// Every unweighted term of the objective and their weighted sum, with fixed noise.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ObjectiveTerms {}
+
+impl Measure for ObjectiveTerms {
+    const NAME: &'static str = "objective";
+    const SUMMARY: &'static str = "the training objective on the test split, term by term, and the ELBO where there is one";
+
+    fn applies(&self, _data: &DataSpec) -> bool {
+        true
+    }
+
+    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+        vec!["loss"]
+    }
+
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
+        context.require_test(Self::NAME)?;
+        let num_features = context.test.spec().num_features();
+        let mut noise = StreamNoise(Draw::Objective.stream(context.seed));
+        let mut sums: Vec<(&'static str, f64)> = Vec::new();
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
+            let weight = range.len() as f64;
+            let labels = context.test.labels().map(|labels| {
+                let labels: Vec<i32> = labels[range].iter().map(|&label| label as i32).collect();
+                let num = labels.len();
+                Tensor::<1, Int>::from_data(TensorData::new(labels, [num]), context.device)
+            });
+            let batch = Batch { x: to_tensor(rows, num_features, context.device), mask: None, labels };
+            let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };
+            let terms = context.model.objective(&batch, &mut step).values();
+            for (name, value) in [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value))) {
+                match sums.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += weight * value,
+                    None => sums.push((name, weight * value)),
+                }
+            }
+            Ok(())
+        })?;
+        let num = context.test.len() as f64;
+        let mut measurements = Vec::with_capacity(sums.len() + 1);
+        for (name, sum) in &sums {
+            measurements.push(Measurement::new(name, sum / num)?);
+        }
+        let mean = |name: &str| sums.iter().find(|(known, _)| *known == name).map(|(_, sum)| sum / num);
+        if let (Some(nll), Some(kl)) = (mean("nll"), mean("kl")) {
+            measurements.push(Measurement::new("elbo", -(nll + kl))?);
+        }
+        Ok(Outcome { measurements, ..Outcome::default() })
+    }
+}

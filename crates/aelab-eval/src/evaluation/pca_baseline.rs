@@ -1,0 +1,42 @@
+//! `pca_baseline`: the best linear autoencoder of the same code size, in closed form.
+
+use aelab_core::DataSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::metric::errors::{ReconstructionErrors, applicable};
+use crate::pass::{Draw, chunk_rows, for_each_batch};
+use crate::registry::Measure;
+use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Outcome};
+
+const METRICS: &[&str] = &["pca_sse", "pca_mse", "pca_psnr", "pca_ssim"];
+
+/// Errors of PCA with as many components as the model's code has dimensions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PcaBaseline {}
+
+impl Measure for PcaBaseline {
+    const NAME: &'static str = "pca_baseline";
+    const SUMMARY: &'static str = "the errors of exact PCA with the model's code size, fitted on the training split";
+
+    fn applies(&self, data: &DataSpec) -> bool {
+        data.num_features() <= MAX_PCA_SIDE
+    }
+
+    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+        applicable(METRICS, data)
+    }
+
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
+        context.require_test(Self::NAME)?;
+        let data = context.test.spec();
+        let (pca, warnings) = context.pca(Self::NAME)?;
+        let mut errors = ReconstructionErrors::new(data);
+        for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |_, rows| {
+            errors.push(rows, &pca.reconstruct(rows, context.code_size));
+            Ok(())
+        })?;
+        Ok(Outcome { measurements: errors.measurements("pca_", METRICS)?, pictures: Vec::new(), warnings: warnings.clone() })
+    }
+}

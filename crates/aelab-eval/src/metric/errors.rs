@@ -1,0 +1,82 @@
+//! The reconstruction errors of a whole split, batch by batch.
+
+use aelab_core::DataSpec;
+
+use super::ExampleMean;
+use super::mae::absolute_error;
+use super::psnr::psnr;
+use super::sse::squared_error;
+use super::ssim::Ssim;
+use crate::{EvaluationError, Measurement};
+
+/// Accumulates what is measured between examples and reconstructions.
+#[derive(Debug)]
+pub(crate) struct ReconstructionErrors {
+    num_features: usize,
+    unit_interval: bool,
+    squared: ExampleMean,
+    absolute: ExampleMean,
+    similarity: ExampleMean,
+    ssim: Option<Ssim>,
+}
+
+impl ReconstructionErrors {
+    /// PSNR and SSIM are for data in [0, 1], SSIM for images with a side of at least 3.
+    pub(crate) fn new(data: &DataSpec) -> Self {
+        let unit_interval = data.domain.is_unit_interval();
+        Self {
+            num_features: data.num_features(),
+            unit_interval,
+            squared: ExampleMean::default(),
+            absolute: ExampleMean::default(),
+            similarity: ExampleMean::default(),
+            ssim: data.image_shape().filter(|_| unit_interval).and_then(Ssim::new),
+        }
+    }
+
+    /// Takes in whole examples, row after row.
+    pub(crate) fn push<R: Copy + Into<f64>>(&mut self, x: &[f32], reconstruction: &[R]) {
+        let size = self.num_features.max(1);
+        for (x, reconstruction) in x.chunks_exact(size).zip(reconstruction.chunks_exact(size)) {
+            self.squared.push(squared_error(x, reconstruction));
+            self.absolute.push(absolute_error(x, reconstruction));
+            if let Some(ssim) = &mut self.ssim {
+                self.similarity.push(ssim.similarity(x, reconstruction));
+            }
+        }
+    }
+
+    /// `sse`, `mse`, `mae`, `psnr`, `ssim`, as far as they apply and are among `names`; PSNR is left out where
+    /// the error is exactly 0 and it would be infinite.
+    pub(crate) fn measurements(&self, prefix: &str, names: &[&'static str]) -> Result<Vec<Measurement>, EvaluationError> {
+        let sse = self.squared.mean();
+        let mse = sse / self.num_features as f64;
+        let values = [
+            ("sse", Some(sse)),
+            ("mse", Some(mse)),
+            ("mae", Some(self.absolute.mean() / self.num_features as f64)),
+            ("psnr", (self.unit_interval && mse != 0.0).then(|| psnr(mse))),
+            ("ssim", self.ssim.is_some().then(|| self.similarity.mean())),
+        ];
+        values
+            .into_iter()
+            .filter_map(|(name, value)| Some((format!("{prefix}{name}"), value?)))
+            .filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(name, value)| Measurement::new(&name, value))
+            .collect()
+    }
+}
+
+/// The names among `all` that apply to such data, by their last word.
+pub(crate) fn applicable(all: &[&'static str], data: &DataSpec) -> Vec<&'static str> {
+    let unit_interval = data.domain.is_unit_interval();
+    let has_ssim = unit_interval && data.image_shape().is_some_and(|shape| Ssim::new(shape).is_some());
+    all.iter()
+        .copied()
+        .filter(|name| match name.rsplit('_').next() {
+            Some("psnr" | "bce") => unit_interval,
+            Some("ssim") => has_ssim,
+            _ => true,
+        })
+        .collect()
+}

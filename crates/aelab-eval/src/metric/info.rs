@@ -1,0 +1,128 @@
+//! What is known of every metric: the one list that listings and docs are made from.
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// More is better.
+    HigherIsBetter,
+    /// Less is better.
+    LowerIsBetter,
+    /// Neither: a value that describes.
+    Neutral,
+}
+
+impl Direction {
+    /// As printed in a table.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Direction::HigherIsBetter => "higher",
+            Direction::LowerIsBetter => "lower",
+            Direction::Neutral => "-",
+        }
+    }
+}
+
+/// Definition of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricInfo {
+    /// Name in results; its tag is `eval/<name>`.
+    pub name: &'static str,
+    /// What exactly is computed, in one line.
+    pub definition: &'static str,
+    /// What it is measured in; empty for a plain number.
+    pub unit: &'static str,
+    /// Which way is better.
+    pub direction: Direction,
+    /// Raised whenever the definition changes in a way that changes values.
+    pub version: u32,
+}
+
+const SQUARED_UNITS: &str = "squared units/example";
+const NATS: &str = "nats/example";
+
+const fn lower(name: &'static str, unit: &'static str, definition: &'static str) -> MetricInfo {
+    MetricInfo { name, definition, unit, direction: Direction::LowerIsBetter, version: 1 }
+}
+
+const fn higher(name: &'static str, unit: &'static str, definition: &'static str) -> MetricInfo {
+    MetricInfo { name, definition, unit, direction: Direction::HigherIsBetter, version: 1 }
+}
+
+/// Every metric, in the order in which tables show them. All are measured on the test split.
+pub const METRICS: &[MetricInfo] = &[
+    lower("sse", SQUARED_UNITS, "squared error of the reconstruction, summed over features, mean over examples"),
+    lower("mse", "squared units", "`sse` divided by the number of features"),
+    lower("mae", "units", "absolute error of the reconstruction, mean over features and examples"),
+    lower("bce", NATS, "binary cross-entropy of the reconstruction from logits, summed over features, mean over examples"),
+    higher("psnr", "dB", "10 log10(1 / `mse`), for data in [0, 1]; absent where `mse` is 0"),
+    higher("ssim", "", "structural similarity (Wang et al. 2004), mean over windows, channels and images, for images in [0, 1]"),
+    lower("loss", "", "the training objective, its weights as at the end of training, mean over examples"),
+    lower("nll", NATS, "the objective's negative log-likelihood of an example given its code"),
+    lower("squared_error", SQUARED_UNITS, "the objective's squared error, as the model is trained (with its noise or corruption)"),
+    MetricInfo {
+        name: "kl",
+        definition: "the objective's divergence of the posterior from the prior, unweighted",
+        unit: NATS,
+        direction: Direction::Neutral,
+        version: 1,
+    },
+    higher("elbo", NATS, "evidence lower bound with one sample of the code: -(`nll` + `kl`), for objectives that have both"),
+    lower("mean_sse", SQUARED_UNITS, "`sse` of the mean of the training split as the reconstruction of everything"),
+    lower("mean_mse", "squared units", "`mean_sse` divided by the number of features"),
+    lower("mean_bce", NATS, "`bce` of the training mean as probability, kept 1/(n + 2) away from 0 and 1 for n training examples"),
+    higher("mean_psnr", "dB", "`psnr` of the training mean"),
+    higher("mean_ssim", "", "`ssim` of the training mean"),
+    lower(
+        "pca_sse",
+        SQUARED_UNITS,
+        "`sse` of PCA, fitted on the training split, with as many components as the model's code has dimensions; not clipped",
+    ),
+    lower("pca_mse", "squared units", "`pca_sse` divided by the number of features"),
+    higher("pca_psnr", "dB", "`psnr` of that PCA"),
+    higher("pca_ssim", "", "`ssim` of that PCA"),
+];
+
+/// What holds for a term of an objective that is not in [`METRICS`]: its model defines it.
+const OTHER_TERM: MetricInfo = MetricInfo {
+    name: "(other terms)",
+    definition: "any further term of the training objective, as its model defines it, unweighted, mean over examples",
+    unit: "per example",
+    direction: Direction::Neutral,
+    version: 1,
+};
+
+/// What is known of the metric called `name`; for a name that is not in [`METRICS`], what holds for any
+/// term of an objective.
+pub fn metric_info(name: &str) -> &'static MetricInfo {
+    METRICS.iter().find(|metric| metric.name == name).unwrap_or(&OTHER_TERM)
+}
+
+/// All metrics as a Markdown table.
+pub fn metrics_table() -> String {
+    let mut table = String::from("| metric | unit | better | version | definition |\n|---|---|---|---|---|\n");
+    for metric in METRICS.iter().chain([&OTHER_TERM]) {
+        let MetricInfo { name, definition, unit, direction, version } = metric;
+        table.push_str(&format!("| `{name}` | {unit} | {} | {version} | {definition} |\n", direction.symbol()));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (position, metric) in METRICS.iter().enumerate() {
+            assert_eq!(METRICS.iter().position(|other| other.name == metric.name), Some(position), "{}", metric.name);
+            assert_eq!(metric_info(metric.name), metric);
+        }
+        assert_eq!(metric_info("total_correlation").unit, "per example");
+    }
+
+    #[test]
+    fn the_docs_show_this_very_table() {
+        let page = include_str!("../../../../docs/src/metrics.md");
+        assert!(page.contains(&metrics_table()), "docs/src/metrics.md must contain this table:\n{}", metrics_table());
+    }
+}

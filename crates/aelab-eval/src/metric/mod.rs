@@ -1,0 +1,42 @@
+//! Metrics: one file each, pure functions on slices.
+
+pub(crate) mod bce;
+pub(crate) mod errors;
+pub(crate) mod info;
+pub(crate) mod mae;
+pub(crate) mod mse;
+pub(crate) mod psnr;
+pub(crate) mod sse;
+pub(crate) mod ssim;
+
+/// A mean over examples, summed in `f64` in the order of the examples.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ExampleMean {
+    sum: f64,
+    num: usize,
+}
+
+impl ExampleMean {
+    pub(crate) fn push(&mut self, value: f64) {
+        self.sum += value;
+        self.num += 1;
+    }
+
+    /// NaN where nothing was pushed.
+    pub(crate) fn mean(&self) -> f64 {
+        self.sum / self.num as f64
+    }
+}
+
+/// The mean of `measure` over pairs of rows of `num_features` values.
+///
+/// # Panics
+/// When the slices are not equally many whole rows.
+pub(crate) fn mean_over_rows<R>(x: &[f32], other: &[R], num_features: usize, measure: impl Fn(&[f32], &[R]) -> f64) -> f64 {
+    assert!(x.len() == other.len() && num_features > 0 && x.len().is_multiple_of(num_features), "both sides hold the same whole examples");
+    let mut mean = ExampleMean::default();
+    for (x, other) in x.chunks_exact(num_features).zip(other.chunks_exact(num_features)) {
+        mean.push(measure(x, other));
+    }
+    mean.mean()
+}

@@ -1,0 +1,189 @@
+//! SSIM: structural similarity of images, in [-1, 1], 1 for equal images.
+//!
+//! Wang, Bovik, Sheikh & Simoncelli 2004, "Image quality assessment: from error visibility to structural
+//! similarity", Eq. 13. <https://doi.org/10.1109/TIP.2003.819861>
+//!
+//! ```text
+//! SSIM = (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2))
+//! ```
+//!
+//! with means, variances and covariance in a window around each pixel, C1 = 0.01^2, C2 = 0.03^2 (data
+//! range 1), averaged over the pixels whose window lies wholly inside the image, then over channels, then
+//! over images. The window is the paper's: 11 x 11, Gaussian, standard deviation 1.5. In an image with a
+//! side below 11 it is uniform, of the largest odd side up to 7 that fits. Both are what scikit-image's
+//! `structural_similarity` does with `data_range=1, use_sample_covariance=False` and
+//! `gaussian_weights=True`, or `win_size=` that side.
+
+/// Side of the Gaussian window.
+const GAUSSIAN_SIDE: usize = 11;
+/// Standard deviation of the Gaussian window, in pixels.
+const SIGMA: f64 = 1.5;
+/// Largest side of the uniform window of small images.
+const UNIFORM_SIDE: usize = 7;
+const C1: f64 = 0.01 * 0.01;
+const C2: f64 = 0.03 * 0.03;
+/// Filtered quantities: x, y, x^2 + y^2, x y. The two variances enter only as a sum.
+const NUM_MAPS: usize = 4;
+
+/// Structural similarity of images of one shape, with memory that is reused from image to image.
+#[derive(Debug, Clone)]
+pub struct Ssim {
+    shape: [usize; 3],
+    /// The window in one direction, of odd length; symmetric, sums to 1.
+    window: Vec<f64>,
+    /// `[height, map, width]`.
+    maps: Vec<f64>,
+    /// One output row, filtered vertically: `[map, width]`.
+    vertical: Vec<f64>,
+    /// One output row, filtered in both directions: `[map, output column]`.
+    filtered: Vec<f64>,
+}
+
+impl Ssim {
+    /// For images of `[channel, height, width]`; `None` where a side is below 3, for which no window has a variance.
+    pub fn new(shape: [usize; 3]) -> Option<Self> {
+        let [channels, height, width] = shape;
+        let side = height.min(width);
+        if side < 3 || channels == 0 {
+            return None;
+        }
+        let window = if side >= GAUSSIAN_SIDE { gaussian_window() } else { uniform_window(side) };
+        let columns = width + 1 - window.len();
+        Some(Self {
+            shape,
+            window,
+            maps: vec![0.0; height * NUM_MAPS * width],
+            vertical: vec![0.0; NUM_MAPS * width],
+            filtered: vec![0.0; NUM_MAPS * columns],
+        })
+    }
+
+    /// The similarity of two images, flattened `[channel, height, width]`.
+    ///
+    /// # Panics
+    /// When a slice is not one image of the shape.
+    pub fn similarity<R: Copy + Into<f64>>(&mut self, x: &[f32], y: &[R]) -> f64 {
+        let [channels, height, width] = self.shape;
+        let size = height * width;
+        assert!(x.len() == channels * size && y.len() == x.len(), "both sides are one image of the shape");
+        let sum: f64 = x.chunks_exact(size).zip(y.chunks_exact(size)).map(|(x, y)| self.channel(x, y)).sum();
+        sum / channels as f64
+    }
+
+    /// The similarity of two planes of `height * width`.
+    fn channel<R: Copy + Into<f64>>(&mut self, x: &[f32], y: &[R]) -> f64 {
+        let [_, height, width] = self.shape;
+        let side = self.window.len();
+        let radius = side / 2;
+        let stride = NUM_MAPS * width;
+        for ((maps, x), y) in self.maps.chunks_exact_mut(stride).zip(x.chunks_exact(width)).zip(y.chunks_exact(width)) {
+            let (map_x, rest) = maps.split_at_mut(width);
+            let (map_y, rest) = rest.split_at_mut(width);
+            let (map_squares, map_product) = rest.split_at_mut(width);
+            for column in 0..width {
+                let (x, y): (f64, f64) = (f64::from(x[column]), y[column].into());
+                map_x[column] = x;
+                map_y[column] = y;
+                map_squares[column] = x * x + y * y;
+                map_product[column] = x * y;
+            }
+        }
+
+        let (rows, columns) = (height + 1 - side, width + 1 - side);
+        let mut total = 0.0;
+        for row in 0..rows {
+            let line = |offset: usize| &self.maps[(row + offset) * stride..][..stride];
+            // The window is symmetric: rows at equal distance from the middle share a weight.
+            for (out, &middle) in self.vertical.iter_mut().zip(line(radius)) {
+                *out = self.window[radius] * middle;
+            }
+            for tap in 0..radius {
+                let weight = self.window[tap];
+                for ((out, &above), &below) in self.vertical.iter_mut().zip(line(tap)).zip(line(side - 1 - tap)) {
+                    *out += weight * (above + below);
+                }
+            }
+            for (out, vertical) in self.filtered.chunks_exact_mut(columns).zip(self.vertical.chunks_exact(width)) {
+                for (out, &middle) in out.iter_mut().zip(&vertical[radius..]) {
+                    *out = self.window[radius] * middle;
+                }
+                for tap in 0..radius {
+                    let weight = self.window[tap];
+                    for ((out, &left), &right) in out.iter_mut().zip(&vertical[tap..]).zip(&vertical[side - 1 - tap..]) {
+                        *out += weight * (left + right);
+                    }
+                }
+            }
+            let (mean_x, rest) = self.filtered.split_at(columns);
+            let (mean_y, rest) = rest.split_at(columns);
+            let (mean_squares, mean_product) = rest.split_at(columns);
+            for column in 0..columns {
+                let (mean_x, mean_y) = (mean_x[column], mean_y[column]);
+                let (product, squares) = (mean_x * mean_y, mean_x * mean_x + mean_y * mean_y);
+                let covariance = mean_product[column] - product;
+                let variances = mean_squares[column] - squares;
+                total += (2.0 * product + C1) * (2.0 * covariance + C2) / ((squares + C1) * (variances + C2));
+            }
+        }
+        total / (rows * columns) as f64
+    }
+}
+
+/// Mean similarity of two stacks of images `[image, channel, height, width]` with values in [0, 1]; `None`
+/// where a side is below 3. NaN without images.
+///
+/// # Panics
+/// When the slices are not equally many whole images.
+pub fn ssim<R: Copy + Into<f64>>(x: &[f32], reconstruction: &[R], shape: [usize; 3]) -> Option<f64> {
+    let size = shape.iter().product::<usize>();
+    assert!(x.len() == reconstruction.len() && x.len().is_multiple_of(size.max(1)), "both sides hold the same whole images");
+    let mut ssim = Ssim::new(shape)?;
+    let mut mean = super::ExampleMean::default();
+    for (x, y) in x.chunks_exact(size).zip(reconstruction.chunks_exact(size)) {
+        mean.push(ssim.similarity(x, y));
+    }
+    Some(mean.mean())
+}
+
+fn gaussian_window() -> Vec<f64> {
+    let radius = GAUSSIAN_SIDE as f64 / 2.0 - 0.5;
+    let weights: Vec<f64> = (0..GAUSSIAN_SIDE).map(|tap| (-0.5 * ((tap as f64 - radius) / SIGMA).powi(2)).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
+}
+
+/// Of the largest odd side up to [`UNIFORM_SIDE`] that fits.
+fn uniform_window(side: usize) -> Vec<f64> {
+    let side = side.min(UNIFORM_SIDE);
+    let side = if side.is_multiple_of(2) { side - 1 } else { side };
+    vec![1.0 / side as f64; side]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_images_have_similarity_one_and_opposite_ones_less_than_zero() {
+        let x: Vec<f32> = (0..28 * 28).map(|pixel| if (pixel / 28 + pixel % 28) % 2 == 0 { 1.0 } else { 0.0 }).collect();
+        let inverse: Vec<f32> = x.iter().map(|x| 1.0 - x).collect();
+        assert!((ssim(&x, &x, [1, 28, 28]).unwrap() - 1.0).abs() < 1e-12);
+        assert!(ssim(&x, &inverse, [1, 28, 28]).unwrap() < -0.9);
+    }
+
+    #[test]
+    fn constant_images_follow_the_closed_form() {
+        let (a, b) = (0.25f64, 0.75f64);
+        let expected = (2.0 * a * b + C1) / (a * a + b * b + C1);
+        for shape in [[1, 28, 28], [3, 11, 40], [1, 8, 8], [1, 3, 4]] {
+            let size = shape.iter().product();
+            let similarity = ssim(&vec![a as f32; size], &vec![b; size], shape).unwrap();
+            assert!((similarity - expected).abs() < 1e-12, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_room_for_a_window_has_none() {
+        assert!(ssim(&[0.0; 20], &[0.0f32; 20], [1, 2, 10]).is_none());
+    }
+}

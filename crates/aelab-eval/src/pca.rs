@@ -1,0 +1,165 @@
+//! Exact principal component analysis in `f64`: the best linear autoencoder there is, in closed form.
+//!
+//! Pearson 1901; Baldi & Hornik 1989, "Neural networks and principal component analysis: learning from
+//! examples without local minima". <https://doi.org/10.1016/0893-6080(89)90014-2>
+
+use aelab_core::{Examples, Stream};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatMut, MatRef, Side, get_global_parallelism};
+
+use crate::pass::{chunk_rows, for_each_batch};
+use crate::{EvaluationError, Moments};
+
+/// The most features, or examples where these are fewer, that an exact PCA is attempted for: its cost
+/// grows with the cube, and a few thousand take a minute.
+pub const MAX_PCA_SIDE: usize = 4096;
+
+/// A fitted PCA, all components.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pca {
+    pub(crate) mean: Vec<f64>,
+    pub(crate) eigenvalues: Vec<f64>,
+    /// Orthonormal rows `[component, feature]`.
+    pub(crate) components: Vec<f64>,
+}
+
+impl Pca {
+    /// Fits the examples, centred on their mean; what is drawn at access is drawn from `stream`.
+    ///
+    /// The covariance, divided by the number of examples, is summed in `f64` and decomposed; where there
+    /// are fewer examples than features, the centred examples are decomposed instead.
+    pub fn fit(examples: &dyn Examples, stream: &Stream) -> Result<Self, EvaluationError> {
+        if examples.is_empty() {
+            return Err(EvaluationError::EmptySplit { evaluation: "pca", split: "training" });
+        }
+        Self::fit_centred(examples, stream, &Moments::of(examples, stream.clone())?)
+    }
+
+    /// [`fit`](Self::fit) where the moments of the same examples are known already.
+    pub(crate) fn fit_centred(examples: &dyn Examples, stream: &Stream, moments: &Moments) -> Result<Self, EvaluationError> {
+        let (num_examples, num_features) = (examples.len(), examples.spec().num_features());
+        if num_examples.min(num_features) > MAX_PCA_SIDE {
+            return Err(EvaluationError::PcaTooLarge { num_examples, num_features, limit: MAX_PCA_SIDE });
+        }
+        let (eigenvalues, mut components) = if num_examples < num_features {
+            from_examples(examples, stream, &moments.mean)?
+        } else {
+            from_covariance(examples, stream, &moments.mean)?
+        };
+        for component in components.chunks_exact_mut(num_features.max(1)) {
+            fix_sign(component);
+        }
+        Ok(Self { mean: moments.mean.clone(), eigenvalues, components })
+    }
+
+    /// Mean of the training examples, `[feature]`.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// Variances along the components (divided by the number of examples), largest first: as many as
+    /// there are features or, of fewer examples than features, one less than examples. The ones beyond `k`
+    /// sum up to the squared error per training example of a reconstruction from `k` components.
+    pub fn eigenvalues(&self) -> &[f64] {
+        &self.eigenvalues
+    }
+
+    /// Component `index`, a unit vector `[feature]`; its entry of largest magnitude is positive.
+    ///
+    /// # Panics
+    /// When there is no such component.
+    pub fn component(&self, index: usize) -> &[f64] {
+        &self.components[index * self.mean.len()..][..self.mean.len()]
+    }
+
+    /// Projects examples `[example, feature]` on the first `num_components` components and back; not
+    /// clipped. All components are used where there are fewer.
+    ///
+    /// # Panics
+    /// When `rows` is not whole examples.
+    pub fn reconstruct(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
+        let num_features = self.mean.len();
+        assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA reconstructs whole examples");
+        let num_examples = rows.len() / num_features.max(1);
+        let num_components = num_components.min(self.eigenvalues.len());
+        let mut reconstruction = Vec::with_capacity(rows.len());
+        append_centred(rows, &self.mean, &mut reconstruction);
+        let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
+        let mut codes = Mat::<f64>::zeros(num_examples, num_components);
+        let centred = MatRef::from_row_major_slice(&reconstruction[..], num_examples, num_features);
+        matmul(codes.as_mut(), Accum::Replace, centred, components.transpose(), 1.0, get_global_parallelism());
+        for row in reconstruction.chunks_exact_mut(num_features.max(1)) {
+            row.copy_from_slice(&self.mean);
+        }
+        let out = MatMut::from_row_major_slice_mut(&mut reconstruction[..], num_examples, num_features);
+        matmul(out, Accum::Add, codes.as_ref(), components, 1.0, get_global_parallelism());
+        reconstruction
+    }
+}
+
+fn append_centred(rows: &[f32], mean: &[f64], out: &mut Vec<f64>) {
+    for row in rows.chunks_exact(mean.len().max(1)) {
+        out.extend(row.iter().zip(mean).map(|(&value, mean)| f64::from(value) - mean));
+    }
+}
+
+/// Eigenvalues and eigenvectors of the covariance matrix, largest first.
+fn from_covariance(examples: &dyn Examples, stream: &Stream, mean: &[f64]) -> Result<(Vec<f64>, Vec<f64>), EvaluationError> {
+    let size = mean.len();
+    let mut covariance = Mat::<f64>::zeros(size, size);
+    let mut centred = Vec::new();
+    for_each_batch(examples, stream.clone(), chunk_rows(size), |range, rows| {
+        centred.clear();
+        append_centred(rows, mean, &mut centred);
+        let chunk = MatRef::from_row_major_slice(&centred[..], range.len(), size);
+        triangular::matmul(
+            covariance.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Add,
+            chunk.transpose(),
+            BlockStructure::Rectangular,
+            chunk,
+            BlockStructure::Rectangular,
+            1.0 / examples.len() as f64,
+            get_global_parallelism(),
+        );
+        Ok(())
+    })?;
+    let decomposition = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| EvaluationError::Decomposition { size })?;
+    let values = decomposition.S().column_vector();
+    let vectors = decomposition.U();
+    // faer sorts upwards. Rounding may push a variance of 0 below it.
+    let eigenvalues = (0..size).rev().map(|index| values[index].max(0.0)).collect();
+    let components = (0..size).rev().flat_map(|index| vectors.col(index).iter().copied()).collect();
+    Ok((eigenvalues, components))
+}
+
+/// The same from a singular value decomposition of the centred examples, for fewer examples than features.
+fn from_examples(examples: &dyn Examples, stream: &Stream, mean: &[f64]) -> Result<(Vec<f64>, Vec<f64>), EvaluationError> {
+    let (num_examples, num_features) = (examples.len(), mean.len());
+    let mut centred = Vec::with_capacity(num_examples * num_features);
+    for_each_batch(examples, stream.clone(), chunk_rows(num_features), |_, rows| {
+        append_centred(rows, mean, &mut centred);
+        Ok(())
+    })?;
+    let matrix = MatRef::from_row_major_slice(&centred[..], num_examples, num_features);
+    let decomposition = matrix.thin_svd().map_err(|_| EvaluationError::Decomposition { size: num_examples })?;
+    let values = decomposition.S().column_vector();
+    let vectors = decomposition.V();
+    // Centring takes one dimension away: the last direction is rounding.
+    let num_components = num_examples - 1;
+    let eigenvalues = (0..num_components).map(|index| values[index] * values[index] / num_examples as f64).collect();
+    let components = (0..num_components).flat_map(|index| vectors.col(index).iter().copied()).collect();
+    Ok((eigenvalues, components))
+}
+
+/// Turns a component so that its entry of largest magnitude, the first of equals, is positive.
+fn fix_sign(component: &mut [f64]) {
+    let largest = component.iter().fold(0.0f64, |largest, &entry| if entry.abs() > largest.abs() { entry } else { largest });
+    if largest < 0.0 {
+        for entry in component {
+            *entry = -*entry;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Which evaluations there are: an explicit list, nothing hidden.
+
+use aelab_core::{DataSpec, ParseError};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::evaluation::{LatentScatter, MeanBaseline, ObjectiveTerms, PcaBaseline, Reconstruction, Samples};
+use crate::{EvaluationContext, EvaluationError, Outcome};
+
+/// One entry of a YAML `evaluate:` list, its options read.
+pub trait Evaluation: std::fmt::Debug + Send + Sync {
+    /// Name in YAML and in the registry.
+    fn name(&self) -> &'static str;
+
+    /// The options with every default filled in: what a trial's hash is taken of.
+    fn resolved(&self) -> Value;
+
+    /// Whether the evaluation makes sense for such data. What does not apply is not among the defaults;
+    /// asked for by name it gives what it can.
+    fn applies(&self, data: &DataSpec) -> bool;
+
+    /// Names of the metrics that may be measured on such data. A model may lack some (no logits, no
+    /// `bce`), and the terms of its objective come on top.
+    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
+
+    /// Numbers and pictures.
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
+}
+
+/// What an evaluation is made of besides what it does: the options are the fields of `Self`.
+pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static {
+    const NAME: &'static str;
+    const SUMMARY: &'static str;
+    fn applies(&self, data: &DataSpec) -> bool;
+    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
+}
+
+impl<M: Measure> Evaluation for M {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn resolved(&self) -> Value {
+        serde_json::to_value(self).expect("options of numbers and booleans serialize")
+    }
+
+    fn applies(&self, data: &DataSpec) -> bool {
+        Measure::applies(self, data)
+    }
+
+    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+        Measure::metric_names(self, data)
+    }
+
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
+        Measure::measure(self, context)
+    }
+}
+
+/// One evaluation that the program knows.
+#[derive(Clone, Copy)]
+pub struct EvaluationEntry {
+    /// Name in YAML.
+    pub name: &'static str,
+    /// One line for listings.
+    pub summary: &'static str,
+    /// Reads the options below the name; `null` is the same as no options.
+    pub parse: fn(Value) -> Result<Box<dyn Evaluation>, ParseError>,
+    /// The JSON schema of the options.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl std::fmt::Debug for EvaluationEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EvaluationEntry").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+const fn entry<M: Measure>() -> EvaluationEntry {
+    EvaluationEntry { name: M::NAME, summary: M::SUMMARY, parse: parse::<M>, schema: schema::<M> }
+}
+
+fn parse<M: Measure>(value: Value) -> Result<Box<dyn Evaluation>, ParseError> {
+    let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value };
+    match serde_path_to_error::deserialize::<_, M>(value) {
+        Ok(evaluation) => Ok(Box::new(evaluation)),
+        Err(error) => {
+            let path = error.path().to_string();
+            Err(ParseError { path: if path == "." { String::new() } else { path }, message: error.into_inner().to_string() })
+        }
+    }
+}
+
+fn schema<M: Measure>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<M>()
+}
+
+/// All evaluations, in the order in which they are listed and, by default, run.
+pub static EVALUATIONS: &[EvaluationEntry] = &[
+    entry::<Reconstruction>(),
+    entry::<ObjectiveTerms>(),
+    entry::<MeanBaseline>(),
+    entry::<PcaBaseline>(),
+    entry::<LatentScatter>(),
+    entry::<Samples>(),
+];
+
+/// The entry of that name.
+pub fn find(name: &str) -> Option<&'static EvaluationEntry> {
+    EVALUATIONS.iter().find(|entry| entry.name == name)
+}
+
+/// Every evaluation that applies to such data, with default options: what runs when an experiment
+/// names none.
+pub fn default_evaluations(data: &DataSpec) -> Vec<Box<dyn Evaluation>> {
+    EVALUATIONS
+        .iter()
+        .map(|entry| (entry.parse)(Value::Null).expect("every option of an evaluation has a default"))
+        .filter(|evaluation| evaluation.applies(data))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aelab_core::Domain;
+    use serde_json::json;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (position, entry) in EVALUATIONS.iter().enumerate() {
+            assert_eq!(EVALUATIONS.iter().position(|other| other.name == entry.name), Some(position));
+            assert_eq!(find(entry.name).unwrap().summary, entry.summary);
+            assert_eq!((entry.parse)(json!({})).unwrap().name(), entry.name);
+        }
+        assert!(find("reconstructions").is_none());
+    }
+
+    #[test]
+    fn options_are_strict_and_resolve_to_what_parses_again() {
+        for entry in EVALUATIONS {
+            let resolved = (entry.parse)(json!({})).unwrap().resolved();
+            assert_eq!((entry.parse)(resolved.clone()).unwrap().resolved(), resolved);
+            assert!((entry.parse)(json!({"no_such_option": 1})).unwrap_err().message.contains("no_such_option"));
+        }
+        let error = (find("samples").unwrap().parse)(json!({"num": 0})).unwrap_err();
+        assert_eq!(error.path, "num");
+    }
+
+    #[test]
+    fn defaults_follow_the_data() {
+        let names = |data: &DataSpec| default_evaluations(data).iter().map(|evaluation| evaluation.name()).collect::<Vec<_>>();
+        let all: Vec<_> = EVALUATIONS.iter().map(|entry| entry.name).collect();
+        assert_eq!(names(&DataSpec::new([1, 28, 28], Domain::UnitInterval)), all);
+        assert_eq!(
+            names(&DataSpec::new([30], Domain::Real)),
+            ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter"]
+        );
+        assert!(!names(&DataSpec::new([3, 128, 128], Domain::UnitInterval)).contains(&"pca_baseline"));
+    }
+
+    #[test]
+    fn schemas_name_the_options() {
+        let mut generator = SchemaGenerator::default();
+        for entry in EVALUATIONS {
+            (entry.schema)(&mut generator);
+        }
+        assert!(serde_json::to_string(&generator.definitions()).unwrap().contains("\"num\""));
+    }
+}

@@ -1,0 +1,169 @@
+//! Data and models of a few lines, for the evaluations.
+
+use aelab_core::{Batch, DataSpec, Domain, Examples, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
+use aelab_eval::{EvaluationContext, Memo, Outcome};
+use burn::tensor::{Device, Tensor};
+use rand::RngExt;
+use serde_json::json;
+
+/// Examples in memory; `binarised` draws each value anew at every access, with the stored value as its
+/// probability.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) spec: DataSpec,
+    pub(crate) values: Vec<f32>,
+    pub(crate) labels: Option<Vec<u32>>,
+    pub(crate) class_names: Option<Vec<String>>,
+    pub(crate) binarised: bool,
+}
+
+impl Table {
+    pub(crate) fn new(shape: &[usize], domain: Domain, values: Vec<f32>) -> Self {
+        let spec = DataSpec::new(shape, domain);
+        assert!(values.len().is_multiple_of(spec.num_features()));
+        Self { spec, values, labels: None, class_names: None, binarised: false }
+    }
+
+    /// `num` examples with values uniform in [0, 1).
+    pub(crate) fn random(num: usize, shape: &[usize], seed: u64) -> Self {
+        let mut stream = aelab_core::stream(seed, aelab_core::Purpose::Transform, 0, 0);
+        let num_values = num * shape.iter().product::<usize>();
+        Self::new(shape, Domain::UnitInterval, (0..num_values).map(|_| stream.random()).collect())
+    }
+
+    pub(crate) fn labelled(mut self, num_classes: u32) -> Self {
+        self.labels = Some((0..self.len() as u32).map(|index| index % num_classes).collect());
+        self.class_names = Some((0..num_classes).map(|class| format!("class {class}")).collect());
+        self.spec.num_classes = Some(num_classes as usize);
+        self
+    }
+}
+
+impl Examples for Table {
+    fn spec(&self) -> &DataSpec {
+        &self.spec
+    }
+
+    fn len(&self) -> usize {
+        self.values.len() / self.spec.num_features()
+    }
+
+    fn gather(&self, indices: &[usize], stream: &mut Stream, out: &mut Vec<f32>) {
+        let size = self.spec.num_features();
+        for &index in indices {
+            let row = &self.values[index * size..][..size];
+            if self.binarised {
+                out.extend(row.iter().map(|&p| if stream.random::<f32>() < p { 1.0 } else { 0.0 }));
+            } else {
+                out.extend_from_slice(row);
+            }
+        }
+    }
+
+    fn labels(&self) -> Option<&[u32]> {
+        self.labels.as_deref()
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        self.class_names.as_deref()
+    }
+}
+
+/// A model whose every answer is known: the code is the first `code_size` features, the reconstruction
+/// `scale * x`.
+#[derive(Debug, Clone)]
+pub(crate) struct Fixed {
+    pub(crate) scale: f32,
+    pub(crate) code_size: usize,
+    pub(crate) num_features: usize,
+    /// Whether there are Bernoulli logits (all equal to 0.5), a KL and a prior.
+    pub(crate) variational: bool,
+    /// Whether the input is corrupted (replaced by zeros).
+    pub(crate) corrupting: bool,
+}
+
+impl Fixed {
+    pub(crate) fn new(scale: f32, code_size: usize, num_features: usize) -> Self {
+        Self { scale, code_size, num_features, variational: false, corrupting: false }
+    }
+}
+
+impl TrainedModel for Fixed {
+    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+        let num = x.dims()[0];
+        x.slice([0..num, 0..self.code_size])
+    }
+
+    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+        Tensor::full([z.dims()[0], self.num_features], 0.5, &z.device())
+    }
+
+    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+        self.variational.then(|| self.decode(z))
+    }
+
+    fn reconstruct(&self, x: Tensor<2>) -> Tensor<2> {
+        x * self.scale
+    }
+
+    fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
+        self.variational.then(|| noise.normal([num, self.code_size], device))
+    }
+
+    fn corrupted(&self, x: Tensor<2>, _ctx: &mut StepContext<'_>) -> Option<Tensor<2>> {
+        self.corrupting.then(|| x * 0.0)
+    }
+
+    /// `nll` is the mean sum of the values, `kl` the number of labels plus a noise term, or else `squared_error`.
+    fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
+        let num = batch.size();
+        let sum = batch.x.clone().sum() / num as f64;
+        if self.variational {
+            let noise = ctx.noise.normal([num, 1], &batch.x.device()).sum() / num as f64;
+            Objective::new().term("nll", sum, 1.0).term("kl", noise + 3.0, 0.5)
+        } else {
+            Objective::new().term("squared_error", sum, 2.0)
+        }
+    }
+}
+
+pub(crate) struct Setting {
+    pub(crate) model: Fixed,
+    pub(crate) train: Table,
+    pub(crate) test: Table,
+    pub(crate) batch_size: usize,
+    pub(crate) seed: u64,
+    pub(crate) cache: Option<std::path::PathBuf>,
+}
+
+impl Setting {
+    pub(crate) fn new(model: Fixed, train: Table, test: Table) -> Self {
+        Self { model, train, test, batch_size: 7, seed: 1, cache: None }
+    }
+
+    /// The outcome of the evaluation called `name` with default options.
+    pub(crate) fn measure(&self, name: &str) -> Result<Outcome, aelab_eval::EvaluationError> {
+        let device = Device::flex();
+        let context = EvaluationContext {
+            model: &self.model,
+            train: &self.train,
+            valid: &self.train,
+            test: &self.test,
+            device: &device,
+            batch_size: self.batch_size,
+            seed: self.seed,
+            code_size: self.model.code_size,
+            progress: Progress::end(1.0, 10),
+            cache_dir: self.cache.as_deref(),
+            data_checksum: "a checksum",
+            memo: Memo::default(),
+        };
+        let evaluation = (aelab_eval::find(name).expect("a known evaluation").parse)(json!({})).expect("defaults");
+        evaluation.measure(&context)
+    }
+
+    /// The values of that evaluation by name.
+    pub(crate) fn values(&self, name: &str) -> std::collections::BTreeMap<String, f64> {
+        self.measure(name).unwrap().measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
+    }
+}

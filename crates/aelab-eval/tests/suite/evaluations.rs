@@ -1,0 +1,269 @@
+//! The evaluations on models whose every answer is known.
+
+use crate::common::{Fixed, Setting, Table};
+use aelab_core::Domain;
+use aelab_eval::{EVALUATIONS, EvaluationError, METRICS, Picture, bce, mae, mse, psnr, sse, ssim};
+use proptest::prelude::*;
+use serde_json::json;
+
+const IMAGE: [usize; 3] = [1, 12, 12];
+
+fn images(model: Fixed) -> Setting {
+    Setting::new(model, Table::random(60, &IMAGE, 1).labelled(10), Table::random(33, &IMAGE, 2).labelled(10))
+}
+
+fn variational(code_size: usize) -> Fixed {
+    Fixed { variational: true, ..Fixed::new(0.9, code_size, 144) }
+}
+
+fn close(found: f64, expected: f64) -> bool {
+    (found - expected).abs() <= 1e-12 * (1.0 + expected.abs())
+}
+
+#[test]
+fn reconstruction_measures_every_metric_of_the_reconstruction() {
+    let setting = images(variational(3));
+    let x = &setting.test.values;
+    let reconstruction: Vec<f32> = x.iter().map(|x| x * 0.9).collect();
+    let values = setting.values("reconstruction");
+    assert_eq!(values.len(), 6);
+    assert!(close(values["sse"], sse(x, &reconstruction, 144)));
+    assert!(close(values["mse"], mse(x, &reconstruction, 144)));
+    assert!(close(values["mae"], mae(x, &reconstruction, 144)));
+    assert!(close(values["psnr"], psnr(mse(x, &reconstruction, 144))));
+    assert!(close(values["ssim"], ssim(x, &reconstruction, IMAGE).unwrap()));
+    assert!(close(values["bce"], bce(x, &vec![0.5; x.len()], 144)));
+}
+
+#[test]
+fn a_perfect_reconstruction_has_no_error_and_no_infinite_ratio() {
+    let values = images(Fixed::new(1.0, 2, 144)).values("reconstruction");
+    assert_eq!((values["sse"], values["mse"], values["mae"]), (0.0, 0.0, 0.0));
+    assert!(close(values["ssim"], 1.0));
+    assert!(!values.contains_key("psnr") && !values.contains_key("bce"));
+}
+
+#[test]
+fn ratios_and_similarity_are_for_data_between_zero_and_one() {
+    let mut setting = images(variational(2));
+    setting.test.spec.domain = Domain::Real;
+    for (evaluation, expected) in [
+        ("reconstruction", vec!["mae", "mse", "sse"]),
+        ("mean_baseline", vec!["mean_mse", "mean_sse"]),
+        ("pca_baseline", vec!["pca_mse", "pca_sse"]),
+    ] {
+        assert_eq!(setting.values(evaluation).into_keys().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_mean_baseline_is_the_training_mean() {
+    let setting = images(Fixed::new(1.0, 2, 144));
+    let num = setting.train.values.len() / 144;
+    let mean: Vec<f64> = (0..144)
+        .map(|feature| setting.train.values.iter().skip(feature).step_by(144).map(|&x| f64::from(x)).sum::<f64>() / num as f64)
+        .collect();
+    let x = &setting.test.values;
+    let constant: Vec<f64> = mean.iter().copied().cycle().take(x.len()).collect();
+    let logits: Vec<f32> = constant.iter().map(|p| (p / (1.0 - p)).ln() as f32).collect();
+    let values = setting.values("mean_baseline");
+    assert_eq!(values.len(), 5);
+    assert!(close(values["mean_sse"], sse(x, &constant, 144)));
+    assert!(close(values["mean_mse"], values["mean_sse"] / 144.0));
+    assert!(close(values["mean_psnr"], psnr(values["mean_mse"])));
+    assert!(close(values["mean_ssim"], ssim(x, &constant, IMAGE).unwrap()));
+    assert!((values["mean_bce"] - bce(x, &logits, 144)).abs() < 1e-4);
+}
+
+#[test]
+fn a_pixel_that_was_always_black_costs_finitely_much_when_it_is_not() {
+    let train = Table::new(&[2], Domain::UnitInterval, vec![0.0, 0.5, 0.0, 0.5]);
+    let test = Table::new(&[2], Domain::UnitInterval, vec![1.0, 0.5]);
+    let values = Setting::new(Fixed::new(1.0, 1, 2), train, test).values("mean_baseline");
+    // Two examples: the probability is moved to 1 / (2 + 2).
+    assert!(close(values["mean_bce"], 4f64.ln() + 2f64.ln()));
+}
+
+#[test]
+fn the_objective_is_averaged_over_examples_with_its_own_names_and_an_elbo() {
+    let setting = images(variational(2));
+    let values = setting.values("objective");
+    let nll = setting.test.values.iter().map(|&x| f64::from(x)).sum::<f64>() / 33.0;
+    assert!((values["nll"] - nll).abs() < 1e-4);
+    assert!((values["kl"] - 3.0).abs() < 1.0);
+    assert!(close(values["elbo"], -(values["nll"] + values["kl"])));
+    assert!(close(values["loss"], values["nll"] + 0.5 * values["kl"]));
+
+    let values = images(Fixed::new(1.0, 2, 144)).values("objective");
+    assert_eq!(values.into_keys().collect::<Vec<_>>(), ["loss", "squared_error"]);
+}
+
+#[test]
+fn noise_is_the_same_whenever_the_seed_is() {
+    let mut setting = images(variational(2));
+    let first = setting.values("objective")["kl"];
+    assert_eq!(setting.values("objective")["kl"], first);
+    setting.seed = 2;
+    assert_ne!(setting.values("objective")["kl"], first);
+}
+
+#[test]
+fn pictures_show_two_images_of_each_class_with_pca() {
+    let outcome = images(Fixed { corrupting: true, ..Fixed::new(0.5, 4, 144) }).measure("reconstruction").unwrap();
+    let [Picture::Reconstructions { inputs, corrupted, reconstructions, pca, shape, labels }] = &outcome.pictures[..] else {
+        panic!("one picture")
+    };
+    let expected: Vec<u32> = (0..10).flat_map(|class| [class, class]).collect();
+    assert_eq!((labels.as_ref(), *shape), (Some(&expected), IMAGE));
+    assert_eq!(inputs.len(), 20 * 144);
+    // What is reconstructed is what the model was shown: zeros.
+    assert!(corrupted.as_ref().unwrap().iter().chain(reconstructions).all(|&value| value == 0.0));
+    assert_eq!(pca.as_ref().unwrap().len(), inputs.len());
+}
+
+#[test]
+fn the_row_of_pca_can_be_left_out() {
+    let evaluation = (aelab_eval::find("reconstruction").unwrap().parse)(json!({"pca": false})).unwrap();
+    assert_eq!(evaluation.resolved(), json!({"pca": false}));
+}
+
+#[test]
+fn codes_are_shown_where_they_are_two_dimensional() {
+    let setting = images(Fixed::new(1.0, 2, 144));
+    let outcome = setting.measure("latent_scatter").unwrap();
+    let [Picture::LatentScatter { points, labels, class_names }] = &outcome.pictures[..] else { panic!("one picture") };
+    assert_eq!(points.len(), 33);
+    assert_eq!(points[5], [setting.test.values[5 * 144], setting.test.values[5 * 144 + 1]]);
+    assert_eq!(labels.as_ref(), setting.test.labels.as_ref());
+    assert_eq!(class_names.as_ref().unwrap().len(), 10);
+    assert!(images(Fixed::new(1.0, 3, 144)).measure("latent_scatter").unwrap().pictures.is_empty());
+}
+
+#[test]
+fn samples_come_from_the_prior_where_there_is_one() {
+    let outcome = images(variational(2)).measure("samples").unwrap();
+    assert_eq!(outcome.pictures, [Picture::Samples { images: vec![0.5; 64 * 144], shape: IMAGE }]);
+    assert!(images(Fixed::new(1.0, 2, 144)).measure("samples").unwrap().pictures.is_empty());
+}
+
+#[test]
+fn whatever_is_measured_is_listed_and_announced() {
+    for model in [variational(2), Fixed::new(0.5, 2, 144)] {
+        let setting = images(model);
+        for entry in EVALUATIONS {
+            let evaluation = (entry.parse)(json!({})).unwrap();
+            let announced = evaluation.metric_names(&setting.test.spec);
+            let measured = setting.measure(entry.name).unwrap().measurements;
+            for measurement in &measured {
+                let info = METRICS
+                    .iter()
+                    .find(|metric| metric.name == measurement.name)
+                    .unwrap_or_else(|| panic!("{} is not listed", measurement.name));
+                assert_eq!((measurement.unit, measurement.direction, measurement.version), (info.unit, info.direction, info.version));
+                assert!(entry.name == "objective" || announced.contains(&measurement.name.as_str()), "{}", measurement.name);
+            }
+            for name in announced {
+                assert!(
+                    name == "bce" || measured.iter().any(|measurement| measurement.name == name),
+                    "{name} is announced and not measured"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shared_cache_gives_the_same_numbers_and_knows_other_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setting = images(Fixed::new(1.0, 5, 144));
+    let fresh = setting.values("pca_baseline");
+    setting.cache = Some(folder.path().to_owned());
+    assert_eq!(setting.values("pca_baseline"), fresh);
+    assert_eq!(setting.values("pca_baseline"), fresh);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    // Another split of the data has the same checksum.
+    setting.train.values.truncate(50 * 144);
+    assert_ne!(setting.values("pca_baseline"), fresh);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn data_drawn_anew_at_each_access_are_the_same_for_every_evaluation_of_a_seed() {
+    let mut setting = images(variational(2));
+    for table in [&mut setting.train, &mut setting.test] {
+        table.binarised = true;
+        table.spec.domain = Domain::Binary;
+    }
+    setting.model.scale = 0.0;
+    // Reconstructing zeros, the squared error of a binary example is the number of its ones: the `nll` here.
+    let first = setting.values("reconstruction")["sse"];
+    assert!((first - setting.values("objective")["nll"]).abs() < 1e-4);
+    setting.batch_size = 33;
+    assert_eq!(setting.values("reconstruction")["sse"], first);
+    setting.seed = 2;
+    assert_ne!(setting.values("reconstruction")["sse"], first);
+}
+
+#[test]
+fn a_model_that_breaks_or_diverges_is_a_clear_error() {
+    let mut setting = images(Fixed::new(f32::NAN, 2, 144));
+    let error = setting.measure("reconstruction").unwrap_err();
+    assert!(matches!(&error, EvaluationError::NonFinite { metric, .. } if metric == "sse"), "{error}");
+    setting.model.scale = 1.0;
+    setting.model.num_features = 100;
+    setting.model.variational = true;
+    assert_eq!(
+        setting.measure("reconstruction").unwrap_err(),
+        EvaluationError::Shape { what: "logits", expected: [7, 144], found: [7, 100] }
+    );
+    setting.test.values.clear();
+    for name in ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter"] {
+        assert!(matches!(setting.measure(name).unwrap_err(), EvaluationError::EmptySplit { split: "test", .. }), "{name}");
+    }
+    let mut setting = images(Fixed::new(1.0, 2, 144));
+    setting.train.values.clear();
+    for name in ["mean_baseline", "pca_baseline"] {
+        assert!(matches!(setting.measure(name).unwrap_err(), EvaluationError::EmptySplit { split: "training", .. }), "{name}");
+    }
+    // Without training examples there is no PCA for the picture, but there are reconstructions.
+    assert!(matches!(&setting.measure("reconstruction").unwrap().pictures[..], [Picture::Reconstructions { pca: None, .. }]));
+}
+
+#[test]
+fn one_example_and_constant_data_are_measured() {
+    let constant = |num: usize| Table::new(&IMAGE, Domain::UnitInterval, vec![0.5; num * 144]);
+    for (num_train, num_test, code_size) in [(1, 1, 2), (20, 3, 0), (20, 1, 144)] {
+        let mut setting = Setting::new(Fixed::new(0.5, 2, 144), constant(num_train), constant(num_test));
+        setting.model.code_size = code_size;
+        for entry in EVALUATIONS {
+            for measurement in setting.measure(entry.name).unwrap().measurements {
+                assert!(measurement.value.is_finite(), "{}", measurement.name);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn neither_batch_size_nor_the_order_of_the_test_examples_matters(
+        num in 1usize..40, batch_size in 1usize..50, rotation in 0usize..40, scale in -1.5f32..1.5, code_size in 0usize..20,
+    ) {
+        let mut setting = Setting::new(
+            Fixed { variational: true, ..Fixed::new(scale, code_size.max(1), 144) },
+            Table::random(30, &IMAGE, 4),
+            Table::random(num, &IMAGE, 5),
+        );
+        let all = |setting: &Setting| ["reconstruction", "mean_baseline", "pca_baseline"].map(|name| setting.values(name));
+        let reference = all(&setting);
+        setting.batch_size = batch_size;
+        setting.test.values.rotate_left(144 * (rotation % num));
+        for (found, reference) in all(&setting).iter().zip(&reference) {
+            prop_assert_eq!(found.len(), reference.len());
+            for (name, value) in found {
+                prop_assert!((value - reference[name]).abs() <= 1e-11 * (1.0 + value.abs()), "{}: {} and {}", name, value, reference[name]);
+            }
+        }
+    }
+}
