@@ -1,0 +1,117 @@
+//! The rules of ARCHITECTURE.md that a machine can check.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which crates of the workspace a crate may use. A dependency that is not listed here is a mistake, or
+/// a change of the architecture that belongs into ARCHITECTURE.md as well.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("aelab-core", &[]),
+    ("aelab-losses", &["aelab-core"]),
+    ("aelab-nn", &["aelab-core"]),
+    ("aelab-data", &["aelab-core"]),
+    ("aelab-train", &["aelab-core"]),
+    ("aelab-eval", &["aelab-core"]),
+    ("aelab-tensorboard", &["aelab-core"]),
+    ("aelab-report", &["aelab-core"]),
+    ("aelab-models", &["aelab-core", "aelab-losses", "aelab-nn"]),
+    (
+        "aelab-experiment",
+        &["aelab-core", "aelab-data", "aelab-eval", "aelab-models", "aelab-report", "aelab-tensorboard", "aelab-train"],
+    ),
+    ("aelab-cli", &["aelab-core", "aelab-data", "aelab-eval", "aelab-experiment", "aelab-models", "aelab-report", "aelab-train"]),
+    ("aelab-model-template", &["aelab-core", "aelab-cli", "aelab-losses", "aelab-nn"]),
+    ("aelab-tests", &["aelab-cli"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+/// Name of each crate of the workspace with the names of its ordinary dependencies.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    packages
+        .iter()
+        .map(|package| {
+            let all = package["dependencies"].as_array().expect("a list of dependencies");
+            (name(package), all.iter().filter(|dependency| dependency["kind"].is_null()).map(name).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_between_crates_point_one_way() {
+    for (package, dependencies) in dependencies() {
+        let (_, allowed) = ALLOWED.iter().find(|(name, _)| *name == package).unwrap_or_else(|| panic!("{package} is not in the list"));
+        for dependency in dependencies.iter().filter(|name| name.starts_with("aelab-")) {
+            assert!(allowed.contains(&dependency.as_str()), "{package} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn only_the_program_uses_anyhow_and_only_libraries_that_own_files_touch_the_network() {
+    for (package, dependencies) in dependencies() {
+        let uses = |name: &str| dependencies.iter().any(|dependency| dependency == name);
+        assert!(!uses("anyhow") || package == "aelab-cli", "{package} uses anyhow");
+        assert!(!uses("ureq") || package == "aelab-data", "{package} uses the network");
+        assert!(!uses("serde_yaml") || package == "aelab-experiment", "{package} reads YAML");
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for folder in ["crates", "tests"] {
+        for entry in walkdir::WalkDir::new(root().join(folder)) {
+            let path = entry.expect("the folder can be read").into_path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("sources are text");
+                assert!(text.starts_with("//! "), "{} does not start with `//! `", path.display());
+                let unfinished = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+                assert!(!unfinished.iter().any(|word| text.contains(word)), "{} is unfinished", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_model_has_a_file_a_page_and_an_experiment() {
+    for entry in aelab_models::MODELS {
+        for path in [
+            format!("crates/aelab-models/src/{}.rs", entry.name),
+            format!("docs/src/models/{}.md", entry.name),
+            format!("experiments/{}.yaml", entry.name),
+        ] {
+            assert!(root().join(&path).is_file(), "{path} is missing");
+        }
+        assert!(entry.citation.len() > 20 && entry.summary.len() > 20, "{} says too little of itself", entry.name);
+    }
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary_and_every_link_of_the_summary_leads_somewhere() {
+    let source = root().join("docs/src");
+    let summary = std::fs::read_to_string(source.join("SUMMARY.md")).expect("the book has a summary");
+    for entry in walkdir::WalkDir::new(&source) {
+        let path = entry.expect("the folder can be read").into_path();
+        let relative = path.strip_prefix(&source).expect("below the folder").to_string_lossy().into_owned();
+        if relative.ends_with(".md") && relative != "SUMMARY.md" {
+            assert!(summary.contains(&format!("({relative})")), "{relative} is not in SUMMARY.md");
+        }
+    }
+    for link in summary.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(source.join(link).is_file(), "SUMMARY.md links to {link}, which is missing");
+    }
+}

@@ -1,0 +1,5 @@
+//! End-to-end tests of the program and tests of the shape of the workspace.
+
+mod architecture;
+mod runs;
+mod support;
