@@ -1,1 +1,33 @@
-//! aelab-models
+//! The zoo: one file per published model, each in the order header, configuration, module,
+//! [`Autoencoder`](aelab_core::Autoencoder), [`ModelConfig`](aelab_core::ModelConfig), tests.
+//!
+//! What several models share has files of its own: [`MlpAutoencoder`] (dense encoder and decoder),
+//! [`Reconstruction`] (output activation and reconstruction loss), [`Likelihood`] (of variational models).
+
+#![forbid(unsafe_code)]
+
+use aelab_core::ModelEntry;
+
+mod convolutional;
+mod denoising;
+mod likelihood;
+mod mlp_autoencoder;
+mod reconstruction;
+mod undercomplete;
+mod vae;
+
+pub use convolutional::{Convolutional, ConvolutionalConfig};
+pub use denoising::{Denoising, DenoisingConfig};
+pub use likelihood::{Likelihood, LikelihoodConfig};
+pub use mlp_autoencoder::{MlpAutoencoder, MlpAutoencoderConfig};
+pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
+pub use undercomplete::{Undercomplete, UndercompleteConfig};
+pub use vae::{Vae, VaeConfig};
+
+/// Every model of this crate, in the order in which they are listed.
+pub const MODELS: &[ModelEntry] = &[
+    ModelEntry::new::<UndercompleteConfig>(),
+    ModelEntry::new::<DenoisingConfig>(),
+    ModelEntry::new::<VaeConfig>(),
+    ModelEntry::new::<ConvolutionalConfig>(),
+];

@@ -1,0 +1,32 @@
+//! The laws of `aelab_core::conformance`, for each model of the zoo.
+//!
+//! On `flex`; `AELAB_TEST_DEVICE=ndarray` with the feature `ndarray` runs them there.
+
+mod common;
+
+use aelab_core::ModelConfig;
+use aelab_models::{ConvolutionalConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
+
+use common::device;
+
+/// A test module per model, and the list of them.
+macro_rules! suite {
+    ($($module:ident: $config:ty),* $(,)?) => {
+        $(aelab_core::conformance!($module: $config, device());)*
+
+        const TESTED: &[(&str, &str)] = &[$((stringify!($module), <$config>::NAME)),*];
+    };
+}
+
+suite! {
+    undercomplete: UndercompleteConfig,
+    denoising: DenoisingConfig,
+    vae: VaeConfig,
+    convolutional: ConvolutionalConfig,
+}
+
+#[test]
+fn every_registered_model_is_tested_under_its_own_name() {
+    let registered: Vec<(&str, &str)> = MODELS.iter().map(|entry| (entry.name, entry.name)).collect();
+    assert_eq!(TESTED, registered);
+}
