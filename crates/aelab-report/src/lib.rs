@@ -1,1 +1,38 @@
-//! aelab-report
+//! Tables and figures out of results.
+//!
+//! Pure functions: small structs go in; pictures ([`Image`](aelab_core::Image)), CSV, Markdown and terminal
+//! tables come out. Nothing here knows how a run lies on disk; [`write_figure`] and [`write_atomic`] put a
+//! result where the caller says.
+//!
+//! * [`summarize`] turns one row per trial into one row per configuration, with means and standard deviations over seeds;
+//! * [`Summary`] has the tables of a run, [`Table`] renders them;
+//! * [`metric_figure`] picks out of a summary what [`metric_against_hyperparameter`] draws;
+//! * [`reconstruction_grid`], [`sample_grid`], [`learning_curves`] and [`latent_scatter`] draw the rest.
+
+#![forbid(unsafe_code)]
+
+mod axis;
+mod canvas;
+mod file;
+mod image_figures;
+mod latent_scatter;
+mod learning_curves;
+mod metric_figure;
+mod number;
+mod page;
+mod palette;
+mod summary;
+mod summary_tables;
+mod table;
+
+pub use canvas::FigureError;
+pub use file::{encode_png, write_atomic, write_figure};
+pub use image_figures::{ImageRow, ReconstructionGrid, SampleGrid, reconstruction_grid, sample_grid};
+pub use latent_scatter::{LatentScatter, latent_scatter};
+pub use learning_curves::{Curve, CurvePanel, LearningCurves, learning_curves};
+pub use metric_figure::{
+    Baseline, MetricFigure, MetricPoint, MetricSeries, metric_against_hyperparameter, metric_figure, swept_hyperparameters,
+};
+pub use summary::{BaselineRow, Configuration, Direction, Metric, MetricInfo, Spread, Summary, TrialRow, summarize};
+pub use summary_tables::{FigureLink, SummaryPage};
+pub use table::{Alignment, Cell, Column, Row, Table};

@@ -173,7 +173,9 @@ fn is_ours(name: &str) -> bool {
 fn parse_position(position: &Value) -> io::Result<(&str, u64)> {
     let name = position.get("file").and_then(Value::as_str).filter(|name| is_ours(name) && !name.contains(['/', '\\']));
     name.zip(position.get("bytes").and_then(Value::as_u64)).ok_or_else(|| {
-        let message = format!("the checkpoint holds {position} where the position in an event file was expected: {{\"file\": name, \"bytes\": number}}");
+        let message = format!(
+            "the checkpoint holds {position} where the position in an event file was expected: {{\"file\": name, \"bytes\": number}}"
+        );
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
 }

@@ -43,7 +43,8 @@ pub(crate) fn histogram(values: &[f32]) -> HistogramProto {
     message.set_num(num);
     message.set_sum(sum);
     message.set_sum_squares(sum_squares);
-    let kept: Vec<usize> = (0..limits.len()).filter(|&bucket| counts[bucket] > 0.0 || counts.get(bucket + 1).is_none_or(|next| *next > 0.0)).collect();
+    let kept: Vec<usize> =
+        (0..limits.len()).filter(|&bucket| counts[bucket] > 0.0 || counts.get(bucket + 1).is_none_or(|next| *next > 0.0)).collect();
     message.set_bucket_limit(kept.iter().map(|&bucket| limits[bucket]).collect());
     message.set_bucket(kept.iter().map(|&bucket| counts[bucket]).collect());
     message

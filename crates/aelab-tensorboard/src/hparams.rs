@@ -181,14 +181,16 @@ mod tests {
 
     #[test]
     fn repeated_values_are_named_once_in_their_order() {
-        let numbers: Vec<f64> = without_repeats(values(&[json!(8), json!(2), json!(8.0)])).iter().map(ProtoValue::get_number_value).collect();
+        let numbers: Vec<f64> =
+            without_repeats(values(&[json!(8), json!(2), json!(8.0)])).iter().map(ProtoValue::get_number_value).collect();
         assert_eq!(numbers, [8.0, 2.0]);
     }
 
     #[test]
     fn the_description_replaces_an_earlier_one_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let info = ExperimentInfo { name: "x".into(), hyperparameters: vec![("a".into(), vec![json!(1)])], metrics: vec!["eval/sse".into()] };
+        let info =
+            ExperimentInfo { name: "x".into(), hyperparameters: vec![("a".into(), vec![json!(1)])], metrics: vec!["eval/sse".into()] };
         write_experiment(folder.path(), &info).unwrap();
         write_experiment(folder.path(), &info).unwrap();
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

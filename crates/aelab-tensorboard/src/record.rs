@@ -41,7 +41,8 @@ pub(crate) fn whole_records(mut file: impl Read, file_size: u64) -> io::Result<u
         }
         message.resize(size as usize, 0);
         let mut footer = [0; FOOTER_SIZE as usize];
-        if !read_whole(&mut file, &mut message)? || !read_whole(&mut file, &mut footer)? || masked_crc32c(&message).to_le_bytes() != footer {
+        if !read_whole(&mut file, &mut message)? || !read_whole(&mut file, &mut footer)? || masked_crc32c(&message).to_le_bytes() != footer
+        {
             return Ok(end);
         }
         end += HEADER_SIZE + size + FOOTER_SIZE;

@@ -76,7 +76,9 @@ pub(crate) fn picture(tag: &str, image: &Image) -> io::Result<Summary_Value> {
             image.pixels.len()
         )));
     }
-    let side = |name: &str, size: usize| i32::try_from(size).map_err(|_| invalid(format!("{name} of picture `{tag}` is {size}, the most is {}", i32::MAX)));
+    let side = |name: &str, size: usize| {
+        i32::try_from(size).map_err(|_| invalid(format!("{name} of picture `{tag}` is {size}, the most is {}", i32::MAX)))
+    };
     let (width, height) = (side("width", image.width)?, side("height", image.height)?);
     let mut png = Vec::new();
     PngEncoder::new(&mut png).write_image(&image.pixels, width as u32, height as u32, color).map_err(io::Error::other)?;

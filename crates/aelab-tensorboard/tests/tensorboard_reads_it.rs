@@ -87,7 +87,10 @@ fn diverged_trial(folder: &Path) {
 
 fn read(logdir: &Path) -> Option<Value> {
     let Some(python) = std::env::var_os("AELAB_PYTHON") else {
-        assert!(std::env::var_os("AELAB_REQUIRE_PYTHON").is_none_or(|value| value != "1"), "AELAB_PYTHON must name a Python with tensorboard");
+        assert!(
+            std::env::var_os("AELAB_REQUIRE_PYTHON").is_none_or(|value| value != "1"),
+            "AELAB_PYTHON must name a Python with tensorboard"
+        );
         return None;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/reference/read_event_file.py");
@@ -181,11 +184,14 @@ fn tensorboard_reads_every_tag_step_value_picture_and_hyperparameter() {
 }
 
 #[test]
-fn a_trial_alone_has_its_hyperparameters_too() {
+fn without_the_description_the_table_is_made_of_the_trials() {
     let folder = tempfile::tempdir().unwrap();
-    diverged_trial(folder.path());
+    interrupted_trial(&folder.path().join("aaaa"));
+    diverged_trial(&folder.path().join("bbbb"));
     let Some(read) = read(folder.path()) else { return };
-    let session = &read["hparams"]["sessions"]["."];
-    assert_eq!(session["hyperparameters"]["code_size"], 2.0);
-    assert_eq!(session["metrics"]["train/nll"], 50.0);
+    let sessions = &read["hparams"]["sessions"];
+    assert_eq!(sessions["aaaa"]["hyperparameters"]["code_size"], 8.0);
+    assert_eq!(sessions["aaaa"]["metrics"]["eval/sse"], 12.25);
+    assert_eq!(sessions["bbbb"]["hyperparameters"]["code_size"], 2.0);
+    assert_eq!(sessions["bbbb"]["metrics"]["train/nll"], 50.0);
 }

@@ -1,0 +1,385 @@
+//! A metric against a swept hyperparameter, with baselines.
+
+use aelab_core::Image;
+use serde_json::Value;
+
+use crate::axis::{Axis, Frame, LABEL_SIZE, scale_of_measured, scale_of_swept};
+use crate::canvas::{FigureError, Stroke};
+use crate::number;
+use crate::page::{Entry, Key, Page, no_data};
+use crate::palette;
+use crate::summary::{BaselineRow, Configuration, Direction, Summary};
+
+/// Dashes of the baselines, in their order.
+const DASHES: [&str; 4] = ["14 8", "3 7", "14 6 3 6", "24 8"];
+
+/// A metric at one value of the hyperparameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MetricPoint {
+    /// Value of the hyperparameter.
+    pub x: f64,
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Standard deviation over seeds: half the length of the error bar.
+    pub deviation: Option<f64>,
+}
+
+/// One model or variant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricSeries {
+    /// Name in the legend.
+    pub name: String,
+    /// In any order.
+    pub points: Vec<MetricPoint>,
+}
+
+/// What the models are compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    /// Name in the legend.
+    pub name: String,
+    /// Values by hyperparameter; a single point holds everywhere.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A metric against a swept hyperparameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricFigure {
+    /// What is shown.
+    pub title: String,
+    /// One line below the title, or nothing.
+    pub subtitle: String,
+    /// The hyperparameter.
+    pub x_label: String,
+    /// The metric, with its unit.
+    pub y_label: String,
+    /// One line each.
+    pub series: Vec<MetricSeries>,
+    /// One dashed line each.
+    pub baselines: Vec<Baseline>,
+}
+
+/// Draws one line per series with markers at the means and error bars of one standard deviation, and
+/// one dashed line per baseline. The x axis is logarithmic where the swept values are geometric. A
+/// baseline so far off that it would flatten everything else is named in the legend instead.
+pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, FigureError> {
+    let xs = sorted_distinct(figure.series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
+    let x_scale = scale_of_swept(&xs);
+    let values: Vec<f64> = figure
+        .series
+        .iter()
+        .flat_map(|series| &series.points)
+        .flat_map(|point| [point.mean - point.deviation.unwrap_or(0.0), point.mean, point.mean + point.deviation.unwrap_or(0.0)])
+        .filter(|value| value.is_finite())
+        .collect();
+    let (shown, left_out): (Vec<&Baseline>, Vec<&Baseline>) = figure.baselines.iter().partition(|baseline| is_near(baseline, &values));
+    let all: Vec<f64> = values.iter().copied().chain(shown.iter().flat_map(|baseline| baseline.points.iter().map(|(_, y)| *y))).collect();
+    let y_scale = scale_of_measured(&all);
+
+    let num = figure.series.len();
+    let series_key = |index: usize| Key::Line { color: palette::line(index, num), dash: "", width: 3.2, marker: Some(index) };
+    let mut entries: Vec<Entry> =
+        figure.series.iter().enumerate().map(|(index, series)| Entry { key: series_key(index), label: series.name.clone() }).collect();
+    for (index, baseline) in shown.iter().enumerate() {
+        let key = Key::Line { color: palette::MUTED.to_owned(), dash: DASHES[index % DASHES.len()], width: 2.6, marker: None };
+        entries.push(Entry { key, label: baseline.name.clone() });
+    }
+    for baseline in left_out {
+        let side = if baseline.points.iter().any(|(_, y)| values.iter().all(|value| y > value)) { "above" } else { "below" };
+        entries.push(Entry { key: Key::Nothing, label: format!("{}: {} ({side})", baseline.name, range_of(baseline)) });
+    }
+
+    let page = Page { title: &figure.title, subtitle: &figure.subtitle, entries };
+    let (mut canvas, chart) = page.lay_out(720.0, None);
+    let x = Axis::around(xs.iter().copied(), x_scale, 0.05).with_ticks_at(&xs, chart.width - 6.0 * LABEL_SIZE);
+    let y = Axis::around(all.iter().copied(), y_scale, 0.06);
+    let frame = Frame { x: &x, y: &y, x_label: &figure.x_label, y_label: &figure.y_label };
+    let inner = frame.inner(chart);
+    frame.draw(&mut canvas, inner);
+    if all.is_empty() {
+        no_data(&mut canvas, inner);
+    }
+
+    canvas.begin_clip(inner);
+    for (index, baseline) in shown.iter().enumerate() {
+        let stroke = Stroke { color: palette::MUTED, width: 2.6, dash: DASHES[index % DASHES.len()], opacity: 1.0 };
+        if let [(_, value)] = baseline.points[..] {
+            if let Some((_, height)) = xs.first().and_then(|x| frame.place(inner, (*x, value))) {
+                canvas.line((inner.left, height), (inner.right(), height), stroke);
+            }
+        } else {
+            let mut points = baseline.points.clone();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for piece in frame.pieces(inner, points) {
+                canvas.polyline(&piece, stroke);
+            }
+        }
+    }
+    let step = if num > 1 { (26.0 / (num - 1) as f64).min(7.0) } else { 0.0 };
+    for (index, series) in figure.series.iter().enumerate() {
+        let color = palette::line(index, num);
+        // Error bars at the same x are set beside each other; the lines stay where the values are.
+        let aside = (index as f64 - (num.max(1) - 1) as f64 / 2.0) * step;
+        let mut points = series.points.clone();
+        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        for piece in frame.pieces(inner, points.iter().map(|point| (point.x, point.mean))) {
+            canvas.polyline(&piece, Stroke { opacity: 0.9, ..Stroke::solid(&color, 3.0) });
+        }
+        for point in &points {
+            let Some(center) = frame.place(inner, (point.x, point.mean)) else { continue };
+            if let Some(deviation) = point.deviation.filter(|deviation| *deviation > 0.0) {
+                draw_error_bar(&mut canvas, &frame, inner, (point.x, point.mean, deviation), (aside, &color));
+            }
+            canvas.marker(index, center, 8.0, &color, 1.0);
+        }
+    }
+    canvas.end_clip();
+    canvas.draw()
+}
+
+fn draw_error_bar(
+    canvas: &mut crate::canvas::Canvas,
+    frame: &Frame<'_>,
+    inner: crate::canvas::Rect,
+    (x, mean, deviation): (f64, f64, f64),
+    (aside, color): (f64, &str),
+) {
+    let Some((column, top)) = frame.place(inner, (x, mean + deviation)) else { return };
+    // On a logarithmic axis a deviation larger than the mean reaches below everything.
+    let (bottom, has_end) = frame.place(inner, (x, mean - deviation)).map_or((inner.bottom(), false), |(_, bottom)| (bottom, true));
+    let column = column + aside;
+    let stroke = Stroke::solid(color, 2.2);
+    canvas.line((column, top), (column, bottom), stroke);
+    canvas.line((column - 7.0, top), (column + 7.0, top), stroke);
+    if has_end {
+        canvas.line((column - 7.0, bottom), (column + 7.0, bottom), stroke);
+    }
+}
+
+/// Whether a baseline can be shown without squeezing the series into less than a third of the axis.
+fn is_near(baseline: &Baseline, values: &[f64]) -> bool {
+    let (low, high) = extent(values.iter().copied());
+    let (from, to) = extent(baseline.points.iter().map(|(_, y)| *y));
+    let spread = (high - low).max(high.abs().max(low.abs()) * 0.02);
+    values.is_empty() || (from >= low - 2.0 * spread && to <= high + 2.0 * spread)
+}
+
+fn range_of(baseline: &Baseline) -> String {
+    let (low, high) = extent(baseline.points.iter().map(|(_, y)| *y));
+    if low == high { number::significant(low, 4) } else { format!("{} to {}", number::significant(low, 3), number::significant(high, 3)) }
+}
+
+fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+}
+
+fn sorted_distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    sorted
+}
+
+/// How a hyperparameter is called across models: `code_size` for the code size of any of them, the path
+/// inside the model for its own (`lambda`), the whole path otherwise (`train.batch_size`).
+pub(crate) fn common_name(path: &str) -> &str {
+    let inside = path.strip_prefix("model.").and_then(|rest| rest.split_once('.')).map_or(path, |(_, inside)| inside);
+    if matches!(inside, "code_size" | "latent_dim") { "code_size" } else { inside }
+}
+
+fn value_of(configuration: &Configuration, hyperparameter: &str) -> Option<f64> {
+    if hyperparameter == "code_size" {
+        return Some(configuration.code_size as f64);
+    }
+    let found = configuration.hyperparameters.iter().find(|(path, _)| common_name(path) == hyperparameter);
+    found.and_then(|(_, value)| value.as_f64())
+}
+
+/// The numeric hyperparameters that take two values or more, by the names that [`metric_figure`] knows them by:
+/// `code_size` first where it varies, then in the order of the sweep.
+pub fn swept_hyperparameters(summary: &Summary) -> Vec<String> {
+    let mut names = vec!["code_size"];
+    for (path, _) in summary.configurations.iter().flat_map(|configuration| &configuration.hyperparameters) {
+        if !names.contains(&common_name(path)) {
+            names.push(common_name(path));
+        }
+    }
+    let varies =
+        |name: &&str| sorted_distinct(summary.configurations.iter().filter_map(|configuration| value_of(configuration, name))).len() > 1;
+    names.into_iter().filter(varies).map(str::to_owned).collect()
+}
+
+/// What [`metric_against_hyperparameter`] draws of a summary: `metric` by its name there, `hyperparameter` by one of
+/// [`swept_hyperparameters`]. One series per model and per combination of its other varied hyperparameters. `None` where
+/// no finished configuration has both.
+pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> Option<MetricFigure> {
+    let column = summary.metrics.iter().position(|info| info.name == metric)?;
+    let info = &summary.metrics[column];
+    let mut series: Vec<MetricSeries> = Vec::new();
+    let mut num_seeds: Vec<usize> = Vec::new();
+    for configuration in &summary.configurations {
+        let (Some(x), Some(spread)) = (value_of(configuration, hyperparameter), configuration.metrics[column]) else { continue };
+        let name = series_name(summary, configuration, hyperparameter);
+        let point = MetricPoint { x, mean: spread.mean, deviation: spread.deviation };
+        num_seeds.push(spread.num);
+        match series.iter_mut().find(|series| series.name == name) {
+            Some(series) => series.points.push(point),
+            None => series.push(MetricSeries { name, points: vec![point] }),
+        }
+    }
+    let (fewest, most) = (*num_seeds.iter().min()?, *num_seeds.iter().max()?);
+    let shown = metric_label(metric);
+    let x_label = hyperparameter.replace('_', " ");
+    let seeds = match (fewest, most) {
+        (1, 1) => "one seed".to_owned(),
+        (fewest, most) if fewest == most => format!("mean ± standard deviation over {most} seeds"),
+        _ => format!("mean ± standard deviation over {fewest} to {most} seeds"),
+    };
+    let better = match info.direction {
+        Direction::Lower => "; lower is better",
+        Direction::Higher => "; higher is better",
+        Direction::Neither => "",
+    };
+    Some(MetricFigure {
+        title: format!("{shown} against {x_label}"),
+        subtitle: format!("{seeds}{better}"),
+        x_label,
+        y_label: if info.unit.is_empty() { shown } else { format!("{shown} ({})", info.unit) },
+        series,
+        baselines: baselines(summary, column, hyperparameter),
+    })
+}
+
+fn series_name(summary: &Summary, configuration: &Configuration, hyperparameter: &str) -> String {
+    let same_model = || summary.configurations.iter().filter(|other| other.model == configuration.model);
+    let mut name = configuration.model.clone();
+    for (path, value) in &configuration.hyperparameters {
+        let is_same =
+            |other: &Configuration| other.hyperparameters.iter().any(|(other, other_value)| other == path && other_value == value);
+        if common_name(path) != hyperparameter && path != "model" && !same_model().all(is_same) {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                other => other.as_f64().map_or_else(|| other.to_string(), number::label),
+            };
+            name.push_str(&format!(", {} {value}", common_name(path).replace('_', " ")));
+        }
+    }
+    name
+}
+
+fn baselines(summary: &Summary, column: usize, hyperparameter: &str) -> Vec<Baseline> {
+    let mut baselines: Vec<Baseline> = Vec::new();
+    for row in &summary.baselines {
+        let Some(spread) = row.metrics[column] else { continue };
+        let name = baseline_name(row, hyperparameter);
+        let x = row.code_size.filter(|_| hyperparameter == "code_size").map_or(f64::NAN, |size| size as f64);
+        match baselines.iter_mut().find(|baseline| baseline.name == name) {
+            Some(baseline) => baseline.points.push((x, spread.mean)),
+            None => baselines.push(Baseline { name, points: vec![(x, spread.mean)] }),
+        }
+    }
+    baselines
+}
+
+fn baseline_name(row: &BaselineRow, hyperparameter: &str) -> String {
+    let mut name = row.label();
+    if let Some(size) = row.code_size.filter(|_| hyperparameter != "code_size") {
+        name.push_str(&format!(", code size {size}"));
+    }
+    for (path, value) in &row.hyperparameters {
+        name.push_str(&format!(", {} {}", common_name(path), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    }
+    name
+}
+
+/// `eval/sse` as `SSE`, `squared_error` as `squared error`.
+pub(crate) fn metric_label(metric: &str) -> String {
+    let name = metric.rsplit('/').next().unwrap_or(metric);
+    let word = |word: &str| {
+        if matches!(
+            word,
+            "sse"
+                | "mse"
+                | "rmse"
+                | "mae"
+                | "psnr"
+                | "ssim"
+                | "kl"
+                | "bce"
+                | "nll"
+                | "elbo"
+                | "pca"
+                | "fid"
+                | "mig"
+                | "auc"
+                | "auroc"
+                | "mmd"
+        ) {
+            word.to_uppercase()
+        } else {
+            word.to_owned()
+        }
+    };
+    name.split('_').map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(series: Vec<MetricSeries>, baselines: Vec<Baseline>) -> MetricFigure {
+        MetricFigure { title: "t".into(), subtitle: String::new(), x_label: "x".into(), y_label: "y".into(), series, baselines }
+    }
+
+    fn series(name: &str, points: &[(f64, f64, f64)]) -> MetricSeries {
+        let points = points.iter().map(|&(x, mean, deviation)| MetricPoint { x, mean, deviation: Some(deviation) }).collect();
+        MetricSeries { name: name.into(), points }
+    }
+
+    #[test]
+    fn degenerate_figures_are_drawn() {
+        let name = "n".repeat(200);
+        for (series, baselines) in [
+            (vec![], vec![]),
+            (vec![series("a", &[])], vec![Baseline { name: "b".into(), points: vec![] }]),
+            (vec![series("a", &[(1.0, 1.0, 0.0)])], vec![Baseline { name: name.clone(), points: vec![(f64::NAN, 1.0)] }]),
+            (vec![series("a", &[(1.0, 1.0, 0.0), (1.0, 1.0, 0.0)])], vec![]),
+            (vec![series(&name, &[(f64::NAN, 1.0, 0.0), (1.0, f64::NAN, 1.0), (2.0, f64::INFINITY, f64::NAN)])], vec![]),
+            (
+                vec![series("a", &[(0.0, -1e308, 1e308), (-1.0, 1e308, 1e308)])],
+                vec![Baseline { name, points: vec![(0.0, 1e308), (1.0, -1e308)] }],
+            ),
+            (vec![series("a", &[(1.0, 1.0, 50.0), (10.0, 1000.0, 2000.0), (100.0, 3.0, 0.5)])], vec![]),
+            ((0..200).map(|index| series(&format!("s{index}"), &[(1.0, f64::from(index), 1.0), (2.0, 1.0, 1.0)])).collect(), vec![]),
+        ] {
+            let image = metric_against_hyperparameter(&figure(series, baselines)).unwrap();
+            assert_eq!(image.width, 1400);
+            assert!(image.pixels.iter().any(|value| *value < 128));
+        }
+    }
+
+    #[test]
+    fn a_baseline_far_off_is_named_and_does_not_flatten_the_rest() {
+        let values = [10.0, 12.0];
+        assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 15.0)] }, &values));
+        assert!(!is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &values));
+        assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &[]));
+    }
+
+    #[test]
+    fn paths_of_different_models_share_a_name() {
+        assert_eq!(common_name("model.vae.latent_dim"), "code_size");
+        assert_eq!(common_name("model.undercomplete.code_size"), "code_size");
+        assert_eq!(common_name("model.denoising.corruption.masking.rate"), "corruption.masking.rate");
+        assert_eq!(common_name("train.batch_size"), "train.batch_size");
+    }
+
+    #[test]
+    fn metrics_are_written_as_people_write_them() {
+        assert_eq!(metric_label("eval/sse"), "SSE");
+        assert_eq!(metric_label("pca_sse"), "PCA SSE");
+        assert_eq!(metric_label("squared_error"), "squared error");
+    }
+}
