@@ -190,6 +190,16 @@ fn log_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
         .collect()
 }
 
+/// An axis label in at most two lines, broken before its unit where it has to be.
+fn label_lines(label: &str, length: f64) -> Vec<String> {
+    match label.rsplit_once(" (") {
+        Some((name, unit)) if text_width(label, LABEL_SIZE, false) > length => {
+            wrapped(&format!("{name}\n({unit}"), LABEL_SIZE, false, length, 2)
+        }
+        _ => wrapped(label, LABEL_SIZE, false, length, 2),
+    }
+}
+
 /// A pair of axes in a rectangle.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
@@ -202,13 +212,13 @@ pub(crate) struct Frame<'a> {
 impl Frame<'_> {
     /// The part of `outer` that is left for the data beside ticks and labels.
     pub(crate) fn inner(&self, outer: Rect) -> Rect {
-        let y_lines = wrapped(self.y_label, LABEL_SIZE, false, outer.height * 0.9, 2).len() as f64;
+        let x_lines = label_lines(self.x_label, outer.width * 0.75).len() as f64;
+        let bottom = TICK_SIZE + 16.0 + x_lines * LABEL_SIZE * 1.25 + 10.0;
+        let height = (outer.height - bottom - 6.0).max(50.0);
+        let y_lines = label_lines(self.y_label, height).len() as f64;
         let left = y_lines * LABEL_SIZE * 1.25 + 14.0 + self.y.widest_label() + 10.0;
         let right = self.x.ticks.last().map_or(0.0, |(_, label)| text_width(label, TICK_SIZE, false) / 2.0).min(40.0);
-        let width = (outer.width - left - right).max(50.0);
-        let x_lines = wrapped(self.x_label, LABEL_SIZE, false, width, 2).len() as f64;
-        let bottom = TICK_SIZE + 16.0 + x_lines * LABEL_SIZE * 1.25 + 10.0;
-        Rect { left: outer.left + left, top: outer.top + 6.0, width, height: (outer.height - bottom - 6.0).max(50.0) }
+        Rect { left: outer.left + left, top: outer.top + 6.0, width: (outer.width - left - right).max(50.0), height }
     }
 
     /// Draws grid, spines, ticks and labels around `inner`.
@@ -231,11 +241,11 @@ impl Frame<'_> {
             Stroke::solid(palette::INK, 1.6),
         );
         let style = TextStyle::new(LABEL_SIZE, Anchor::Middle);
-        for (line, text) in wrapped(self.x_label, LABEL_SIZE, false, inner.width, 2).iter().enumerate() {
+        for (line, text) in label_lines(self.x_label, inner.width).iter().enumerate() {
             let y = inner.bottom() + 16.0 + TICK_SIZE + LABEL_SIZE * (1.0 + 1.25 * line as f64);
             canvas.text((inner.left + inner.width / 2.0, y), text, style);
         }
-        let y_lines = wrapped(self.y_label, LABEL_SIZE, false, inner.height, 2);
+        let y_lines = label_lines(self.y_label, inner.height);
         for (line, text) in y_lines.iter().enumerate() {
             let from_axis = 24.0 + self.y.widest_label() + LABEL_SIZE * 1.25 * (y_lines.len() - 1 - line) as f64;
             canvas.turned_text((inner.left - from_axis, inner.top + inner.height / 2.0), text, style, -90.0);

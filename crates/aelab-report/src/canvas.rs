@@ -174,6 +174,13 @@ impl Canvas {
         self.turned_text((x, y), text, style, 0.0);
     }
 
+    /// One line of text with a white outline, readable on top of data.
+    pub(crate) fn outlined_text(&mut self, position: (f64, f64), text: &str, style: TextStyle<'_>) {
+        self.svg.push_str(r##"<g paint-order="stroke" stroke="#ffffff" stroke-width="5" stroke-opacity="0.85" stroke-linejoin="round">"##);
+        self.text(position, text, style);
+        self.svg.push_str("</g>\n");
+    }
+
     /// One line of text, turned by `angle` degrees around its position.
     pub(crate) fn turned_text(&mut self, (x, y): (f64, f64), text: &str, style: TextStyle<'_>, angle: f64) {
         let TextStyle { size, bold, color, anchor } = style;

@@ -139,12 +139,18 @@ impl Cells {
         let room = space / wanted.min(10) as f64 - GAP;
         let scale = ((room / width.max(1) as f64) as usize).clamp(1, (LARGEST_SIDE / longest).max(1));
         let cell = (width.max(1) * scale) as f64;
-        let fitting = (((space + GAP) / (cell + GAP)) as usize).max(1);
+        let fitting = (((space + GAP) / (cell + GAP)) as usize).clamp(1, num.max(1));
         let columns = match columns {
             Some(columns) => columns.max(1),
-            // Rows of equal length rather than a last one with a single image.
-            None => num.max(1).div_ceil(num.max(1).div_ceil(fitting)),
+            // Full rows where a number of columns gives them, rows of about equal length otherwise.
+            None => (fitting.div_ceil(2)..=fitting)
+                .rev()
+                .find(|columns| num.is_multiple_of(*columns))
+                .unwrap_or_else(|| num.max(1).div_ceil(num.div_ceil(fitting).max(1))),
         };
+        let room = space / columns as f64 - GAP;
+        let scale = ((room / width.max(1) as f64) as usize).clamp(scale, scale.max(LARGEST_SIDE / longest));
+        let cell = (width.max(1) * scale) as f64;
         Self { scale, width: cell, height: (height.max(1) * scale) as f64, columns }
     }
 
@@ -155,7 +161,7 @@ impl Cells {
 
 /// A page for a content of this size, and where the content begins.
 fn page(title: &str, subtitle: &str, height: f64, width: f64) -> (Canvas, (f64, f64)) {
-    let (canvas, area) = Page { title, subtitle, entries: Vec::new() }.lay_out(height.max(20.0), Some(width));
+    let (canvas, area) = Page { title, subtitle, entries: Vec::new(), below: false }.lay_out(height.max(20.0), Some(width));
     (canvas, (area.left, area.top))
 }
 

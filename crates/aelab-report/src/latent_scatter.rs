@@ -3,12 +3,17 @@
 use aelab_core::Image;
 
 use crate::axis::{Axis, Frame, Scale};
-use crate::canvas::{FigureError, NUM_MARKERS};
+use crate::canvas::{Anchor, FigureError, NUM_MARKERS, TextStyle, text_width};
 use crate::page::{Entry, Key, Page, no_data};
 use crate::palette;
 
 /// More points than this only hide each other; every n-th is drawn.
 const MOST_POINTS: usize = 12_000;
+/// Up to this many classes have their names in the middle of their points, too.
+const MOST_NAMED: usize = 12;
+const NAME_SIZE: f64 = 22.0;
+/// A longer name stands in the legend only.
+const WIDEST_NAME: f64 = 130.0;
 
 /// Codes of examples, and what the examples are.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +62,7 @@ pub fn latent_scatter(figure: &LatentScatter<'_>) -> Result<Image, FigureError> 
         subtitle = if subtitle.is_empty() { remark } else { format!("{subtitle}; {remark}") };
     }
     let side = 900.0;
-    let page = Page { title: figure.title, subtitle: &subtitle, entries: entries.collect() };
+    let page = Page { title: figure.title, subtitle: &subtitle, entries: entries.collect(), below: false };
     let (mut canvas, chart) = page.lay_out(side, Some(side + 40.0));
     let finite = |point: &&[f32; 2]| point.iter().all(|value| value.is_finite());
     let axis = |dimension: usize| Axis::around(points.iter().filter(finite).map(|point| f64::from(point[dimension])), Scale::Linear, 0.04);
@@ -88,7 +93,30 @@ pub fn latent_scatter(figure: &LatentScatter<'_>) -> Result<Image, FigureError> 
         }
     }
     canvas.end_clip();
+    if classes.len() <= MOST_NAMED {
+        for class in &classes {
+            let members = |dimension: usize| {
+                let values =
+                    points.iter().zip(labels).filter(|(point, label)| *label == class && finite(point)).map(|(point, _)| point[dimension]);
+                median(values.collect())
+            };
+            let place = members(0).zip(members(1)).and_then(|(x, y)| frame.place(inner, (f64::from(x), f64::from(y))));
+            let name = name(*class);
+            if let Some((x, y)) = place.filter(|_| text_width(&name, NAME_SIZE, true) <= WIDEST_NAME) {
+                canvas.outlined_text(
+                    (x, y + NAME_SIZE * 0.36),
+                    &name,
+                    TextStyle { bold: true, ..TextStyle::new(NAME_SIZE, Anchor::Middle) },
+                );
+            }
+        }
+    }
     canvas.draw()
+}
+
+fn median(mut values: Vec<f32>) -> Option<f32> {
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 fn ordinal(number: usize) -> &'static str {
@@ -125,7 +153,7 @@ mod tests {
     #[test]
     fn each_class_has_the_colour_of_its_legend() {
         let image = draw(&[[0.0, 0.0], [10.0, 10.0]], &[0, 7], &[]);
-        for color in [[0x3f, 0x90, 0xda], [0xff, 0xa9, 0x0e]] {
+        for color in [[0x33, 0x22, 0x88], [0x88, 0xcc, 0xee]] {
             assert!(image.pixels.chunks(3).filter(|pixel| **pixel == color).count() > 50);
         }
     }

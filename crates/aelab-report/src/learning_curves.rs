@@ -8,6 +8,8 @@ use crate::page::{Entry, Key, Page, no_data};
 use crate::palette;
 
 const DASHED: &str = "9 6";
+/// More trials than this are named in samples.
+const MOST_NAMES: usize = 12;
 
 /// One value over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,19 +56,25 @@ pub fn learning_curves(figure: &LearningCurves) -> Result<Image, FigureError> {
     let mut entries = Vec::new();
     let styles = [(Split::Train, "training", DASHED), (Split::Valid, "validation", ""), (Split::Eval, "test", "")];
     for (_, label, dash) in styles.into_iter().filter(|(split, ..)| is_drawn(*split)) {
-        entries
-            .push(Entry { key: Key::Line { color: palette::MUTED.to_owned(), dash, width: 2.6, marker: None }, label: label.to_owned() });
+        let color = if let [name] = names[..] { color(name) } else { palette::MUTED.to_owned() };
+        entries.push(Entry { key: Key::Line { color, dash, width: 2.8, marker: None }, label: label.to_owned() });
     }
     if names.len() > 1 {
+        // Of a long sequence of colours, names from all of it rather than the first ones.
+        let stride = if names.len() > MOST_NAMES { (names.len() - 1).div_ceil(MOST_NAMES - 1) } else { 1 };
+        let named: Vec<&str> = names.iter().step_by(stride).copied().collect();
         let key = |name: &str| Key::Line { color: color(name), dash: "", width: 5.0, marker: None };
-        entries.extend(names.iter().map(|name| Entry { key: key(name), label: (*name).to_owned() }));
+        entries.extend(named.iter().map(|name| Entry { key: key(name), label: (*name).to_owned() }));
+        if named.len() < names.len() {
+            entries.push(Entry { key: Key::Nothing, label: format!("and {} between them", names.len() - named.len()) });
+        }
     }
     let num_panels = figure.panels.len().max(1);
     let columns = if num_panels == 1 { 1 } else { 2 };
     let num_rows = num_panels.div_ceil(columns);
     let panel_height = if columns == 1 { 720.0 } else { 520.0 };
-    let (mut canvas, chart) =
-        Page { title: &figure.title, subtitle: &figure.subtitle, entries }.lay_out(num_rows as f64 * panel_height, None);
+    let (mut canvas, chart) = Page { title: &figure.title, subtitle: &figure.subtitle, entries, below: columns > 1 }
+        .lay_out(num_rows as f64 * panel_height, None);
     let panel_width = chart.width / columns as f64;
     for (index, panel) in figure.panels.iter().enumerate() {
         let outer = Rect {
@@ -91,7 +99,11 @@ pub fn learning_curves(figure: &LearningCurves) -> Result<Image, FigureError> {
             for curve in panel.curves.iter().filter(|curve| (curve.split == Split::Train) == training) {
                 let color = color(&curve.name);
                 let width = if many { 1.5 } else { 2.8 };
-                let opacity = if many { 0.7 } else { 1.0 };
+                let opacity = match (many, training) {
+                    (false, _) => 1.0,
+                    (true, true) => 0.3,
+                    (true, false) => 0.8,
+                };
                 let dash = if training { DASHED } else { "" };
                 for piece in frame.pieces(inner, curve.points.iter().copied()) {
                     match piece[..] {

@@ -4,7 +4,7 @@ use aelab_core::Image;
 use serde_json::Value;
 
 use crate::axis::{Axis, Frame, LABEL_SIZE, scale_of_measured, scale_of_swept};
-use crate::canvas::{FigureError, Stroke};
+use crate::canvas::{Canvas, FigureError, Rect, Stroke};
 use crate::number;
 use crate::page::{Entry, Key, Page, no_data};
 use crate::palette;
@@ -89,7 +89,7 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
         entries.push(Entry { key: Key::Nothing, label: format!("{}: {} ({side})", baseline.name, range_of(baseline)) });
     }
 
-    let page = Page { title: &figure.title, subtitle: &figure.subtitle, entries };
+    let page = Page { title: &figure.title, subtitle: &figure.subtitle, entries, below: false };
     let (mut canvas, chart) = page.lay_out(720.0, None);
     let x = Axis::around(xs.iter().copied(), x_scale, 0.05).with_ticks_at(&xs, chart.width - 6.0 * LABEL_SIZE);
     let y = Axis::around(all.iter().copied(), y_scale, 0.06);
@@ -115,44 +115,40 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
             }
         }
     }
-    let step = if num > 1 { (26.0 / (num - 1) as f64).min(7.0) } else { 0.0 };
+    // Error bars of several series at one x would hide each other, so each series is set aside a little.
+    let has_bars =
+        figure.series.iter().flat_map(|series| &series.points).any(|point| point.deviation.is_some_and(|deviation| deviation > 0.0));
+    let step = if num > 1 && has_bars { (30.0 / (num - 1) as f64).min(6.0) } else { 0.0 };
     for (index, series) in figure.series.iter().enumerate() {
         let color = palette::line(index, num);
-        // Error bars at the same x are set beside each other; the lines stay where the values are.
-        let aside = (index as f64 - (num.max(1) - 1) as f64 / 2.0) * step;
+        let inner = Rect { left: inner.left + (index as f64 - (num - 1) as f64 / 2.0) * step, ..inner };
         let mut points = series.points.clone();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
         for piece in frame.pieces(inner, points.iter().map(|point| (point.x, point.mean))) {
-            canvas.polyline(&piece, Stroke { opacity: 0.9, ..Stroke::solid(&color, 3.0) });
+            canvas.polyline(&piece, Stroke { opacity: 0.85, ..Stroke::solid(&color, 2.8) });
         }
         for point in &points {
-            let Some(center) = frame.place(inner, (point.x, point.mean)) else { continue };
-            if let Some(deviation) = point.deviation.filter(|deviation| *deviation > 0.0) {
-                draw_error_bar(&mut canvas, &frame, inner, (point.x, point.mean, deviation), (aside, &color));
-            }
-            canvas.marker(index, center, 8.0, &color, 1.0);
+            draw_error_bar(&mut canvas, &frame, inner, *point, &color);
+        }
+        for center in points.iter().filter_map(|point| frame.place(inner, (point.x, point.mean))) {
+            canvas.marker(index, center, 7.5, &color, 1.0);
         }
     }
     canvas.end_clip();
     canvas.draw()
 }
 
-fn draw_error_bar(
-    canvas: &mut crate::canvas::Canvas,
-    frame: &Frame<'_>,
-    inner: crate::canvas::Rect,
-    (x, mean, deviation): (f64, f64, f64),
-    (aside, color): (f64, &str),
-) {
+fn draw_error_bar(canvas: &mut Canvas, frame: &Frame<'_>, inner: Rect, point: MetricPoint, color: &str) {
+    let MetricPoint { x, mean, deviation } = point;
+    let Some(deviation) = deviation.filter(|deviation| *deviation > 0.0) else { return };
     let Some((column, top)) = frame.place(inner, (x, mean + deviation)) else { return };
     // On a logarithmic axis a deviation larger than the mean reaches below everything.
     let (bottom, has_end) = frame.place(inner, (x, mean - deviation)).map_or((inner.bottom(), false), |(_, bottom)| (bottom, true));
-    let column = column + aside;
-    let stroke = Stroke::solid(color, 2.2);
+    let stroke = Stroke::solid(color, 2.4);
     canvas.line((column, top), (column, bottom), stroke);
-    canvas.line((column - 7.0, top), (column + 7.0, top), stroke);
+    canvas.line((column - 8.0, top), (column + 8.0, top), stroke);
     if has_end {
-        canvas.line((column - 7.0, bottom), (column + 7.0, bottom), stroke);
+        canvas.line((column - 8.0, bottom), (column + 8.0, bottom), stroke);
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Page<'a> {
     pub(crate) title: &'a str,
     pub(crate) subtitle: &'a str,
     pub(crate) entries: Vec<Entry>,
+    /// Whether the legend goes below even where it would fit beside the chart.
+    pub(crate) below: bool,
 }
 
 impl Page<'_> {
@@ -55,7 +57,8 @@ impl Page<'_> {
             self.entries.push(Entry { key: Key::Nothing, label: format!("and {more} more") });
         }
         let widest = self.entries.iter().map(|entry| text_width(&entry.label, LEGEND_SIZE, false)).fold(0.0, f64::max);
-        let on_the_right = !self.entries.is_empty() && widest <= WIDEST_RIGHT && self.entries.len() as f64 * LEGEND_LINE <= height;
+        let on_the_right =
+            !self.below && !self.entries.is_empty() && widest <= WIDEST_RIGHT && self.entries.len() as f64 * LEGEND_LINE <= height;
         let legend_width = if on_the_right { KEY + 12.0 + widest + 30.0 } else { 0.0 };
         let width = narrow.map_or(WIDTH, |chart| (chart + legend_width + 2.0 * MARGIN).max(900.0));
         let text_space = width - 2.0 * MARGIN;

@@ -4,10 +4,9 @@
 /// because it vanishes on white.
 pub(crate) const SERIES: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
-/// Classes of a scatter plot: ten colours of Petroff 2021, "Accessible Color Sequences for Data Visualization",
-/// <https://arxiv.org/abs/2107.02270>.
+/// Classes of a scatter plot: the muted scheme of Paul Tol, <https://personal.sron.nl/~pault/>, and a dark grey.
 pub(crate) const CLASSES: [&str; 10] =
-    ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"];
+    ["#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#44AA99", "#882255", "#999933", "#AA4499", "#555555"];
 
 /// Text and axes.
 pub(crate) const INK: &str = "#222222";
