@@ -13,7 +13,8 @@
 //! This crate is the template for a model of your own. Read it from top to bottom: header, configuration,
 //! module, [`Autoencoder`] (what it computes), [`ModelConfig`] (what the program must know), tests.
 //! `src/main.rs` is the program, `tests/conformance.rs` the laws that every model keeps. Each comment that
-//! begins with "Template:" explains a rule of aelab and goes when you copy the file.
+//! begins with "Template:" explains a rule of aelab and goes when you copy the file, as do the anchors, by
+//! which the page "Adding a model" of the docs shows parts of this file.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 // become the descriptions that an editor shows. `deny_unknown_fields` turns a misspelt key into an error.
 // What is science has no default: whoever reads the YAML file should see it. Plumbing has one.
 
+// ANCHOR: config
 /// Hyperparameters of [`NoisyCode`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,10 +54,12 @@ pub struct NoisyCodeConfig {
     #[serde(default)]
     pub initialization: Initialization,
 }
+// ANCHOR_END: config
 
 // Template: the module holds the parameters. `#[derive(Module)]` makes them visible to optimizers and
 // checkpoints. What is not a parameter is marked `skip`: it comes from the configuration, not the checkpoint.
 
+// ANCHOR: module
 /// A dense autoencoder with noise on its code.
 #[derive(Module, Debug)]
 pub struct NoisyCode {
@@ -66,7 +70,9 @@ pub struct NoisyCode {
     #[module(skip)]
     lambda: f64,
 }
+// ANCHOR_END: module
 
+// ANCHOR: autoencoder
 impl Autoencoder for NoisyCode {
     // Template: `encode` and `decode` are how a trained model is used and measured, so they draw nothing.
     // Examples come flattened, `[batch, feature]`; the shape of an image is in `DataSpec::event_shape`.
@@ -91,7 +97,9 @@ impl Autoencoder for NoisyCode {
         Objective::new().term("squared_error", error, 1.0).term("code_norm", z.square().sum_dim(1).mean(), self.lambda)
     }
 }
+// ANCHOR_END: autoencoder
 
+// ANCHOR: model_config
 impl ModelConfig for NoisyCodeConfig {
     // Template: one spelling everywhere: YAML key, registry, file name.
     const NAME: &'static str = "noisy_code";
@@ -184,6 +192,7 @@ impl ModelConfig for NoisyCodeConfig {
         ]
     }
 }
+// ANCHOR_END: model_config
 
 // Template: the conformance suite tests what is true of every model; here stands what is true of this one
 // alone: closed forms, limits, the messages of `check`. A test is named by what it claims.
