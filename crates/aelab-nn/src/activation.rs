@@ -198,26 +198,17 @@ mod tests {
         Activation::Silu,
     ];
 
-    /// `torch.nn.functional.*` in double precision at -2, -0.5, 0 and 1.5.
     #[test]
     fn values_are_those_of_pytorch() {
-        let x = Tensor::<1>::from_data([-2.0, -0.5, 0.0, 1.5], &Device::flex());
-        let reference = |activation| match activation {
-            Activation::Linear => [-2.0, -0.5, 0.0, 1.5],
-            Activation::Sigmoid => [0.119_202_92, 0.377_540_67, 0.5, 0.817_574_48],
-            Activation::Tanh => [-0.964_027_58, -0.462_117_16, 0.0, 0.905_148_25],
-            Activation::Relu => [0.0, 0.0, 0.0, 1.5],
-            Activation::LeakyRelu => [-0.02, -0.005, 0.0, 1.5],
-            Activation::Elu => [-0.864_664_72, -0.393_469_34, 0.0, 1.5],
-            Activation::Selu => [-1.520_166_4, -0.691_758_19, 0.0, 1.576_051_5],
-            Activation::Gelu => [-0.045_500_264, -0.154_268_77, 0.0, 1.399_789_2],
-            Activation::Softplus => [0.126_928_01, 0.474_076_98, 0.693_147_18, 1.701_413_3],
-            Activation::Silu => [-0.238_405_84, -0.188_770_33, 0.0, 1.226_361_7],
-        };
+        let text = include_str!("../../../tests/golden/pytorch_losses.json");
+        let golden = &serde_json::from_str::<serde_json::Value>(text).unwrap()["activations"];
+        let at: Vec<f32> = serde_json::from_value(golden["at"].clone()).unwrap();
         for activation in ALL {
-            let values: Vec<f32> = activation.apply(x.clone()).into_data().try_to_vec().unwrap();
-            for (value, expected) in values.iter().zip(reference(activation)) {
-                assert!((value - expected).abs() < 1e-6, "{}: {value} is not {expected}", activation.name());
+            let x = Tensor::<1>::from_data(&at[..], &Device::flex());
+            let values: Vec<f32> = activation.apply(x).into_data().try_to_vec().unwrap();
+            let reference: Vec<f32> = serde_json::from_value(golden["values"][activation.name()].clone()).unwrap();
+            for ((at, value), expected) in at.iter().zip(values).zip(reference) {
+                assert!((value - expected).abs() < 1e-6, "{}({at}): {value} is not {expected}", activation.name());
             }
         }
     }
