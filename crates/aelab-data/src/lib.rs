@@ -1,1 +1,42 @@
-//! aelab-data
+//! Data sets: read, fetched, verified, split, transformed, handed out as rows of `f32`.
+//!
+//! * [`DATASETS`] lists every source; an entry parses its section of the experiment file into a
+//!   [`DatasetConfig`], which can say what the data looks like ([`DatasetConfig::spec`]) and which bytes
+//!   it is made of ([`DatasetConfig::checksum`]) before it is loaded.
+//! * A [`Dataset`] has three disjoint [`DataSplit`]s. They depend on the data, the options and
+//!   `split_seed`, never on the seed of a training run, so that runs with different seeds compare.
+//! * Whatever is fitted (minimum and maximum, mean and standard deviation) is fitted on the training
+//!   split alone.
+//! * [`fetch()`], [`verify`] and [`list`] look after the cache. Loading never touches the network.
+//!
+//! One file per source under `sources`, one per file format under `formats`.
+
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod context;
+mod dataset;
+mod error;
+mod fetch;
+mod formats;
+mod labels;
+mod options;
+mod partition;
+mod registry;
+mod sources;
+mod transform;
+
+pub use context::{LoadContext, default_cache_dir};
+pub use dataset::{DataSplit, Dataset};
+pub use error::{DataError, FailedAttempt, Origin};
+pub use fetch::{DatasetState, DatasetStatus, FetchProgress, FetchReport, FileState, FileStatus, Source, fetch, list, verify};
+pub use registry::{DATASETS, DatasetConfig, DatasetEntry, DatasetSource, find};
+pub use sources::csv::{Column, CsvConfig};
+pub use sources::digits::DigitsConfig;
+pub use sources::fashion_mnist::FashionMnistConfig;
+pub use sources::idx::IdxConfig;
+pub use sources::images::{Color, ImagesConfig};
+pub use sources::mnist::MnistConfig;
+pub use sources::npy::NpyConfig;
+pub use sources::npz::NpzConfig;
+pub use transform::{Binarize, Per, Scale};

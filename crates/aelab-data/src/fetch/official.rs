@@ -1,0 +1,130 @@
+//! The addresses that the authors give, over HTTPS.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use super::{FetchProgress, RemoteFile, RemoteSet, Source, chain};
+use crate::fetch::store::store;
+
+/// An address that does not answer by then is given up: closed networks drop packets instead of refusing them.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Longest silence of a server that has answered.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Fetches `files` from the first address that serves all of them.
+pub(super) fn fetch(
+    set: &RemoteSet,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let agent = agent();
+    let mut reasons = Vec::new();
+    for address in set.official {
+        progress(FetchProgress::Trying { source: Source::Official, what: address });
+        match files.iter().try_for_each(|file| fetch_file(&agent, address, file, folder, progress)) {
+            Ok(()) => return Ok(()),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    Err(reasons.join("; "))
+}
+
+fn agent() -> Agent {
+    Agent::config_builder()
+        .timeout_resolve(Some(CONNECT_TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(READ_TIMEOUT))
+        .timeout_per_read(Some(READ_TIMEOUT))
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+        .user_agent(concat!("aelab/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+/// A transfer that breaks is tried once more; an address that cannot be reached is not.
+fn fetch_file(
+    agent: &Agent,
+    address: &str,
+    file: &RemoteFile,
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let url = format!("{address}{}.gz", file.name);
+    let mut attempt = || {
+        let mut response = agent.get(&url).call().map_err(|error| (is_transient(&error), format!("{url}: {}", chain(&error))))?;
+        let body = response.body_mut().with_config().limit(2 * file.size()).reader();
+        store(body, file, folder, progress).map_err(|reason| (true, format!("{url}: {reason}")))
+    };
+    match attempt() {
+        Err((true, _)) => attempt().map_err(|(_, reason)| reason),
+        outcome => outcome.map_err(|(_, reason)| reason),
+    }
+}
+
+fn is_transient(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::StatusCode(status) => *status >= 500 || *status == 429,
+        ureq::Error::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::fetch::store::tests::{HELLO, HELLO_FILE};
+
+    /// Serves the given answers, one connection each, and returns its address.
+    fn serve(answers: Vec<Vec<u8>>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 2048];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(&answer);
+            }
+        });
+        address
+    }
+
+    fn answer(status: &str, length: usize, body: &[u8]) -> Vec<u8> {
+        [format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat()
+    }
+
+    fn fetch_from(address: &str) -> Result<Vec<u8>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let direct = Agent::config_builder().proxy(None).build().into();
+        fetch_file(&direct, address, &HELLO_FILE, folder.path(), &mut |_| {})?;
+        Ok(std::fs::read(folder.path().join("hello")).unwrap())
+    }
+
+    #[test]
+    fn a_transfer_that_breaks_is_tried_once_more() {
+        let broken = answer("200 OK", HELLO.len(), &HELLO[..7]);
+        let whole = answer("200 OK", HELLO.len(), HELLO);
+        assert_eq!(fetch_from(&serve(vec![broken.clone(), whole])).unwrap(), HELLO);
+        assert!(fetch_from(&serve(vec![broken.clone(), broken])).unwrap_err().contains("/hello.gz: hello: "));
+    }
+
+    #[test]
+    fn a_refusal_of_the_server_is_not_tried_again_but_an_overload_is() {
+        let whole = answer("200 OK", HELLO.len(), HELLO);
+        let error = fetch_from(&serve(vec![answer("404 Not Found", 0, b""), whole.clone()])).unwrap_err();
+        assert!(error.ends_with("/hello.gz: http status: 404"), "{error}");
+        assert_eq!(fetch_from(&serve(vec![answer("503 Busy", 0, b""), whole])).unwrap(), HELLO);
+    }
+}

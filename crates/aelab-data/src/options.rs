@@ -1,0 +1,239 @@
+//! The options that all sources share: sizes of the splits, their seed, and the transform.
+
+use aelab_core::{ConfigError, DataSpec, Domain};
+
+use crate::transform::{Binarize, Scale};
+
+/// What is held out where neither a count nor a fraction is given and the source has no split of its own.
+pub(crate) const DEFAULT_FRACTION: f64 = 0.1;
+
+/// Validation examples taken out of the official training set of MNIST and its relatives.
+pub(crate) const DEFAULT_NUM_VALID: usize = 5000;
+
+/// The shared options of one configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) num_train: Option<usize>,
+    pub(crate) num_valid: Option<usize>,
+    pub(crate) num_test: Option<usize>,
+    pub(crate) valid_fraction: Option<f64>,
+    pub(crate) test_fraction: Option<f64>,
+    pub(crate) split_seed: u64,
+    pub(crate) scale: Scale,
+    pub(crate) binarize: Binarize,
+}
+
+impl Options {
+    /// Rejects what no data could satisfy. `official_test` says that the test examples are given.
+    pub(crate) fn check(&self, official_test: bool) -> Result<(), ConfigError> {
+        if self.num_train == Some(0) {
+            return Err(ConfigError::new(
+                "num_train",
+                "`num_train` is 0, but training needs at least one example; leave it out to use all",
+            ));
+        }
+        for (key, count, fraction) in [("valid", self.num_valid, self.valid_fraction), ("test", self.num_test, self.test_fraction)] {
+            let Some(value) = fraction else { continue };
+            let path = format!("{key}_fraction");
+            if count.is_some() {
+                return Err(ConfigError::new(&path, format!("`{path}` and `num_{key}` say the same thing; keep one of them")));
+            }
+            if !(0.0..1.0).contains(&value) {
+                return Err(ConfigError::new(&path, format!("`{path}` must be at least 0 and less than 1, but is {value}")));
+            }
+        }
+        if official_test && self.test_fraction.is_some() {
+            return Err(ConfigError::new(
+                "test_fraction",
+                "`test_fraction` has no meaning where the test examples are given; use `num_test` for fewer of them",
+            ));
+        }
+        if !official_test {
+            let held_out = self.fraction(self.num_valid, self.valid_fraction) + self.fraction(self.num_test, self.test_fraction);
+            if held_out >= 1.0 {
+                let message = format!("validation and test fractions add up to {held_out}, which leaves nothing to train on");
+                return Err(ConfigError::new("valid_fraction", message));
+            }
+        }
+        self.scale.check().map_err(|error| error.within("scale"))?;
+        self.binarize.check().map_err(|error| error.within("binarize"))?;
+        if self.binarize != Binarize::None && matches!(self.scale, Scale::Standardize { .. }) {
+            let message =
+                "binarization needs values in [0, 1], which standardized data is not; use `scale: unit_interval` or `scale: none`";
+            return Err(ConfigError::new("binarize", message));
+        }
+        Ok(())
+    }
+
+    fn fraction(&self, count: Option<usize>, fraction: Option<f64>) -> f64 {
+        if count.is_some() { 0.0 } else { fraction.unwrap_or(DEFAULT_FRACTION) }
+    }
+
+    /// What examples look like after the transform, given what they look like before it.
+    pub(crate) fn spec(&self, event_shape: Vec<usize>, native: Domain, num_classes: Option<usize>) -> DataSpec {
+        let domain = if self.binarize == Binarize::None { self.scale.domain(native) } else { Domain::Binary };
+        DataSpec { event_shape, domain, num_classes }
+    }
+}
+
+/// Declares a configuration: its own fields, then the shared ones, so that the experiment file stays flat
+/// and errors keep their place (which `serde(flatten)` would lose).
+macro_rules! dataset_config {
+    (@define [$(#[$meta:meta])*] $name:ident [$($own:tt)*] [$($more:tt)*]) => {
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        $(#[$meta])*
+        pub struct $name {
+            $($own)*
+            /// Training examples to use, drawn by `split_seed`; all that are left after the other splits when absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub num_train: Option<usize>,
+            $($more)*
+            /// Seed of the splits and of static binarization; independent of the training seed.
+            #[serde(default)]
+            pub split_seed: u64,
+            /// How values are scaled.
+            #[serde(default)]
+            pub scale: crate::transform::Scale,
+            /// How values in [0, 1] become 0 or 1.
+            #[serde(default)]
+            pub binarize: crate::transform::Binarize,
+        }
+    };
+
+    // A source with its own test examples.
+    (official, $(#[$meta:meta])* $name:ident) => {
+        crate::options::dataset_config! { @define [$(#[$meta])* #[serde(default)]] $name [] [
+            /// Validation examples, taken out of the training set by `split_seed`; may be 0.
+            pub num_valid: usize,
+            /// Test examples to use, drawn by `split_seed`; all when absent.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub num_test: Option<usize>,
+        ] }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    num_train: None,
+                    num_valid: crate::options::DEFAULT_NUM_VALID,
+                    num_test: None,
+                    split_seed: 0,
+                    scale: crate::transform::Scale::None,
+                    binarize: crate::transform::Binarize::None,
+                }
+            }
+        }
+
+        impl $name {
+            pub(crate) fn options(&self) -> crate::options::Options {
+                crate::options::Options {
+                    num_train: self.num_train,
+                    num_valid: Some(self.num_valid),
+                    num_test: self.num_test,
+                    valid_fraction: None,
+                    test_fraction: None,
+                    split_seed: self.split_seed,
+                    scale: self.scale,
+                    binarize: self.binarize,
+                }
+            }
+        }
+    };
+
+    // A source that has to be split, at least into training and validation.
+    (own, $(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
+        crate::options::dataset_config! { @define [$(#[$meta])*] $name [$($own)*] [
+            /// Validation examples, drawn by `split_seed`; may be 0. Instead of `valid_fraction`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub num_valid: Option<usize>,
+            /// Test examples, drawn by `split_seed`; may be 0. Instead of `test_fraction`. Where test files are
+            /// given: how many of their examples to use, all when absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub num_test: Option<usize>,
+            /// Fraction of the examples held out for validation; 0.1 when neither it nor `num_valid` is given.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub valid_fraction: Option<f64>,
+            /// Fraction of the examples held out for testing; 0.1 when neither it nor `num_test` nor a test file is given.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub test_fraction: Option<f64>,
+        ] }
+
+        impl $name {
+            pub(crate) fn options(&self) -> crate::options::Options {
+                crate::options::Options {
+                    num_train: self.num_train,
+                    num_valid: self.num_valid,
+                    num_test: self.num_test,
+                    valid_fraction: self.valid_fraction,
+                    test_fraction: self.test_fraction,
+                    split_seed: self.split_seed,
+                    scale: self.scale,
+                    binarize: self.binarize,
+                }
+            }
+
+            /// The same configuration with the default fractions written out.
+            fn with_fractions(&self, official_test: bool) -> Self {
+                let mut config = self.clone();
+                if config.num_valid.is_none() {
+                    config.valid_fraction.get_or_insert(crate::options::DEFAULT_FRACTION);
+                }
+                if config.num_test.is_none() && !official_test {
+                    config.test_fraction.get_or_insert(crate::options::DEFAULT_FRACTION);
+                }
+                config
+            }
+        }
+    };
+}
+
+pub(crate) use dataset_config;
+
+#[cfg(test)]
+pub(crate) fn plain() -> Options {
+    Options {
+        num_train: None,
+        num_valid: None,
+        num_test: None,
+        valid_fraction: None,
+        test_fraction: None,
+        split_seed: 0,
+        scale: Scale::None,
+        binarize: Binarize::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::Per;
+
+    fn path(options: &Options, official_test: bool) -> String {
+        options.check(official_test).unwrap_err().path
+    }
+
+    #[test]
+    fn what_no_data_could_satisfy_is_refused_at_its_key() {
+        assert_eq!(path(&Options { num_train: Some(0), ..plain() }, false), "num_train");
+        assert_eq!(path(&Options { num_valid: Some(1), valid_fraction: Some(0.1), ..plain() }, false), "valid_fraction");
+        assert_eq!(path(&Options { test_fraction: Some(1.0), ..plain() }, false), "test_fraction");
+        assert_eq!(path(&Options { test_fraction: Some(f64::NAN), ..plain() }, false), "test_fraction");
+        assert_eq!(path(&Options { test_fraction: Some(0.1), ..plain() }, true), "test_fraction");
+        assert_eq!(path(&Options { valid_fraction: Some(0.95), ..plain() }, false), "valid_fraction");
+        assert_eq!(path(&Options { binarize: Binarize::Threshold(1.5), ..plain() }, false), "binarize.threshold");
+        assert_eq!(path(&Options { scale: Scale::KnownRange { low: 1.0, high: 1.0 }, ..plain() }, false), "scale.known_range");
+        let standardized = Options { scale: Scale::Standardize { per: Per::Feature }, binarize: Binarize::Static, ..plain() };
+        assert_eq!(path(&standardized, false), "binarize");
+        assert!(plain().check(false).is_ok());
+    }
+
+    #[test]
+    fn the_domain_follows_from_the_transform() {
+        let domain = |scale, binarize, native| Options { scale, binarize, ..plain() }.spec(vec![1], native, None).domain;
+        assert_eq!(domain(Scale::None, Binarize::None, Domain::UnitInterval), Domain::UnitInterval);
+        assert_eq!(domain(Scale::None, Binarize::None, Domain::Real), Domain::Real);
+        assert_eq!(domain(Scale::UnitInterval { per: Per::Dataset }, Binarize::None, Domain::Real), Domain::UnitInterval);
+        assert_eq!(domain(Scale::Standardize { per: Per::Feature }, Binarize::None, Domain::UnitInterval), Domain::Real);
+        assert_eq!(domain(Scale::None, Binarize::Dynamic, Domain::UnitInterval), Domain::Binary);
+    }
+}

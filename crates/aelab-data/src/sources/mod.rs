@@ -1,0 +1,134 @@
+//! One file per source of data.
+
+use std::path::{Path, PathBuf};
+
+use aelab_core::ConfigError;
+
+use crate::dataset::{Part, RawDataset, Values};
+use crate::formats::array::Array;
+use crate::labels::{check_count, classes};
+use crate::{DataError, Origin};
+
+pub(crate) mod csv;
+pub(crate) mod digits;
+pub(crate) mod fashion_mnist;
+pub(crate) mod idx;
+pub(crate) mod images;
+pub(crate) mod mnist;
+pub(crate) mod npy;
+pub(crate) mod npz;
+
+/// Values and labels of one part, as arrays.
+struct Arrays {
+    origin: Origin,
+    values: Values,
+    event_shape: Vec<usize>,
+    labels: Option<Vec<i64>>,
+}
+
+impl Arrays {
+    fn new(examples: Array, labels: Option<Array>) -> Result<Self, DataError> {
+        let origin = examples.origin.clone();
+        let num_examples = examples.shape.first().copied().unwrap_or(0);
+        let (values, event_shape) = examples.into_examples()?;
+        let labels = match labels {
+            None => None,
+            Some(labels) => {
+                let label_origin = labels.origin.clone();
+                let labels = labels.into_labels()?;
+                check_count(&origin, num_examples, &label_origin, labels.len())?;
+                Some(labels)
+            }
+        };
+        Ok(Self { origin, values, event_shape, labels })
+    }
+}
+
+/// A data set out of its training arrays and, where there are any, its test arrays. `shape` replaces the
+/// shape of an example.
+fn from_arrays(
+    train: Arrays,
+    test: Option<Arrays>,
+    shape: impl Fn(&Origin, &[usize]) -> Result<Vec<usize>, DataError>,
+) -> Result<RawDataset, DataError> {
+    let event_shape = shape(&train.origin, &train.event_shape)?;
+    if let Some(test) = &test {
+        check_shapes(&train.origin, &train.event_shape, &test.origin, &test.event_shape)?;
+    }
+    let test_labels = test.as_ref().and_then(|test| test.labels.as_deref());
+    let classes = train.labels.as_ref().map(|train| classes(train, test_labels));
+    let (train_labels, test_labels, class_names) = match classes {
+        Some(classes) => (Some(classes.train), classes.test, Some(classes.names)),
+        None => (None, None, None),
+    };
+    Ok(RawDataset {
+        train: Part { origin: train.origin, values: train.values, labels: train_labels },
+        test: test.map(|test| Part { origin: test.origin, values: test.values, labels: test_labels }),
+        event_shape,
+        class_names,
+    })
+}
+
+/// Training and test examples have to look alike.
+fn check_shapes(train: &Origin, train_shape: &[usize], test: &Origin, test_shape: &[usize]) -> Result<(), DataError> {
+    if train_shape == test_shape {
+        return Ok(());
+    }
+    let (train, test) = (train.clone(), test.clone());
+    Err(DataError::ShapeMismatch { train, train_shape: train_shape.to_vec(), test, test_shape: test_shape.to_vec() })
+}
+
+/// The shape that the configuration asks for, or the one found.
+fn reshaped(wanted: Option<&[usize]>, origin: &Origin, found: &[usize]) -> Result<Vec<usize>, DataError> {
+    match wanted {
+        None => Ok(found.to_vec()),
+        Some(wanted) if wanted.iter().product::<usize>() == found.iter().product::<usize>() => Ok(wanted.to_vec()),
+        Some(wanted) => Err(DataError::EventShape { origin: origin.clone(), wanted: wanted.to_vec(), found: found.iter().product() }),
+    }
+}
+
+fn check_event_shape(shape: Option<&[usize]>) -> Result<(), ConfigError> {
+    // The product is checked so that it cannot overflow later.
+    let product = shape.map(|shape| shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)));
+    match product {
+        Some(None | Some(0)) => {
+            Err(ConfigError::new("event_shape", "every size in `event_shape` must be at least 1, and their product a number of features"))
+        }
+        _ if shape.is_some_and(<[usize]>::is_empty) => Err(ConfigError::new("event_shape", "`event_shape` needs at least one size")),
+        _ => Ok(()),
+    }
+}
+
+/// Labels and test files come in consistent groups.
+fn check_groups(labels: bool, test: (&str, bool), test_labels: (&str, bool)) -> Result<(), ConfigError> {
+    let ((test_key, test), (test_labels_key, test_labels)) = (test, test_labels);
+    if test_labels && !test {
+        return Err(ConfigError::new(test_labels_key, format!("`{test_labels_key}` is given without `{test_key}`")));
+    }
+    if test && labels != test_labels {
+        let message = format!(
+            "`labels` and `{test_labels_key}` must be given both or neither, so that training and test examples have the same classes"
+        );
+        return Err(ConfigError::new(test_labels_key, message));
+    }
+    Ok(())
+}
+
+/// Files under the names of their roles, those that are given, as paths that can be opened.
+fn given<'a>(context: &crate::LoadContext, files: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>) -> Vec<(&'a str, PathBuf)> {
+    files.into_iter().filter_map(|(role, path)| Some((role, context.resolve(path?)))).collect()
+}
+
+/// The sum of [`given`] files.
+fn sum_of_given<'a>(
+    context: &crate::LoadContext,
+    files: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
+) -> Result<String, DataError> {
+    let files = given(context, files);
+    crate::checksum::of_files(files.iter().map(|(role, path)| (*role, path.as_path())))
+}
+
+#[cfg(test)]
+pub(crate) fn in_folder(folder: &tempfile::TempDir) -> crate::LoadContext {
+    crate::LoadContext { base_dir: folder.path().to_owned(), cache_dir: folder.path().join("cache"), offline: true }
+}
