@@ -1,0 +1,486 @@
+//! Runs the trials of a plan in worker processes on this machine.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::device::burn_device_variable;
+use crate::lock::{self, Attempt, Holder, TrialLock};
+use crate::plan::{Plan, PlannedTrial};
+use crate::result::{TrialResult, TrialState};
+use crate::run_dir::{RunDir, RunDirError, TrialDir};
+use crate::spec::{Execution, Jobs};
+use crate::worker::{EXIT_BUSY, WorkerMessage};
+
+/// The program that runs one trial: it is started with the run directory and the hash as last arguments.
+#[derive(Debug, Clone)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// What comes before the run directory.
+    pub arguments: Vec<OsString>,
+}
+
+impl WorkerCommand {
+    /// `worker` of the program that is running.
+    pub fn this_program() -> io::Result<Self> {
+        Ok(Self { program: std::env::current_exe()?, arguments: vec!["worker".into()] })
+    }
+}
+
+/// How trials are run.
+#[derive(Debug, Clone)]
+pub struct ExecutorOptions {
+    /// Trials at a time.
+    pub jobs: usize,
+    /// Threads of each.
+    pub threads_per_trial: usize,
+    /// What runs one.
+    pub worker: WorkerCommand,
+    /// States of ended trials that are run again: failed, diverged.
+    pub retry: Vec<TrialState>,
+    /// How long to wait for the worker of a runner that has died.
+    pub patience: Duration,
+}
+
+/// Asks the executor to stop: once in good order, twice at once.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignal(Arc<AtomicUsize>);
+
+impl StopSignal {
+    /// Asks once more.
+    pub fn raise(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often it was asked.
+    pub fn level(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Lets SIGINT (Ctrl-C), SIGTERM and, on Unix, SIGHUP ask.
+    pub fn listen(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+            let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+            let stop = self.clone();
+            thread::spawn(move || signals.forever().for_each(|_| stop.raise()));
+        }
+        Ok(())
+    }
+}
+
+/// What happens while trials run.
+#[derive(Debug)]
+pub enum RunEvent<'a> {
+    /// A worker was started.
+    Started {
+        /// Its trial.
+        trial: &'a PlannedTrial,
+        /// Whether it goes on from a checkpoint.
+        resumed: bool,
+    },
+    /// A worker said something.
+    Message {
+        /// Its trial.
+        trial: &'a PlannedTrial,
+        /// What it said.
+        message: &'a WorkerMessage,
+    },
+    /// A trial has ended or was interrupted, here or by another runner.
+    Ended {
+        /// The trial.
+        trial: &'a PlannedTrial,
+        /// Where it stands.
+        state: TrialState,
+        /// Its result, where it is over.
+        result: Option<&'a TrialResult>,
+    },
+    /// A trial is in the hands of another process.
+    Waiting {
+        /// The trial.
+        trial: &'a PlannedTrial,
+        /// Who has it.
+        holder: Option<&'a Holder>,
+    },
+    /// Workers were asked to checkpoint and end.
+    Stopping {
+        /// How many there are.
+        num_running: usize,
+    },
+}
+
+/// Why trials could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutorError {
+    /// The run directory cannot be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// A worker cannot be started.
+    #[error("cannot start the worker {}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A file of a trial cannot be used.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// More threads than cores.
+    #[error("`threads_per_trial: {threads}` needs {threads} cores, but this machine has {cores}; results can depend on the number of threads, so it is not lowered")]
+    TooManyThreads {
+        /// Threads asked for.
+        threads: usize,
+        /// Cores that there are.
+        cores: usize,
+    },
+    /// A process that should be gone holds a trial.
+    #[error("the trial {hash} is held by {holder}, whose runner has died, and it does not stop: end that process")]
+    Stuck {
+        /// The trial.
+        hash: String,
+        /// Who holds it.
+        holder: String,
+    },
+}
+
+/// How many trials run at a time on so many cores, and a warning where that is fewer than asked for.
+pub fn resolve_jobs(execution: &Execution, cores: usize) -> Result<(usize, Option<String>), ExecutorError> {
+    let threads = execution.threads_per_trial.max(1);
+    if threads > cores {
+        return Err(ExecutorError::TooManyThreads { threads, cores });
+    }
+    let most = (cores / threads).max(1);
+    match execution.jobs {
+        Jobs::Count(jobs) if jobs > most => Ok((
+            most,
+            Some(format!("{jobs} jobs of {threads} thread{} need {} cores, this machine has {cores}: running {most} at a time", if threads > 1 { "s" } else { "" }, jobs.saturating_mul(threads))),
+        )),
+        Jobs::Count(jobs) => Ok((jobs.max(1), None)),
+        Jobs::Auto => Ok((most, None)),
+    }
+}
+
+/// What came of running a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The state of every trial, in the order of the plan.
+    pub states: Vec<TrialState>,
+    /// Whether it was stopped before the end.
+    pub stopped: bool,
+}
+
+impl RunSummary {
+    /// How many trials are in that state.
+    pub fn count(&self, state: TrialState) -> usize {
+        self.states.iter().filter(|other| **other == state).count()
+    }
+}
+
+/// A worker at work.
+struct Worker {
+    trial: usize,
+    child: Child,
+    /// Held open: its end asks the worker to stop.
+    input: Option<ChildStdin>,
+    killed: bool,
+}
+
+struct Line {
+    trial: usize,
+    message: Result<WorkerMessage, String>,
+}
+
+/// A trial that another process has.
+struct Held {
+    trial: usize,
+    since: Instant,
+}
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs every trial of the plan that is not over, in the order of the plan.
+pub fn execute(
+    run_dir: &RunDir,
+    plan: &Plan,
+    options: &ExecutorOptions,
+    stop: &StopSignal,
+    observe: &mut dyn FnMut(&RunEvent<'_>),
+) -> Result<RunSummary, ExecutorError> {
+    let mut waiting: VecDeque<usize> = VecDeque::new();
+    for trial in &plan.trials {
+        let folder = run_dir.trial(&trial.hash);
+        match folder.result()? {
+            None => waiting.push_back(trial.index),
+            Some(result) if options.retry.contains(&result.state) && folder.reopen()? => waiting.push_back(trial.index),
+            Some(_) => {}
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    let mut executor = Executor { run_dir, plan, options, sender, running: Vec::new(), held: Vec::new(), obeyed: 0 };
+    let outcome = executor.run(&mut waiting, &receiver, stop, observe);
+    // Whatever went wrong, no worker is left behind: dropping the pipes asks them to stop.
+    if outcome.is_err() {
+        executor.close_inputs();
+    }
+    outcome?;
+    let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
+    Ok(RunSummary { states, stopped: stop.level() > 0 })
+}
+
+struct Executor<'a> {
+    run_dir: &'a RunDir,
+    plan: &'a Plan,
+    options: &'a ExecutorOptions,
+    sender: Sender<Line>,
+    running: Vec<Worker>,
+    held: Vec<Held>,
+    /// Stop level that has been acted on.
+    obeyed: usize,
+}
+
+impl Executor<'_> {
+    fn run(
+        &mut self,
+        waiting: &mut VecDeque<usize>,
+        receiver: &Receiver<Line>,
+        stop: &StopSignal,
+        observe: &mut dyn FnMut(&RunEvent<'_>),
+    ) -> Result<(), ExecutorError> {
+        loop {
+            self.obey(stop.level(), observe);
+            if self.obeyed == 0 {
+                self.look_at_held(waiting, observe)?;
+                while self.running.len() < self.options.jobs
+                    && let Some(trial) = waiting.pop_front()
+                {
+                    self.start(trial, observe)?;
+                }
+            }
+            let nothing_left = self.obeyed > 0 || waiting.is_empty() && self.held.is_empty();
+            if self.running.is_empty() && nothing_left {
+                return Ok(());
+            }
+            match receiver.recv_timeout(TICK) {
+                Ok(line) => {
+                    self.hear(&line, observe)?;
+                    while let Ok(line) = receiver.try_recv() {
+                        self.hear(&line, observe)?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the executor keeps a sender"),
+            }
+            self.collect_ended(receiver, observe)?;
+        }
+    }
+
+    fn obey(&mut self, level: usize, observe: &mut dyn FnMut(&RunEvent<'_>)) {
+        if level > 0 && self.obeyed == 0 {
+            observe(&RunEvent::Stopping { num_running: self.running.len() });
+            self.close_inputs();
+        }
+        if level > 1 {
+            for worker in &mut self.running {
+                // It may have ended just now.
+                let _ = worker.child.kill();
+                worker.killed = true;
+            }
+        }
+        self.obeyed = self.obeyed.max(level);
+    }
+
+    fn close_inputs(&mut self) {
+        for worker in &mut self.running {
+            worker.input = None;
+        }
+    }
+
+    fn folder(&self, trial: usize) -> TrialDir {
+        self.run_dir.trial(&self.plan.trials[trial].hash)
+    }
+
+    fn start(&mut self, trial: usize, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let folder = self.folder(trial);
+        let planned = &self.plan.trials[trial];
+        if let Some(result) = folder.result()? {
+            observe(&RunEvent::Ended { trial: planned, state: result.state, result: Some(&result) });
+            return Ok(());
+        }
+        if let Some(holder) = self.holder(&folder)? {
+            observe(&RunEvent::Waiting { trial: planned, holder: holder.as_ref() });
+            self.held.push(Held { trial, since: Instant::now() });
+            return Ok(());
+        }
+        let log_path = folder.log_path();
+        let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(|source| ExecutorError::Io { path: log_path.clone(), source })?;
+        let resumed = folder.has_checkpoint();
+        let worker = &self.options.worker;
+        let mut command = Command::new(&worker.program);
+        command
+            .args(&worker.arguments)
+            .arg(self.run_dir.root())
+            .arg(&planned.hash)
+            .env("RAYON_NUM_THREADS", self.options.threads_per_trial.to_string())
+            .env("BURN_DEVICE", burn_device_variable(planned.device()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        #[cfg(unix)]
+        {
+            // Ctrl-C goes to the runner alone, which asks its workers in good order.
+            use std::os::unix::process::CommandExt;
+            command.process_group(0);
+        }
+        let mut child = command.spawn().map_err(|source| ExecutorError::Spawn { program: worker.program.clone(), source })?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().expect("standard output is a pipe");
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                let message = serde_json::from_str(&text).map_err(|_| text);
+                if sender.send(Line { trial, message }).is_err() {
+                    break;
+                }
+            }
+        });
+        self.running.push(Worker { trial, child, input, killed: false });
+        observe(&RunEvent::Started { trial: planned, resumed });
+        Ok(())
+    }
+
+    fn holder(&self, folder: &TrialDir) -> Result<Option<Option<Holder>>, ExecutorError> {
+        let path = folder.lock_path();
+        lock::holder(&path).map_err(|source| ExecutorError::Io { path, source })
+    }
+
+    fn look_at_held(&mut self, waiting: &mut VecDeque<usize>, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        for held in std::mem::take(&mut self.held) {
+            let folder = self.folder(held.trial);
+            let planned = &self.plan.trials[held.trial];
+            match self.holder(&folder)? {
+                None => match folder.result()? {
+                    Some(result) => observe(&RunEvent::Ended { trial: planned, state: result.state, result: Some(&result) }),
+                    None => waiting.push_front(held.trial),
+                },
+                Some(holder) => {
+                    let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
+                    if is_orphan && held.since.elapsed() > self.options.patience {
+                        let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                        return Err(ExecutorError::Stuck { hash: planned.hash.clone(), holder });
+                    }
+                    self.held.push(held);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&self, line: &Line, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let trial = &self.plan.trials[line.trial];
+        match &line.message {
+            Ok(message) => observe(&RunEvent::Message { trial, message }),
+            Err(text) => {
+                // A library that prints: not for the protocol, but not to be lost either.
+                let path = self.folder(line.trial).log_path();
+                let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut log| writeln!(log, "{text}"));
+                written.map_err(|source| ExecutorError::Io { path, source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_ended(&mut self, receiver: &Receiver<Line>, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let mut position = 0;
+        while position < self.running.len() {
+            let status = self.running[position].child.try_wait();
+            match status {
+                Ok(None) => position += 1,
+                Ok(Some(status)) => {
+                    let worker = self.running.remove(position);
+                    // Its last words may still be on the way.
+                    while let Ok(line) = receiver.recv_timeout(Duration::from_millis(5)) {
+                        self.hear(&line, observe)?;
+                    }
+                    self.end(&worker, status, observe)?;
+                }
+                Err(source) => return Err(ExecutorError::Spawn { program: self.options.worker.program.clone(), source }),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, worker: &Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let folder = self.folder(worker.trial);
+        let trial = &self.plan.trials[worker.trial];
+        let mut result = folder.result()?;
+        if result.is_none() && status.code() == Some(i32::from(EXIT_BUSY)) {
+            observe(&RunEvent::Waiting { trial, holder: None });
+            self.held.push(Held { trial: worker.trial, since: Instant::now() });
+            return Ok(());
+        }
+        if result.is_none() && !status.success() && !worker.killed {
+            result = record_crash(&folder, status)?;
+        }
+        let state = result.as_ref().map_or(TrialState::Interrupted, |result| result.state);
+        observe(&RunEvent::Ended { trial, state, result: result.as_ref() });
+        Ok(())
+    }
+}
+
+/// Writes the result of a trial whose worker died, unless another process has taken the trial up.
+fn record_crash(folder: &TrialDir, status: ExitStatus) -> Result<Option<TrialResult>, ExecutorError> {
+    let path = folder.lock_path();
+    let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path, source })?;
+    let Attempt::Taken(_lock) = attempt else { return Ok(None) };
+    let tail = folder.log_tail(20);
+    let what = describe_exit(status);
+    let error = if tail.is_empty() { what } else { format!("{what}; the end of its log:\n{tail}") };
+    let result = TrialResult::without_metrics(TrialState::Failed, Some(error));
+    folder.write_result(&result)?;
+    Ok(Some(result))
+}
+
+/// How a process ended, in words.
+fn describe_exit(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        if let Some(signal) = status.signal() {
+            let name = match signal {
+                2 => " (SIGINT)",
+                4 => " (SIGILL)",
+                6 => " (SIGABRT)",
+                7 => " (SIGBUS)",
+                8 => " (SIGFPE)",
+                9 => " (SIGKILL; the kernel does this when memory runs out)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            return format!("the worker was killed by signal {signal}{name}");
+        }
+    }
+    match status.code() {
+        Some(101) => "the worker panicked".to_owned(),
+        Some(code) => format!("the worker ended with exit code {code}"),
+        None => "the worker ended without an exit code".to_owned(),
+    }
+}

@@ -1,0 +1,122 @@
+//! How a trial ended: `result.json`, whose presence says that the trial is over.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::trial_config::FORMAT_VERSION;
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialState {
+    /// Not begun.
+    Pending,
+    /// A process has it.
+    Running,
+    /// Begun and stopped before the end; goes on from its checkpoint.
+    Interrupted,
+    /// Trained and measured.
+    Finished,
+    /// A value was not a finite number.
+    Diverged,
+    /// An error, or a process that died.
+    Failed,
+}
+
+impl TrialState {
+    /// Every state, in the order of a life.
+    pub const ALL: [TrialState; 6] =
+        [TrialState::Pending, TrialState::Running, TrialState::Interrupted, TrialState::Finished, TrialState::Diverged, TrialState::Failed];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TrialState::Pending => "pending",
+            TrialState::Running => "running",
+            TrialState::Interrupted => "interrupted",
+            TrialState::Finished => "finished",
+            TrialState::Diverged => "diverged",
+            TrialState::Failed => "failed",
+        }
+    }
+
+    /// Whether nothing follows unless someone asks for another try.
+    pub fn is_over(self) -> bool {
+        matches!(self, TrialState::Finished | TrialState::Diverged | TrialState::Failed)
+    }
+}
+
+impl fmt::Display for TrialState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// One number that was measured on the test split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// Name without the split: `sse`, `pca_sse`.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+    /// What it is measured in; empty for a plain number.
+    pub unit: String,
+    /// Whether `lower` or `higher` is better; `none` where neither is.
+    pub direction: String,
+    /// Version of the metric's definition.
+    #[serde(default)]
+    pub version: u32,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Version of the meaning of the configuration, see [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// How it ended.
+    pub state: TrialState,
+    /// Why, for a trial that diverged or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What was measured.
+    #[serde(default)]
+    pub metrics: Vec<MetricValue>,
+    /// Trainable numbers.
+    #[serde(default)]
+    pub num_parameters: usize,
+    /// Epochs over all stages.
+    #[serde(default)]
+    pub epochs_run: u64,
+    /// Optimizer steps over all stages.
+    #[serde(default)]
+    pub steps: u64,
+    /// Seconds of training over all processes that worked on the trial.
+    #[serde(default)]
+    pub seconds: f64,
+    /// Epoch, from 1, whose parameters were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<u64>,
+}
+
+impl TrialResult {
+    /// A trial that ended without a measurement.
+    pub fn without_metrics(state: TrialState, error: impl Into<Option<String>>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            state,
+            error: error.into(),
+            metrics: Vec::new(),
+            num_parameters: 0,
+            epochs_run: 0,
+            steps: 0,
+            seconds: 0.0,
+            best_epoch: None,
+        }
+    }
+
+    /// The value of the metric `name`.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+    }
+}

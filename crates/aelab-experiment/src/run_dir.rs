@@ -1,0 +1,379 @@
+//! The run directory: what is on disk of an experiment, and in which state each trial is.
+//!
+//! ```text
+//! runs/<name>/
+//!   experiment.yaml      as given
+//!   plan.json            every trial
+//!   trials/<hash>/       config.yaml, lock, worker.log, checkpoints/, metrics.jsonl, ..., result.json
+//!   history/             earlier experiment.yaml and plan.json
+//! ```
+//!
+//! A trial is known by its hash: an edited experiment keeps what is done. `result.json` is written last;
+//! its presence says that the trial is over.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::file::{sync_folder, write_atomic};
+use crate::lock::{self, Attempt, TrialLock};
+use crate::plan::{Plan, PlannedTrial};
+use crate::result::{TrialResult, TrialState};
+use crate::trial_config::{FORMAT_VERSION, stored_config, stored_definition, trial_hash};
+
+/// What can be wrong with a run directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunDirError {
+    /// The file system refused.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// `read`, `write`, ...
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A file is not what aelab writes.
+    #[error("{} is not what aelab writes: {message}; move it away", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// No run directory there.
+    #[error("{} is no run directory: it has no plan.json", .0.display())]
+    NotARun(PathBuf),
+    /// A trial was begun under a configuration that its folder does not stand for.
+    #[error(
+        "the trial {hash} in {} was begun with another configuration than its name stands for:\n{}\n\
+         restore its config.yaml, move the trial away, or give the experiment another name", path.display(), differences.join("\n")
+    )]
+    Contradiction {
+        /// Name of the trial's folder.
+        hash: String,
+        /// The run directory.
+        path: PathBuf,
+        /// One line per value that differs.
+        differences: Vec<String>,
+    },
+    /// Trials of another format version.
+    #[error(
+        "the trial {hash} in {} is of format version {found}, this aelab has {FORMAT_VERSION}: the same configuration means something else now; \
+         give the experiment another name, or move the old run away", path.display()
+    )]
+    FormatVersion {
+        /// Name of the trial's folder.
+        hash: String,
+        /// The run directory.
+        path: PathBuf,
+        /// Version found.
+        found: u64,
+    },
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
+    let path = path.to_path_buf();
+    move |source| RunDirError::Io { what, path, source }
+}
+
+/// A run directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+/// What preparing a run directory found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The directory.
+    pub run_dir: RunDir,
+    /// Planned trials that the directory did not have.
+    pub num_new: usize,
+    /// Trials of the directory that are not in the plan any more; they stay.
+    pub left_over: Vec<String>,
+}
+
+impl RunDir {
+    /// The directory at `root`, which need not exist.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// An existing run directory: `name` is a path, or the name of an experiment below `runs`.
+    pub fn open(name: &Path, runs: &Path) -> Result<Self, RunDirError> {
+        let candidates = [name.to_path_buf(), runs.join(name)];
+        match candidates.iter().find(|path| path.join("plan.json").is_file()) {
+            Some(root) => Ok(Self::at(root)),
+            None => Err(RunDirError::NotARun(name.to_path_buf())),
+        }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `plan.json`.
+    pub fn plan_path(&self) -> PathBuf {
+        self.root.join("plan.json")
+    }
+
+    /// `experiment.yaml`, as given.
+    pub fn experiment_path(&self) -> PathBuf {
+        self.root.join("experiment.yaml")
+    }
+
+    /// The stored plan.
+    pub fn plan(&self) -> Result<Plan, RunDirError> {
+        let path = self.plan_path();
+        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        serde_json::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+    }
+
+    /// The folder of a trial.
+    pub fn trial(&self, hash: &str) -> TrialDir {
+        TrialDir { path: self.root.join("trials").join(hash) }
+    }
+
+    /// The hashes of all trials on disk, sorted.
+    pub fn stored_trials(&self) -> Result<Vec<String>, RunDirError> {
+        let folder = self.root.join("trials");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error("read", &folder)(error)),
+        };
+        let mut hashes = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(io_error("read", &folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.path().join("config.yaml").is_file() {
+                hashes.push(name);
+            }
+        }
+        hashes.sort();
+        Ok(hashes)
+    }
+
+    /// Makes the directory hold the plan: new trials are added, trials that are there stay as they are.
+    /// Trials that contradict their name or the version of this program are an error, and nothing is changed then.
+    pub fn prepare(root: impl Into<PathBuf>, plan: &Plan) -> Result<Prepared, RunDirError> {
+        let run_dir = Self::at(root);
+        let trials = run_dir.root.join("trials");
+        fs::create_dir_all(&trials).map_err(io_error("make the folder", &trials))?;
+        // Two runners may come at the same time.
+        let lock_path = run_dir.root.join("lock");
+        let lock = fs::File::create(&lock_path).map_err(io_error("write", &lock_path))?;
+        lock.lock().map_err(io_error("lock", &lock_path))?;
+
+        let stored = run_dir.stored_trials()?;
+        for hash in &stored {
+            run_dir.check_stored(hash, plan.trial(hash))?;
+        }
+        let mut num_new = 0;
+        for trial in &plan.trials {
+            let folder = run_dir.trial(&trial.hash);
+            let is_new = !stored.contains(&trial.hash);
+            num_new += usize::from(is_new);
+            // What has not ended follows the experiment when its folder or name changes.
+            if !is_new && folder.state().is_ok_and(|state| state.is_over() || state == TrialState::Running) {
+                continue;
+            }
+            fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+            folder.write_config(plan, trial)?;
+        }
+        sync_folder(&trials).map_err(io_error("sync", &trials))?;
+        run_dir.keep_history(plan)?;
+        let write = |path: &Path, content: &[u8]| write_atomic(path, content).map_err(io_error("write", path));
+        write(&run_dir.experiment_path(), plan.source.text.as_bytes())?;
+        let json = serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes");
+        write(&run_dir.plan_path(), &json)?;
+        let left_over = stored.into_iter().filter(|hash| plan.trial(hash).is_none()).collect();
+        Ok(Prepared { run_dir, num_new, left_over })
+    }
+
+    fn check_stored(&self, hash: &str, planned: Option<&PlannedTrial>) -> Result<(), RunDirError> {
+        let folder = self.trial(hash);
+        if !folder.result_path().exists() && !folder.has_checkpoint() {
+            return Ok(());
+        }
+        let stored = stored_definition(&folder.config()?);
+        let version = stored.get("format_version").and_then(Value::as_u64).unwrap_or(0);
+        if version != u64::from(FORMAT_VERSION) {
+            return Err(RunDirError::FormatVersion { hash: hash.to_owned(), path: self.root.clone(), found: version });
+        }
+        let found = trial_hash(&stored);
+        if found == hash {
+            return Ok(());
+        }
+        let differences = match planned {
+            Some(planned) => differences(&planned.definition, &stored),
+            None => vec![format!("  its config.yaml has the hash {found}")],
+        };
+        Err(RunDirError::Contradiction { hash: hash.to_owned(), path: self.root.clone(), differences })
+    }
+
+    /// Keeps what an edited experiment replaces.
+    fn keep_history(&self, plan: &Plan) -> Result<(), RunDirError> {
+        let (Ok(old_text), Ok(old_plan)) = (fs::read(self.experiment_path()), self.plan()) else { return Ok(()) };
+        if old_plan.source == plan.source && old_text == plan.source.text.as_bytes() {
+            return Ok(());
+        }
+        let history = self.root.join("history");
+        fs::create_dir_all(&history).map_err(io_error("make the folder", &history))?;
+        let number = (1..).find(|number| !history.join(format!("{number}-plan.json")).exists()).expect("there is a free number");
+        for (path, name) in [(self.experiment_path(), "experiment.yaml"), (self.plan_path(), "plan.json")] {
+            let copy = history.join(format!("{number}-{name}"));
+            fs::copy(&path, &copy).map_err(io_error("write", &copy))?;
+        }
+        Ok(())
+    }
+}
+
+/// One line for each value that differs: path, what is expected, what is found.
+pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
+    fn compare(path: &str, expected: Option<&Value>, found: Option<&Value>, lines: &mut Vec<String>) {
+        match (expected, found) {
+            (Some(Value::Object(left)), Some(Value::Object(right))) => {
+                let mut keys: Vec<&String> = left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
+                keys.sort();
+                for key in keys {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    compare(&path, left.get(key), right.get(key), lines);
+                }
+            }
+            _ if expected == found => {}
+            _ => {
+                let show = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+                lines.push(format!("  {path}: planned {}, stored {}", show(expected), show(found)));
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    compare("", Some(expected), Some(found), &mut lines);
+    lines
+}
+
+/// The folder of a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialDir {
+    path: PathBuf,
+}
+
+impl TrialDir {
+    /// The folder at `path`.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `result.json`.
+    pub fn result_path(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+
+    /// `lock`.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// `worker.log`: what the worker wrote to standard error.
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("worker.log")
+    }
+
+    /// `metrics.jsonl`: the curves of the trial.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.path.join("config.yaml")
+    }
+
+    /// Whether there is something to go on from.
+    pub fn has_checkpoint(&self) -> bool {
+        fs::read_dir(self.path.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// The stored configuration.
+    pub fn config(&self) -> Result<Value, RunDirError> {
+        let path = self.config_path();
+        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        serde_yaml::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+    }
+
+    fn write_config(&self, plan: &Plan, trial: &PlannedTrial) -> Result<(), RunDirError> {
+        let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
+        let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
+        let path = self.config_path();
+        write_atomic(&path, format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes())
+            .map_err(io_error("write", &path))
+    }
+
+    /// How the trial ended; `None` where it has not.
+    pub fn result(&self) -> Result<Option<TrialResult>, RunDirError> {
+        let path = self.result_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| RunDirError::Damaged { path, message: error.to_string() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    /// Writes `result.json`: the trial is over.
+    pub fn write_result(&self, result: &TrialResult) -> Result<(), RunDirError> {
+        let path = self.result_path();
+        let json = serde_json::to_vec_pretty(result).expect("a result of numbers, texts and lists serializes");
+        write_atomic(&path, &json).map_err(io_error("write", &path))
+    }
+
+    /// Where the trial stands.
+    pub fn state(&self) -> Result<TrialState, RunDirError> {
+        if let Some(result) = self.result()? {
+            return Ok(result.state);
+        }
+        let lock_path = self.lock_path();
+        if lock::holder(&lock_path).map_err(io_error("lock", &lock_path))?.is_some() {
+            // It may have ended between the two looks.
+            return Ok(self.result()?.map_or(TrialState::Running, |result| result.state));
+        }
+        Ok(if self.has_checkpoint() { TrialState::Interrupted } else { TrialState::Pending })
+    }
+
+    /// Puts the result of a failed or diverged trial aside, so that it runs again. What diverged begins anew,
+    /// because from its checkpoint it would diverge in the same way; what failed goes on. `false` where
+    /// another process has the trial.
+    pub fn reopen(&self) -> Result<bool, RunDirError> {
+        let lock_path = self.lock_path();
+        let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? else { return Ok(false) };
+        let Some(result) = self.result()? else { return Ok(true) };
+        if result.state == TrialState::Diverged {
+            let checkpoints = self.path.join("checkpoints");
+            if checkpoints.exists() {
+                fs::remove_dir_all(&checkpoints).map_err(io_error("remove", &checkpoints))?;
+            }
+        }
+        let path = self.result_path();
+        fs::rename(&path, self.path.join("result.previous.json")).map_err(io_error("rename", &path))?;
+        sync_folder(&self.path).map_err(io_error("sync", &self.path))?;
+        Ok(true)
+    }
+
+    /// The last lines of `worker.log`.
+    pub fn log_tail(&self, num_lines: usize) -> String {
+        let bytes = fs::read(self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(8192)..]).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(num_lines)..].join("\n")
+    }
+}

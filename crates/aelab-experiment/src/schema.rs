@@ -1,0 +1,148 @@
+//! The JSON schema of an experiment file, for completion and checking in editors.
+//!
+//! It is looser than aelab itself in one way: keys that an experiment may leave to `extends`, to its
+//! sweep or to `--set` are not required.
+
+use aelab_core::Registry;
+use aelab_train::TrainConfig;
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::spec::Execution;
+
+/// A name, a line about it, and the schema of its section.
+struct Choice {
+    name: &'static str,
+    summary: &'static str,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// The JSON schema of a whole experiment file.
+pub fn experiment_schema(registry: &Registry) -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let models: Vec<Choice> = registry.entries().iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
+    let data: Vec<Choice> =
+        aelab_data::DATASETS.iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
+    let evaluations: Vec<Choice> =
+        aelab_eval::EVALUATIONS.iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
+    let mut loose: Vec<String> = Vec::new();
+    let model = one_key_map(&models, &mut generator, &mut loose);
+    let data = one_key_map(&data, &mut generator, &mut loose);
+    let evaluation = one_key_map(&evaluations, &mut generator, &mut loose);
+    let names: Vec<Value> =
+        evaluations.iter().map(|choice| json!({"const": choice.name, "description": choice.summary})).collect();
+    let train = generator.subschema_for::<TrainConfig>().to_value();
+    loose.extend(definition_name(&train));
+    let execution = generator.subschema_for::<Execution>().to_value();
+    let mut definitions = generator.take_definitions(true);
+    for name in loose {
+        if let Some(definition) = definitions.get_mut(&name).and_then(Value::as_object_mut) {
+            definition.remove("required");
+        }
+    }
+    definitions.insert("sweep".to_owned(), sweep_schema());
+    definitions.insert("sweep_values".to_owned(), sweep_values_schema());
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "aelab experiment",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", "description": "Name of the experiment and of its run directory; by default that of the file."},
+            "description": {"type": "string", "description": "What the experiment is about."},
+            "extends": {"type": "string", "description": "Another experiment file, relative to this one, whose keys this one adds to and replaces."},
+            "data": with_description(data, "Where the examples come from: a map with one key, the name of a data set."),
+            "model": with_description(model, "The model and its objective: a map with one key, the name of a model."),
+            "train": with_description(train, "How the model is trained."),
+            "evaluate": {
+                "type": "array",
+                "items": {"anyOf": [{"oneOf": names}, evaluation]},
+                "description": "What is measured on the test split: names, or maps with one key. By default all that applies to the data."
+            },
+            "device": {"type": "string", "pattern": "^(auto|flex|ndarray|cuda(:[0-9]+)?)$", "default": "auto", "description": "Processor: `auto` is `flex`, the CPU."},
+            "sweep": with_description(json!({"$ref": "#/$defs/sweep"}), "Which trials to run."),
+            "execution": with_description(execution, "How trials are run.")
+        },
+        "$defs": definitions
+    })
+}
+
+/// The JSON schema of one section with its definitions: for `describe`.
+pub fn section_schema(schema: fn(&mut SchemaGenerator) -> Schema) -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let section = schema(&mut generator).to_value();
+    let definitions = generator.take_definitions(true);
+    let root = definition_name(&section).and_then(|name| definitions.get(&name).cloned()).unwrap_or(section);
+    json!({"section": root, "$defs": definitions})
+}
+
+fn definition_name(schema: &Value) -> Option<String> {
+    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/").map(str::to_owned)
+}
+
+fn with_description(schema: Value, description: &str) -> Value {
+    match schema {
+        Value::Object(mut entries) => {
+            entries.insert("description".to_owned(), description.into());
+            Value::Object(entries)
+        }
+        other => other,
+    }
+}
+
+fn one_key_map(choices: &[Choice], generator: &mut SchemaGenerator, loose: &mut Vec<String>) -> Value {
+    let alternatives: Vec<Value> = choices
+        .iter()
+        .map(|choice| {
+            let section = (choice.schema)(generator).to_value();
+            loose.extend(definition_name(&section));
+            let properties = Map::from_iter([(choice.name.to_owned(), with_description(section, choice.summary))]);
+            json!({"type": "object", "additionalProperties": false, "required": [choice.name], "properties": properties})
+        })
+        .collect();
+    json!({"oneOf": alternatives})
+}
+
+fn sweep_schema() -> Value {
+    let operands = json!({"anyOf": [{"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/sweep"}}, {"$ref": "#/$defs/sweep"}]});
+    let operator = |description: &str| with_description(operands.clone(), description);
+    json!({
+        "type": "object",
+        "description": "The product of its entries; the last varies fastest.",
+        "properties": {
+            "product": operator("Every combination; the last operand varies fastest."),
+            "zip": operator("Lock-step: operands of equal length, side by side."),
+            "chain": operator("One after the other."),
+            "repeat": {"type": "integer", "minimum": 1, "description": "Seeds: `train.seed`, `train.seed` + 1, ..."}
+        },
+        "patternProperties": {
+            "^(data|model|train|evaluate|device)([.].+)?$": {"$ref": "#/$defs/sweep_values"}
+        },
+        "additionalProperties": false
+    })
+}
+
+fn sweep_values_schema() -> Value {
+    let range = |third: &str, kind: &str, description: &str| {
+        let bounds = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["from", "to", third],
+            "properties": {"from": {"type": "number"}, "to": {"type": "number"}, third: {"type": kind}}
+        });
+        (bounds, description.to_owned())
+    };
+    let entry = |name: &str, (bounds, description): (Value, String)| {
+        json!({"type": "object", "additionalProperties": false, "required": [name], "properties": {name: bounds}, "description": description})
+    };
+    json!({
+        "description": "The values of an axis: a list or a range.",
+        "anyOf": [
+            {"type": "array", "minItems": 1},
+            entry("range", range("step", "number", "`from`, `from` + `step`, ... up to and including `to`.")),
+            entry("linear_range", range("num", "integer", "`num` values in equal steps, both ends included.")),
+            entry("log_range", range("num", "integer", "`num` values in equal ratios, both ends included."))
+        ]
+    })
+}

@@ -1,0 +1,237 @@
+//! Tables and figures over the trials of an experiment.
+//!
+//! ```text
+//! runs/<name>/
+//!   summary.csv    per configuration: mean and standard deviation over seeds
+//!   trials.csv     per trial
+//!   summary.md     the table, the figures, what did not finish
+//!   figures/       error against each swept number, learning curves
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use aelab_core::{Image, Split};
+use aelab_report::{
+    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, Summary, SummaryPage, TrialRow, learning_curves,
+    metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic, write_figure,
+};
+use serde_json::Value;
+
+use crate::plan::{Plan, PlannedTrial};
+use crate::result::{TrialResult, TrialState};
+use crate::run_dir::{RunDir, RunDirError};
+
+/// Metrics that tables for people show, where they were measured; all are in the CSV.
+const SHOWN: [&str; 7] = ["sse", "bce", "psnr", "ssim", "loss", "kl", "elbo"];
+/// Metrics that are drawn against swept numbers.
+const DRAWN: [&str; 2] = ["sse", "elbo"];
+/// More curves than this in one chart show nothing; the first ones are drawn.
+const MAX_CURVES: usize = 40;
+
+/// What the summary of a run wrote.
+#[derive(Debug, Clone)]
+pub struct SummaryFiles {
+    /// The numbers.
+    pub summary: Summary,
+    /// Names of the metrics for people, as [`Summary::table`] takes them.
+    pub shown: Vec<String>,
+    /// `summary.md`.
+    pub page: PathBuf,
+    /// `summary.csv`.
+    pub table: PathBuf,
+    /// Figures of the run and of its best trials.
+    pub figures: Vec<PathBuf>,
+}
+
+/// Why a summary could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SummaryError {
+    /// The run directory cannot be read.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// A figure cannot be drawn.
+    #[error("cannot draw {}", path.display())]
+    Figure {
+        /// The figure.
+        path: PathBuf,
+        /// Why.
+        source: FigureError,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// `read`, `write`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// One row per trial of the plan, in its order.
+pub fn trial_rows(run_dir: &RunDir, plan: &Plan) -> Result<Vec<TrialRow>, RunDirError> {
+    plan.trials
+        .iter()
+        .map(|trial| {
+            let folder = run_dir.trial(&trial.hash);
+            let state = folder.state()?;
+            let result = folder.result()?.unwrap_or_else(|| TrialResult::without_metrics(state, None));
+            Ok(trial_row(trial, state, result))
+        })
+        .collect()
+}
+
+fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
+    let direction = |name: &str| match name {
+        "lower" => Direction::Lower,
+        "higher" => Direction::Higher,
+        _ => Direction::Neither,
+    };
+    TrialRow {
+        trial: trial.hash.clone(),
+        state: state.name().to_owned(),
+        reason: result.error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default().to_owned(),
+        model: trial.model.clone(),
+        // The model has a column of its own.
+        hyperparameters: trial.overrides.iter().filter(|(path, _)| path != "model").cloned().collect(),
+        seed: trial.seed,
+        code_size: trial.code_size,
+        num_parameters: result.num_parameters,
+        seconds: result.seconds,
+        metrics: result
+            .metrics
+            .into_iter()
+            .map(|metric| Metric { direction: direction(&metric.direction), name: metric.name, value: Some(metric.value), unit: metric.unit })
+            .collect(),
+    }
+}
+
+/// Collects the results of a run and writes its tables and figures. Trials that have not ended are rows without values.
+pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, SummaryError> {
+    let rows = trial_rows(run_dir, plan)?;
+    let summary = summarize(&rows);
+    let root = run_dir.root();
+    let folder = root.join("figures");
+    fs::create_dir_all(&folder).map_err(|source| SummaryError::Io { what: "write", path: folder.clone(), source })?;
+
+    let mut links: Vec<FigureLink> = Vec::new();
+    let mut draw = |name: String, caption: String, image: Result<Image, FigureError>| {
+        let path = folder.join(&name);
+        let image = image.map_err(|source| SummaryError::Figure { path: path.clone(), source })?;
+        write_figure(&path, &image).map_err(|source| SummaryError::Io { what: "write", path, source })?;
+        links.push(FigureLink { caption, path: format!("figures/{name}") });
+        Ok::<(), SummaryError>(())
+    };
+    for hyperparameter in swept_hyperparameters(&summary) {
+        for metric in DRAWN {
+            if let Some(figure) = metric_figure(&summary, metric, &hyperparameter) {
+                let name = format!("{metric}-against-{}.png", file_name(&hyperparameter));
+                draw(name, figure.title.clone(), metric_against_hyperparameter(&figure))?;
+            }
+        }
+    }
+    if let Some(figure) = learning_curves_of(run_dir, plan)? {
+        draw("learning-curves.png".to_owned(), "Learning curves".to_owned(), learning_curves(&figure))?;
+    }
+    links.extend(best_trial_figures(run_dir, plan, &rows));
+
+    let shown: Vec<String> = SHOWN.iter().filter(|name| summary.metrics.iter().any(|info| info.name == **name)).map(|name| (*name).to_owned()).collect();
+    let page = SummaryPage { title: &plan.name, summary: &summary, metrics: &shown, figures: &links };
+    let write = |name: &str, text: String| {
+        let path = root.join(name);
+        write_atomic(&path, text.as_bytes()).map_err(|source| SummaryError::Io { what: "write", path: path.clone(), source })?;
+        Ok::<PathBuf, SummaryError>(path)
+    };
+    let table = write("summary.csv", summary.csv_table().to_csv())?;
+    write("trials.csv", summary.trials_table().to_csv())?;
+    let page = write("summary.md", page.to_markdown())?;
+    let figures = links.iter().map(|link| root.join(&link.path)).collect();
+    Ok(SummaryFiles { summary, shown, page, table, figures })
+}
+
+fn file_name(text: &str) -> String {
+    text.chars().map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }).collect()
+}
+
+/// The pictures of each model's trial with the lowest squared error.
+fn best_trial_figures(run_dir: &RunDir, plan: &Plan, rows: &[TrialRow]) -> Vec<FigureLink> {
+    let error = |row: &TrialRow| row.metrics.iter().find(|metric| metric.name == "sse").and_then(|metric| metric.value);
+    let mut models: Vec<&str> = Vec::new();
+    for row in rows {
+        if !models.contains(&row.model.as_str()) {
+            models.push(&row.model);
+        }
+    }
+    let mut links = Vec::new();
+    for model in models {
+        let finished = rows.iter().zip(&plan.trials).filter(|(row, _)| row.model == model && row.state == TrialState::Finished.name());
+        let best = finished.min_by(|(left, _), (right, _)| {
+            error(left).unwrap_or(f64::INFINITY).total_cmp(&error(right).unwrap_or(f64::INFINITY))
+        });
+        let Some((_, trial)) = best else { continue };
+        for (file, what) in [("reconstruction", "test images and their reconstructions"), ("samples", "samples from the prior"), ("codes", "codes of test examples")] {
+            let path = format!("trials/{}/figures/{file}.png", trial.hash);
+            if run_dir.root().join(&path).is_file() {
+                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path });
+            }
+        }
+    }
+    links
+}
+
+/// The loss over epochs, one chart per model: losses of different models are different quantities.
+fn learning_curves_of(run_dir: &RunDir, plan: &Plan) -> Result<Option<LearningCurves>, SummaryError> {
+    let mut panels: Vec<CurvePanel> = Vec::new();
+    for trial in &plan.trials {
+        let path = run_dir.trial(&trial.hash).metrics_path();
+        if !path.is_file() {
+            continue;
+        }
+        let y_label = format!("loss of {} (per example)", trial.model);
+        let panel = match panels.iter().position(|panel| panel.y_label == y_label) {
+            Some(position) => position,
+            None => {
+                panels.push(CurvePanel { y_label, curves: Vec::new() });
+                panels.len() - 1
+            }
+        };
+        let curves = &mut panels[panel].curves;
+        if curves.len() >= MAX_CURVES {
+            continue;
+        }
+        let name = configuration_label(plan, trial);
+        for (tag, split) in [("train/loss", Split::Train), ("valid/loss", Split::Valid)] {
+            let points = read_curve(&path, tag).map_err(|source| SummaryError::Io { what: "read", path: path.clone(), source })?;
+            if !points.is_empty() {
+                curves.push(Curve { name: name.clone(), split, points });
+            }
+        }
+    }
+    panels.retain(|panel| !panel.curves.is_empty());
+    let subtitle = "dashed: training, solid: validation".to_owned();
+    Ok((!panels.is_empty()).then(|| LearningCurves { title: format!("{}: learning curves", plan.name), subtitle, panels }))
+}
+
+/// What sets the configuration of a trial apart, its seed left out.
+fn configuration_label(plan: &Plan, trial: &PlannedTrial) -> String {
+    let label = plan.label(trial);
+    let parts: Vec<&str> = label.split(' ').filter(|part| !part.starts_with("seed=") && !part.starts_with("model=")).collect();
+    if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
+}
+
+/// Epoch and value of a scalar in `metrics.jsonl`.
+fn read_curve(path: &Path, tag: &str) -> io::Result<Vec<(f64, f64)>> {
+    let mut points = Vec::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        // A trial that runs may be writing its last line.
+        let Ok(line) = serde_json::from_str::<Value>(&line?) else { continue };
+        if let (Some(epoch), Some(value)) = (line.get("epoch").and_then(Value::as_f64), line.get(tag)) {
+            points.push((epoch, value.as_f64().unwrap_or(f64::NAN)));
+        }
+    }
+    Ok(points)
+}

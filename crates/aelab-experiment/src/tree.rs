@@ -1,0 +1,560 @@
+//! YAML as a tree of maps and lists in which every value knows where it was written.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::KeyPath;
+use crate::source::{Diagnostic, Excerpt, Origin, Sources};
+
+/// A value and where it was written.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The value.
+    pub kind: Kind,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What a value is. Maps keep the order in which they were written.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A finite number, whole or not.
+    Number(Number),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A map.
+    Map(Vec<(String, Node)>),
+}
+
+/// Which part of a map entry is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Its key.
+    Key,
+    /// Its value.
+    Value,
+}
+
+impl Node {
+    /// A value written at `origin`.
+    pub fn new(kind: Kind, origin: Origin) -> Self {
+        Self { kind, origin }
+    }
+
+    /// A plain JSON value, all of it written at `origin`.
+    pub fn from_value(value: &Value, origin: &Origin) -> Self {
+        let kind = match value {
+            Value::Null => Kind::Null,
+            Value::Bool(value) => Kind::Bool(*value),
+            Value::Number(value) => Kind::Number(value.clone()),
+            Value::String(value) => Kind::Text(value.clone()),
+            Value::Array(items) => Kind::List(items.iter().map(|item| Self::from_value(item, origin)).collect()),
+            Value::Object(entries) => {
+                Kind::Map(entries.iter().map(|(key, value)| (key.clone(), Self::from_value(value, origin))).collect())
+            }
+        };
+        Self { kind, origin: origin.clone() }
+    }
+
+    /// The value without its origins.
+    pub fn to_value(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Number(value) => Value::Number(value.clone()),
+            Kind::Text(value) => Value::String(value.clone()),
+            Kind::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
+            Kind::Map(entries) => Value::Object(entries.iter().map(|(key, value)| (key.clone(), value.to_value())).collect::<Map<_, _>>()),
+        }
+    }
+
+    /// The value below `key`, a key of a map or an index of a list.
+    pub fn child(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            Kind::List(items) => key.parse::<usize>().ok().and_then(|index| items.get(index)),
+            _ => None,
+        }
+    }
+
+    /// The value at `path`.
+    pub fn at(&self, path: &KeyPath) -> Option<&Node> {
+        path.parts().iter().try_fold(self, |node, key| node.child(key))
+    }
+
+    /// The value at `path`, to be changed.
+    pub fn at_mut(&mut self, path: &KeyPath) -> Option<&mut Node> {
+        path.parts().iter().try_fold(self, |node, key| match &mut node.kind {
+            Kind::Map(entries) => entries.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node),
+            Kind::List(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+            _ => None,
+        })
+    }
+
+    /// The innermost value on the way to `path`, and the part of the path that it covers.
+    pub fn nearest(&self, path: &KeyPath) -> (&Node, KeyPath) {
+        let mut node = self;
+        let mut covered = KeyPath::root();
+        for key in path.parts() {
+            // serde names some steps twice (a variant and its key): what is not there is passed over.
+            if let Some(child) = node.child(key) {
+                node = child;
+                covered = covered.child(key);
+            }
+        }
+        (node, covered)
+    }
+
+    /// The entries of a map.
+    pub fn entries(&self) -> Option<&[(String, Node)]> {
+        match &self.kind {
+            Kind::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The keys of a map; none of anything else.
+    pub fn keys(&self) -> Vec<&str> {
+        self.entries().unwrap_or_default().iter().map(|(key, _)| key.as_str()).collect()
+    }
+
+    /// Takes the entry `key` out of a map.
+    pub fn take(&mut self, key: &str) -> Option<Node> {
+        let Kind::Map(entries) = &mut self.kind else { return None };
+        let position = entries.iter().position(|(name, _)| name == key)?;
+        Some(entries.remove(position).1)
+    }
+
+    /// Text, where this is text.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What this is, in words, for messages.
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Bool(value) => format!("`{value}`"),
+            Kind::Number(value) => format!("the number {value}"),
+            Kind::Text(value) => format!("the text \"{value}\""),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Map(_) => "a map".to_owned(),
+        }
+    }
+
+    /// `over` laid over this value: maps are merged key by key, everything else is replaced. A one-key map
+    /// that chooses a variant is replaced as a whole by another variant.
+    #[must_use]
+    pub fn overlaid(self, over: Node) -> Node {
+        self.overlaid_at(over, &KeyPath::root())
+    }
+
+    fn overlaid_at(self, over: Node, path: &KeyPath) -> Node {
+        let origin = over.origin.clone();
+        match (self.kind, over.kind) {
+            (Kind::Map(base), Kind::Map(over)) if !is_other_variant(&base, &over, path) => {
+                let mut merged = base;
+                for (key, value) in over {
+                    match merged.iter().position(|(name, _)| *name == key) {
+                        Some(position) => {
+                            let (key, below) = merged.remove(position);
+                            let value = below.overlaid_at(value, &path.child(&key));
+                            merged.insert(position, (key, value));
+                        }
+                        None => merged.push((key, value)),
+                    }
+                }
+                Node { kind: Kind::Map(merged), origin }
+            }
+            (_, over) => Node { kind: over, origin },
+        }
+    }
+
+    /// Puts `value` at `path`, making maps on the way where there is nothing. `*` stands for the chosen
+    /// variant of a data set, model or optimizer. Returns the path with `*` replaced.
+    pub fn set(&mut self, path: &KeyPath, value: Node) -> Result<KeyPath, SetError> {
+        let mut node = self;
+        let mut walked = KeyPath::root();
+        let Some((last, front)) = path.parts().split_last() else { return Err(SetError::Root) };
+        for key in front {
+            let key = node.variant_of(key, &walked)?;
+            node = node.child_or_new(&key, &walked, &value.origin)?;
+            walked = walked.child(key);
+        }
+        let last = node.variant_of(last, &walked)?;
+        let place = node.child_or_new(&last, &walked, &value.origin)?;
+        *place = value;
+        Ok(walked.child(last))
+    }
+
+    fn variant_of(&self, key: &str, walked: &KeyPath) -> Result<String, SetError> {
+        match (key, self.entries()) {
+            ("*", Some([(only, _)])) => Ok(only.clone()),
+            ("*", _) => Err(SetError::Wildcard { parent: walked.clone() }),
+            _ => Ok(key.to_owned()),
+        }
+    }
+
+    fn child_or_new(&mut self, key: &str, walked: &KeyPath, origin: &Origin) -> Result<&mut Node, SetError> {
+        if matches!(self.kind, Kind::Null) {
+            self.kind = Kind::Map(Vec::new());
+        }
+        let description = self.describe();
+        match &mut self.kind {
+            Kind::Map(entries) => {
+                let position = match entries.iter().position(|(name, _)| name == key) {
+                    Some(position) => position,
+                    None if walked.is_variant_map() && !entries.is_empty() => {
+                        return Err(SetError::OtherVariant { parent: walked.clone(), key: key.to_owned(), present: entries[0].0.clone() });
+                    }
+                    None => {
+                        entries.push((key.to_owned(), Node::new(Kind::Null, origin.clone())));
+                        entries.len() - 1
+                    }
+                };
+                Ok(&mut entries[position].1)
+            }
+            Kind::List(items) => {
+                let length = items.len();
+                key.parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get_mut(index))
+                    .ok_or_else(|| SetError::NotInList { parent: walked.clone(), key: key.to_owned(), length })
+            }
+            _ => Err(SetError::NotAMap { parent: walked.clone(), found: description }),
+        }
+    }
+
+    /// The paths of all values that are neither map nor list.
+    pub fn leaf_paths(&self) -> Vec<KeyPath> {
+        fn collect(node: &Node, path: &KeyPath, paths: &mut Vec<KeyPath>) {
+            match &node.kind {
+                Kind::Map(entries) if !entries.is_empty() => entries.iter().for_each(|(key, child)| collect(child, &path.child(key), paths)),
+                _ => paths.push(path.clone()),
+            }
+        }
+        let mut paths = Vec::new();
+        collect(self, &KeyPath::root(), &mut paths);
+        paths
+    }
+}
+
+/// Why a value could not be put at a path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// The path has no keys.
+    #[error("the path is empty")]
+    Root,
+    /// `*` where there is no single variant.
+    #[error("`*` stands for the chosen data set, model or optimizer, but `{parent}` is not a map with one key")]
+    Wildcard {
+        /// The path so far.
+        parent: KeyPath,
+    },
+    /// A key inside of a variant that was not chosen.
+    #[error("`{parent}` is `{present}` here, so there is no `{parent}.{key}`")]
+    OtherVariant {
+        /// The path so far.
+        parent: KeyPath,
+        /// The key asked for.
+        key: String,
+        /// The variant that is there.
+        present: String,
+    },
+    /// A list has no such index.
+    #[error("`{parent}` is a list of {length}, so there is no `{parent}.{key}`")]
+    NotInList {
+        /// The path so far.
+        parent: KeyPath,
+        /// The index asked for.
+        key: String,
+        /// Items of the list.
+        length: usize,
+    },
+    /// A key inside of a number or a text.
+    #[error("`{parent}` is {found}, which has no keys")]
+    NotAMap {
+        /// The path so far.
+        parent: KeyPath,
+        /// What is there.
+        found: String,
+    },
+}
+
+fn is_other_variant(base: &[(String, Node)], over: &[(String, Node)], path: &KeyPath) -> bool {
+    let names_differ = base.len() == 1 && over.len() == 1 && base[0].0 != over[0].0;
+    let parts: Vec<&str> = path.parts().iter().map(String::as_str).collect();
+    // A one-key map among the options of a variant is itself a choice: a schedule, a corruption.
+    let below_options = matches!(parts[..], ["data" | "model", _, _, ..] | ["train", "optimizer", _, _, ..] | ["train", "gradient_clipping"]);
+    path.is_variant_map() && base.iter().all(|(key, _)| over.iter().all(|(other, _)| other != key))
+        || below_options && names_differ
+}
+
+/// Reads the text of index `source`. Keys must be names and different, numbers finite; `<<` merges maps.
+pub fn parse(sources: &Sources, source: usize) -> Result<Node, Diagnostic> {
+    let text = &sources.get(source).text;
+    let reader = Reader { source, path: KeyPath::root(), target: None };
+    reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| syntax_error(sources, source, &error))
+}
+
+fn syntax_error(sources: &Sources, source: usize, error: &serde_yaml::Error) -> Diagnostic {
+    let text = error.to_string();
+    // serde_yaml puts the path before and the place behind; both are shown otherwise here.
+    let message = text.split(" at line ").next().unwrap_or(&text);
+    let message = message.rsplit_once(MARK).map_or(message, |(_, message)| message);
+    let message = match message {
+        "EOF while parsing a value" => "there is nothing in this text",
+        "deserializing from YAML containing more than one document is not supported" => "expected one YAML document, found several (`---`)",
+        "repetition limit exceeded" => "the aliases (`*name`) in this text multiply to too much",
+        "recursion limit exceeded" => "maps and lists are nested too deeply",
+        other => other,
+    };
+    let mut diagnostic = Diagnostic::new(message);
+    if let Some(location) = error.location() {
+        let lines = sources.get(source).text.lines().count().max(1);
+        let (line, column) = if location.line() > lines { (lines, 1) } else { (location.line().max(1), location.column().max(1)) };
+        diagnostic.excerpt = Some(Box::new(Excerpt::new(sources.get(source), line, column)));
+    }
+    diagnostic
+}
+
+/// Line and column, counted from 1, of the key or value at `path` in a YAML text.
+pub fn locate(text: &str, path: &KeyPath, at: At) -> Option<(usize, usize)> {
+    if path.parts().is_empty() && at == At::Key {
+        return None;
+    }
+    let reader = Reader { source: 0, path: KeyPath::root(), target: Some((path, at)) };
+    let error = reader.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    if !error.to_string().contains(FOUND) {
+        return None;
+    }
+    error.location().map(|location| (location.line().max(1), location.column().max(1)))
+}
+
+/// Raised where [`locate`] arrives.
+const FOUND: &str = "\u{1}found";
+/// Stands before messages of ours, to tell them from the path that serde_yaml puts in front.
+const MARK: char = '\u{2}';
+
+fn problem<E: de::Error>(message: impl fmt::Display) -> E {
+    E::custom(format!("{MARK}{message}"))
+}
+
+/// Reads one value; where `target` is set, raises an error at that place.
+#[derive(Clone)]
+struct Reader<'a> {
+    source: usize,
+    path: KeyPath,
+    target: Option<(&'a KeyPath, At)>,
+}
+
+impl Reader<'_> {
+    fn child(&self, key: impl Into<String>) -> Self {
+        Self { path: self.path.child(key), ..self.clone() }
+    }
+
+    fn is_target(&self, at: At) -> bool {
+        self.target.is_some_and(|(path, wanted)| wanted == at && *path == self.path)
+    }
+
+    fn node<E>(self, kind: Kind) -> Result<Node, E> {
+        Ok(Node { kind, origin: Origin { source: self.source, path: self.path } })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        if self.is_target(At::Value) { deserializer.deserialize_any(Raise).map(|never| match never {}) } else { deserializer.deserialize_any(self) }
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Node;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a number, a text, a list or a map")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        self.node(Kind::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        self.node(Kind::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+        self.node(Kind::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+        self.node(Kind::Number(value.into()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+        self.node(Kind::Number(value.into()))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node, E> {
+        Err(problem(format!("{value} is too large a whole number")))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node, E> {
+        Err(problem(format!("{value} is too large a whole number")))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+        match Number::from_f64(value) {
+            Some(number) => self.node(Kind::Number(number)),
+            None => Err(problem("expected a finite number: `.nan` and `.inf` have no meaning here")),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        self.node(Kind::Text(value.to_owned()))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _data: A) -> Result<Node, A::Error> {
+        Err(problem("YAML tags (`!name`) are not used here: a variant is named by a map with one key, `{name: {...}}`"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element_seed(self.child(items.len().to_string()))? {
+            items.push(item);
+        }
+        self.node(Kind::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries: Vec<(String, Node)> = Vec::new();
+        let mut merged: Vec<Node> = Vec::new();
+        while let Some(key) = map.next_key_seed(Key { reader: &self, seen: &entries })? {
+            if key == "<<" {
+                match map.next_value_seed(MergedMaps(self.child("<<")))? {
+                    Node { kind: Kind::List(maps), .. } => merged.extend(maps),
+                    map => merged.push(map),
+                }
+            } else {
+                let value = map.next_value_seed(self.child(key.clone()))?;
+                entries.push((key, value));
+            }
+        }
+        for node in merged {
+            let Kind::Map(inherited) = node.kind else { continue };
+            for (key, value) in inherited {
+                if entries.iter().all(|(name, _)| *name != key) {
+                    entries.push((key, value));
+                }
+            }
+        }
+        self.node(Kind::Map(entries))
+    }
+}
+
+/// Reads the value of `<<`: a map or a list of maps.
+struct MergedMaps<'a>(Reader<'a>);
+
+impl<'de> DeserializeSeed<'de> for MergedMaps<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        let node = self.0.deserialize(deserializer)?;
+        let is_map = |node: &Node| matches!(node.kind, Kind::Map(_));
+        match &node.kind {
+            Kind::Map(_) => Ok(node),
+            Kind::List(maps) if maps.iter().all(is_map) => Ok(node),
+            _ => Err(problem(format!("`<<` merges a map or a list of maps, but found {}", node.describe()))),
+        }
+    }
+}
+
+/// Reads a key: a name that the map does not have yet.
+struct Key<'a, 'b> {
+    reader: &'b Reader<'a>,
+    seen: &'b [(String, Node)],
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_, '_> {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name as key")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
+        if self.reader.child(key).is_target(At::Key) {
+            return Err(E::custom(FOUND));
+        }
+        if self.seen.iter().any(|(name, _)| name == key) {
+            return Err(problem(format!("the key `{key}` is given twice")));
+        }
+        Ok(key.to_owned())
+    }
+
+    fn visit_bool<E: de::Error>(self, key: bool) -> Result<String, E> {
+        Err(problem(format!("expected a name as key, found `{key}`; quote it if it is meant")))
+    }
+
+    fn visit_u64<E: de::Error>(self, key: u64) -> Result<String, E> {
+        Err(problem(format!("expected a name as key, found the number {key}")))
+    }
+
+    fn visit_i64<E: de::Error>(self, key: i64) -> Result<String, E> {
+        Err(problem(format!("expected a name as key, found the number {key}")))
+    }
+
+    fn visit_f64<E: de::Error>(self, key: f64) -> Result<String, E> {
+        Err(problem(format!("expected a name as key, found the number {key}")))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<String, E> {
+        Err(problem("expected a name as key, found nothing"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _sequence: A) -> Result<String, A::Error> {
+        Err(problem("expected a name as key, found a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _map: A) -> Result<String, A::Error> {
+        Err(problem("expected a name as key, found a map"))
+    }
+}
+
+/// Raises [`FOUND`] at whatever comes, so that serde_yaml adds the place.
+struct Raise;
+
+enum Never {}
+
+impl<'de> Visitor<'de> for Raise {
+    type Value = Never;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(FOUND)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _data: A) -> Result<Never, A::Error> {
+        Err(de::Error::custom(FOUND))
+    }
+}
