@@ -51,7 +51,7 @@ impl Axis {
             }
         };
         let ticks = match scale {
-            Scale::Linear => linear_ticks(low, high, 6),
+            Scale::Linear => linear_ticks(low, high, 7),
             Scale::Log => log_ticks(low, high),
         };
         Self { scale, low, high, ticks }
@@ -88,7 +88,7 @@ impl Axis {
     pub(crate) fn widened(mut self, span: f64) -> Self {
         let extra = (span - self.span()).max(0.0) / 2.0;
         (self.low, self.high) = (self.low - extra, self.high + extra);
-        self.ticks = linear_ticks(self.low, self.high, 6);
+        self.ticks = linear_ticks(self.low, self.high, 7);
         self
     }
 

@@ -234,9 +234,9 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
         _ => format!("mean ± standard deviation over {fewest} to {most} seeds"),
     };
     let better = match info.direction {
-        Direction::Lower => "; lower is better",
-        Direction::Higher => "; higher is better",
-        Direction::Neither => "",
+        Direction::LowerIsBetter => "; lower is better",
+        Direction::HigherIsBetter => "; higher is better",
+        Direction::Neutral => "",
     };
     Some(MetricFigure {
         title: format!("{shown} against {x_label}"),
@@ -324,6 +324,7 @@ pub(crate) fn metric_label(metric: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::summary::{summarize, tests::sweep};
 
     fn figure(series: Vec<MetricSeries>, baselines: Vec<Baseline>) -> MetricFigure {
         MetricFigure { title: "t".into(), subtitle: String::new(), x_label: "x".into(), y_label: "y".into(), series, baselines }
@@ -362,6 +363,43 @@ mod tests {
         assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 15.0)] }, &values));
         assert!(!is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &values));
         assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &[]));
+    }
+
+    #[test]
+    fn a_sweep_over_code_sizes_becomes_one_series_per_model_beside_its_baselines() {
+        let summary = summarize(&sweep());
+        assert_eq!(swept_hyperparameters(&summary), ["code_size"]);
+        let figure = metric_figure(&summary, "sse", "code_size").unwrap();
+        let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
+        assert_eq!(names, ["undercomplete", "vae"]);
+        assert_eq!(figure.series[0].points[0], MetricPoint { x: 8.0, mean: 13.0, deviation: Some(0.25) });
+        assert_eq!(figure.baselines[0], Baseline { name: "PCA".into(), points: vec![(8.0, 15.0), (32.0, 3.75)] });
+        assert_eq!(figure.baselines[1].points.len(), 1, "the mean of the data has no code size");
+        assert_eq!(figure.subtitle, "mean ± standard deviation over 2 to 3 seeds; lower is better");
+        assert_eq!(figure.y_label, "SSE (squared units per example)");
+        assert!(metric_figure(&summary, "kl", "code_size").unwrap().baselines.is_empty());
+        assert!(metric_figure(&summary, "sse", "lambda").is_none() && metric_figure(&summary, "unknown", "code_size").is_none());
+    }
+
+    #[test]
+    fn what_else_varies_tells_series_apart() {
+        let mut trials = sweep();
+        trials.retain(|trial| trial.model == "undercomplete");
+        for (index, trial) in trials.iter_mut().enumerate() {
+            trial.hyperparameters.push(("train.batch_size".into(), serde_json::json!(if index % 2 == 0 { 32 } else { 128 })));
+            trial.hyperparameters.push(("train.epochs".into(), serde_json::json!(5)));
+        }
+        let summary = summarize(&trials);
+        assert_eq!(swept_hyperparameters(&summary), ["code_size", "train.batch_size"]);
+        let names = |figure: MetricFigure| -> Vec<String> { figure.series.into_iter().map(|series| series.name).collect() };
+        let against_code_size = names(metric_figure(&summary, "sse", "code_size").unwrap());
+        assert_eq!(against_code_size, ["undercomplete, train.batch size 32", "undercomplete, train.batch size 128"]);
+        let figure = metric_figure(&summary, "sse", "train.batch_size").unwrap();
+        assert_eq!(
+            figure.baselines.iter().map(|baseline| baseline.name.as_str()).collect::<Vec<_>>(),
+            ["PCA, code size 8", "PCA, code size 32", "mean of the data"]
+        );
+        assert_eq!(names(figure), ["undercomplete, code size 8", "undercomplete, code size 32"]);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use serde_json::Value;
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// Errors.
-    Lower,
-    /// Similarities.
-    Higher,
-    /// Neither is better.
+    /// More is better.
+    HigherIsBetter,
+    /// Less is better.
+    LowerIsBetter,
+    /// Neither: a value that describes.
     #[default]
-    Neither,
+    Neutral,
 }
 
 /// A measured value of a trial.
@@ -137,7 +137,7 @@ impl BaselineRow {
 /// A run in numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Paths of all hyperparameters that some trial varies, in order of appearance.
+    /// Paths of all hyperparameters that some trial varies, in order of appearance; `model` is left out.
     pub hyperparameters: Vec<String>,
     /// All metrics, in order of appearance, those of the baselines included.
     pub metrics: Vec<MetricInfo>,
@@ -175,7 +175,8 @@ pub fn summarize(trials: &[TrialRow]) -> Summary {
     let mut metrics: Vec<MetricInfo> = Vec::new();
     for trial in trials {
         for (path, _) in &trial.hyperparameters {
-            if !hyperparameters.contains(path) {
+            // The model has a column of its own.
+            if path != "model" && !hyperparameters.contains(path) {
                 hyperparameters.push(path.clone());
             }
         }
@@ -274,9 +275,9 @@ pub(crate) mod tests {
 
     pub(crate) fn metric(name: &str, value: f64) -> Metric {
         let (unit, direction) = match name.rsplit('_').next() {
-            Some("sse") => ("squared units per example", Direction::Lower),
-            Some("psnr") => ("dB", Direction::Higher),
-            _ => ("nats per example", Direction::Lower),
+            Some("sse") => ("squared units per example", Direction::LowerIsBetter),
+            Some("psnr") => ("dB", Direction::HigherIsBetter),
+            _ => ("nats per example", Direction::LowerIsBetter),
         };
         Metric { name: name.into(), value: Some(value), unit: unit.into(), direction }
     }

@@ -126,7 +126,7 @@ impl Summary {
     /// Common names of the varied hyperparameters, without what the first two columns say already.
     fn varied_names(&self) -> Vec<String> {
         self.hyperparameters.iter().map(|path| common_name(path).to_owned()).fold(Vec::new(), |mut names, name| {
-            if !names.contains(&name) && name != "code_size" && name != "model" {
+            if !names.contains(&name) && name != "code_size" {
                 names.push(name);
             }
             names

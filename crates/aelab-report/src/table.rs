@@ -32,7 +32,7 @@ pub struct Column {
 impl Column {
     /// A column of words.
     pub fn text(header: impl Into<String>) -> Self {
-        let (header, unit, direction) = (header.into(), String::new(), Direction::Neither);
+        let (header, unit, direction) = (header.into(), String::new(), Direction::Neutral);
         Self { header, unit, alignment: Alignment::Left, direction, is_spread: false }
     }
 
@@ -48,9 +48,9 @@ impl Column {
 
     fn heading(&self, line_break: &str) -> String {
         let arrow = match self.direction {
-            Direction::Lower => " ↓",
-            Direction::Higher => " ↑",
-            Direction::Neither => "",
+            Direction::LowerIsBetter => " ↓",
+            Direction::HigherIsBetter => " ↑",
+            Direction::Neutral => "",
         };
         let unit = if self.unit.is_empty() { String::new() } else { format!("{line_break}({})", self.unit) };
         format!("{}{arrow}{unit}", self.header)
@@ -230,9 +230,9 @@ impl Table {
             return None;
         }
         match self.columns[column].direction {
-            Direction::Lower => values.into_iter().reduce(f64::min),
-            Direction::Higher => values.into_iter().reduce(f64::max),
-            Direction::Neither => None,
+            Direction::LowerIsBetter => values.into_iter().reduce(f64::min),
+            Direction::HigherIsBetter => values.into_iter().reduce(f64::max),
+            Direction::Neutral => None,
         }
     }
 }
@@ -281,8 +281,10 @@ mod tests {
     fn the_best_of_those_compared_is_bold() {
         let column = |direction| Column { direction, ..Column::number("x") };
         let row = |value: f64| Row::new(vec![Cell::Number(value), Cell::Number(value)]);
-        let mut table =
-            Table { columns: vec![column(Direction::Lower), column(Direction::Higher)], rows: vec![row(2.0), row(3.0), row(f64::NAN)] };
+        let mut table = Table {
+            columns: vec![column(Direction::LowerIsBetter), column(Direction::HigherIsBetter)],
+            rows: vec![row(2.0), row(3.0), row(f64::NAN)],
+        };
         table.rows.push(Row { is_compared: false, ..row(1.0) });
         let markdown = table.to_markdown();
         let lines: Vec<&str> = markdown.lines().collect();
