@@ -120,7 +120,10 @@ pub fn an_unknown_key_is_refused_by_name<C: ModelConfig>(_device: &Device) {
 pub fn every_key_has_a_variation_and_every_variation_matters<C: ModelConfig>(device: &Device) {
     let schema = schemars::schema_for!(C);
     let example = C::example();
-    let keys: Vec<&String> = schema.get("properties").and_then(Value::as_object).map(|keys| keys.keys().collect()).unwrap_or_default();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    // A second name of a key is marked as such and needs no variation of its own.
+    let is_key = |property: &Value| property.get("x-alias-of").is_none();
+    let keys: Vec<&String> = properties.into_iter().flatten().filter(|(_, property)| is_key(property)).map(|(key, _)| key).collect();
     let variations = C::variations();
     let top = |path: &'static str| path.split('.').next().unwrap_or(path);
     for key in &keys {
@@ -212,7 +215,13 @@ pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &D
 }
 
 /// What the tape says of each parameter is what central differences say, in double precision.
+///
+/// A backend that rounds to single precision on the way (burn-ndarray does in its sigmoid) has no
+/// differences to compare with; there the law says nothing.
 pub fn gradients_equal_central_differences<C: ModelConfig>(device: &Device) {
+    if !gradient_check::is_double_precision(device) {
+        return;
+    }
     for (key, config) in all_configs::<C>() {
         let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
         let context = |run: &mut dyn FnMut(&mut StepContext<'_>)| {

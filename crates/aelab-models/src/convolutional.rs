@@ -23,6 +23,7 @@ use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
 /// Hyperparameters of [`Convolutional`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = crate::schema::accept_latent_dim)]
 pub struct ConvolutionalConfig {
     /// Channels after each convolution of the encoder, from the image inwards; each halves the image.
     pub channels: Vec<usize>,

@@ -95,10 +95,8 @@ impl ModelConfig for DenoisingConfig {
             ("corruption.gaussian", Corruption::Gaussian { sigma: 0.2.into() }),
             ("corruption.salt_and_pepper", Corruption::SaltAndPepper { rate: 0.2.into() }),
         ];
-        let shared = MlpAutoencoderConfig::variations().into_iter();
-        let shared = shared.map(|(key, network)| {
-            (key, Self { corruption: Self::example().corruption, ..Self::with_network(network, Self::example().corruption) })
-        });
+        let with_network = |(key, network)| (key, Self::with_network(network, Self::example().corruption));
+        let shared = MlpAutoencoderConfig::variations().into_iter().map(with_network);
         let own = corruptions.into_iter().map(|(key, corruption)| (key, Self { corruption, ..Self::example() }));
         shared.chain(own).collect()
     }

@@ -13,6 +13,7 @@ mod denoising;
 mod likelihood;
 mod mlp_autoencoder;
 mod reconstruction;
+mod schema;
 mod undercomplete;
 mod vae;
 

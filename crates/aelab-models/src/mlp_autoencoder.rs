@@ -204,6 +204,7 @@ macro_rules! mlp_autoencoder_config {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[schemars(transform = crate::schema::accept_latent_dim)]
         pub struct $name {
             /// Units of each hidden layer of the encoder, from the data inwards; `[]` for none.
             pub hidden: Vec<usize>,

@@ -88,7 +88,9 @@ impl ModelConfig for UndercompleteConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aelab_core::Domain;
+    use aelab_core::{Domain, FixedNoise, Optimizer, Progress, SingleOptimizer, Trainee};
+    use burn::optim::{AdamConfig, ModuleOptimizer};
+    use burn::tensor::Device;
 
     #[test]
     fn only_the_architecture_is_required_and_latent_dim_is_another_name_for_code_size() {
@@ -105,5 +107,30 @@ mod tests {
         let data = DataSpec::new([4], Domain::Real);
         assert_eq!(UndercompleteConfig::example().warnings(&data).len(), 1);
         assert!(UndercompleteConfig { code_size: 3, ..UndercompleteConfig::example() }.warnings(&data).is_empty());
+    }
+
+    /// Points at distance `s_i` on both sides of the origin along orthonormal directions `u_i`: the covariance has the
+    /// eigenvalues `2 s_i^2 / 8`, and with a code of two the best there is loses the two smallest.
+    #[test]
+    fn a_linear_autoencoder_ends_where_pca_is() {
+        let directions = [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0f32]];
+        let distances = [2.0, 1.5, 0.5, 0.3f32];
+        let point = |index: usize, side: f32| directions[index].map(|value| side * distances[index] * value / 2.0);
+        let points: Vec<f32> = (0..4).flat_map(|index| [point(index, 1.0), point(index, -1.0)]).flatten().collect();
+        let least = 2.0 * (0.5f64.powi(2) + 0.3f64.powi(2)) / 8.0;
+
+        let device = Device::flex().autodiff();
+        let config = UndercompleteConfig { hidden: vec![], code_size: 2, ..UndercompleteConfig::example() };
+        let model = config.init(&DataSpec::new([4], Domain::Real), &mut Initializer::new(1, &device));
+        let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
+        let batch = Batch::new(Tensor::<1>::from_data(&points[..], &device).reshape([8, 4]));
+        let mut loss = f64::INFINITY;
+        for step in 0..600 {
+            let noise = &mut FixedNoise::new([]);
+            let learning_rate = if step < 400 { 0.03 } else { 0.003 };
+            loss = trainee.train_step(&batch, &mut StepContext { progress: Progress::end(1.0, step), learning_rate, noise }).loss;
+        }
+        assert!(loss >= least - 1e-6, "{loss} is below the optimum {least}");
+        assert!(loss < least * 1.001, "{loss} is above the optimum {least}");
     }
 }

@@ -28,6 +28,7 @@ use crate::{Likelihood, LikelihoodConfig};
 /// Hyperparameters of [`Vae`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = crate::schema::accept_code_size)]
 pub struct VaeConfig {
     /// Units of each hidden layer of the encoder, from the data inwards; the decoder mirrors them.
     pub hidden: Vec<usize>,

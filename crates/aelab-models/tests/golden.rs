@@ -22,9 +22,9 @@ use serde_json::Value;
 use common::device;
 
 /// Largest relative deviation of a loss or a term at any of the steps.
-const LOSS_TOLERANCE: f64 = 1e-4;
+const LOSS_TOLERANCE: f64 = 3e-5;
 /// Largest deviation of a weight after the last step, relative to the largest weight of its tensor.
-const WEIGHT_TOLERANCE: f64 = 1e-4;
+const WEIGHT_TOLERANCE: f64 = 3e-5;
 
 #[derive(Deserialize)]
 struct GoldenFile {

@@ -61,6 +61,14 @@ pub fn model_gradient_deviation<M: Autoencoder>(
     relative_deviation(&taped, &measured)
 }
 
+/// Whether a device computes in double precision throughout, tried on the operation that some backends
+/// only have in single precision.
+pub(super) fn is_double_precision(device: &Device) -> bool {
+    let tensor = Tensor::<1>::from_data(TensorData::new(vec![0.1f64], [1]), (device, DType::F64));
+    let sigmoid = burn::tensor::activation::sigmoid(tensor).into_scalar::<f64>();
+    (sigmoid - 1.0 / (1.0 + (-0.1f64).exp())).abs() < 1e-14
+}
+
 fn relative_deviation(taped: &[f64], measured: &[f64]) -> f64 {
     let scale = measured.iter().fold(f64::MIN_POSITIVE, |scale, slope| scale.max(slope.abs()));
     taped.iter().zip(measured).fold(0.0, |worst: f64, (taped, measured)| worst.max((taped - measured).abs() / scale))
