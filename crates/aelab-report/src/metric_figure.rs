@@ -185,6 +185,18 @@ pub(crate) fn common_name(path: &str) -> &str {
     if matches!(inside, "code_size" | "latent_dim") { "code_size" } else { inside }
 }
 
+/// A common name as words, short: `code size`, `batch size` for `train.batch_size`, `masking rate` for
+/// `corruption.masking.rate`.
+pub(crate) fn shown_name(name: &str) -> String {
+    let mut parts = name.rsplit('.');
+    let last = parts.next().unwrap_or(name);
+    match parts.next() {
+        // A single word says little without what it belongs to.
+        Some(owner) if !last.contains('_') => format!("{owner} {last}").replace('_', " "),
+        _ => last.replace('_', " "),
+    }
+}
+
 fn value_of(configuration: &Configuration, hyperparameter: &str) -> Option<f64> {
     if hyperparameter == "code_size" {
         return Some(configuration.code_size as f64);
@@ -227,7 +239,7 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
     }
     let (fewest, most) = (*num_seeds.iter().min()?, *num_seeds.iter().max()?);
     let shown = metric_label(metric);
-    let x_label = hyperparameter.replace('_', " ");
+    let x_label = shown_name(hyperparameter);
     let seeds = match (fewest, most) {
         (1, 1) => "one seed".to_owned(),
         (fewest, most) if fewest == most => format!("mean ± standard deviation over {most} seeds"),
@@ -259,7 +271,7 @@ fn series_name(summary: &Summary, configuration: &Configuration, hyperparameter:
                 Value::String(text) => text.clone(),
                 other => other.as_f64().map_or_else(|| other.to_string(), number::label),
             };
-            name.push_str(&format!(", {} {value}", common_name(path).replace('_', " ")));
+            name.push_str(&format!(", {} {value}", shown_name(common_name(path))));
         }
     }
     name
@@ -285,7 +297,7 @@ fn baseline_name(row: &BaselineRow, hyperparameter: &str) -> String {
         name.push_str(&format!(", code size {size}"));
     }
     for (path, value) in &row.hyperparameters {
-        name.push_str(&format!(", {} {}", common_name(path), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+        name.push_str(&format!(", {} {}", shown_name(common_name(path)), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
     }
     name
 }
@@ -393,7 +405,7 @@ mod tests {
         assert_eq!(swept_hyperparameters(&summary), ["code_size", "train.batch_size"]);
         let names = |figure: MetricFigure| -> Vec<String> { figure.series.into_iter().map(|series| series.name).collect() };
         let against_code_size = names(metric_figure(&summary, "sse", "code_size").unwrap());
-        assert_eq!(against_code_size, ["undercomplete, train.batch size 32", "undercomplete, train.batch size 128"]);
+        assert_eq!(against_code_size, ["undercomplete, batch size 32", "undercomplete, batch size 128"]);
         let figure = metric_figure(&summary, "sse", "train.batch_size").unwrap();
         assert_eq!(
             figure.baselines.iter().map(|baseline| baseline.name.as_str()).collect::<Vec<_>>(),
@@ -408,6 +420,9 @@ mod tests {
         assert_eq!(common_name("model.undercomplete.code_size"), "code_size");
         assert_eq!(common_name("model.denoising.corruption.masking.rate"), "corruption.masking.rate");
         assert_eq!(common_name("train.batch_size"), "train.batch_size");
+        assert_eq!(shown_name("train.batch_size"), "batch size");
+        assert_eq!(shown_name("corruption.masking.rate"), "masking rate");
+        assert_eq!(shown_name("beta"), "beta");
     }
 
     #[test]

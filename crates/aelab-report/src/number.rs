@@ -50,7 +50,9 @@ pub(crate) fn label(value: f64) -> String {
     }
     let exponent = exponent(value);
     if value == 0.0 || (-3..6).contains(&exponent) {
-        let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+        // Counts keep their digits; what a logarithmic range makes of fractions does not need them.
+        let digits = if value.abs() < 10.0 { 2 } else { 5 };
+        let rounded: f64 = format!("{value:.digits$e}").parse().unwrap_or(value);
         return exact(rounded).replace('-', "−");
     }
     let mantissa: f64 = format!("{:.2e}", value).split('e').next().and_then(|text| text.parse().ok()).unwrap_or(1.0);
@@ -98,6 +100,8 @@ mod tests {
             (0.001, "0.001"),
             (0.30000000000000004, "0.3"),
             (64.0, "64"),
+            (1024.0, "1024"),
+            (0.0031622776601683795, "0.00316"),
             (1e-5, "10⁻⁵"),
             (3.1622776601683795e-5, "3.16·10⁻⁵"),
             (-1e10, "−10¹⁰"),

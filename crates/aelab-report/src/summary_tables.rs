@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::metric_figure::{common_name, metric_label};
+use crate::metric_figure::{common_name, metric_label, shown_name};
 use crate::summary::{BaselineRow, Configuration, Spread, Summary, TrialRow};
 use crate::table::{Cell, Column, Row, Table};
 
@@ -82,7 +82,7 @@ impl Summary {
         };
         let varied = self.varied_names();
         let mut columns = vec![Column::text("model"), Column::number("code size")];
-        columns.extend(varied.iter().map(|name| Column::number(name.replace('_', " "))));
+        columns.extend(varied.iter().map(|name| Column::number(shown_name(name))));
         columns.push(Column::number("seeds"));
         columns.extend(shown.iter().map(|column| {
             let info = &self.metrics[*column];
@@ -138,7 +138,7 @@ impl Summary {
         let varied = self.varied_names();
         let mut columns = ["trial", "state", "model"].map(Column::text).to_vec();
         columns.push(Column::number("code size"));
-        columns.extend(varied.iter().map(|name| Column::number(name.replace('_', " "))));
+        columns.extend(varied.iter().map(|name| Column::number(shown_name(name))));
         columns.extend([Column::number("seed"), Column::text("reason")]);
         let row = |trial: &TrialRow| {
             let mut cells = [&trial.trial, &trial.state, &trial.model].map(|text| Cell::Text(text.clone())).to_vec();
