@@ -9,6 +9,8 @@
 //! breaks; [`check`] runs them all in one go. The examples are 8x8 grey images of one blob each.
 
 mod gradient_check;
+#[cfg(test)]
+mod tests;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
