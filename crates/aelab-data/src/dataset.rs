@@ -163,12 +163,12 @@ impl Shared<'_> {
     fn binarized_once(&self, part: &Part, part_index: u64, rows: &Rows) -> (Values, Rows, Transform) {
         let grey = Transform::new(&self.scaling, Binarize::None, &part.values, self.width);
         let mut bits = Vec::with_capacity(rows.len() * self.width);
-        let mut probabilities = Vec::with_capacity(self.width);
+        let mut drawn = Vec::with_capacity(self.width);
         for row in rows.iter() {
-            let mut stream = stream(self.options.split_seed, Purpose::Transform, part_index, row as u64);
-            probabilities.clear();
-            grey.append(&part.values, row * self.width..(row + 1) * self.width, &mut stream, &mut probabilities);
-            bits.extend(probabilities.iter().map(|&probability| draw(probability, &mut stream) as u8));
+            drawn.clear();
+            grey.append(&part.values, row * self.width..(row + 1) * self.width, &mut drawn);
+            draw(&mut drawn, &mut stream(self.options.split_seed, Purpose::Transform, part_index, row as u64));
+            bits.extend(drawn.iter().map(|&value| value as u8));
         }
         let values = Values::Bytes { data: Arc::new(bits), divisor: 1.0 };
         let rows = Rows::Range(0..rows.len());
@@ -200,6 +200,7 @@ impl Examples for DataSplit {
 
     fn gather(&self, indices: &[usize], stream: &mut Stream, out: &mut Vec<f32>) {
         let width = self.spec.num_features();
+        let start = out.len();
         out.reserve(indices.len() * width);
         let mut at = 0;
         while at < indices.len() {
@@ -208,9 +209,10 @@ impl Examples for DataSplit {
             while at + count < indices.len() && self.rows.row(indices[at + count]) == first + count {
                 count += 1;
             }
-            self.transform.append(&self.values, first * width..(first + count) * width, stream, out);
+            self.transform.append(&self.values, first * width..(first + count) * width, out);
             at += count;
         }
+        self.transform.finish(&mut out[start..], stream);
     }
 
     fn labels(&self) -> Option<&[u32]> {

@@ -279,6 +279,8 @@ pub(crate) struct Transform {
 
 #[derive(Debug, Clone)]
 enum Map {
+    /// `byte / divisor`: the common case, a division that is exact and that the processor does for many bytes at once.
+    Fraction(f32),
     /// One value for each byte.
     Table(Box<[f32; 256]>),
     /// `f32` as stored.
@@ -291,6 +293,7 @@ impl Transform {
     pub(crate) fn new(scaling: &Scaling, binarize: Binarize, values: &Values, width: usize) -> Self {
         let threshold = if let Binarize::Threshold(threshold) = binarize { Some(threshold as f32) } else { None };
         let map = match (values, &scaling.affine) {
+            (Values::Bytes { divisor, .. }, Affine::Identity) if threshold.is_none() => Map::Fraction(*divisor),
             (Values::Bytes { divisor, .. }, Affine::Identity | Affine::Uniform { .. }) => {
                 Map::Table(Box::new(std::array::from_fn(|byte| {
                     let native = byte as f32 / divisor;
@@ -318,10 +321,11 @@ impl Transform {
         Self { map, dynamic: binarize == Binarize::Dynamic }
     }
 
-    /// Appends stored values, whole rows, transformed.
-    pub(crate) fn append(&self, stored: &Values, range: std::ops::Range<usize>, stream: &mut Stream, out: &mut Vec<f32>) {
+    /// Appends stored values, whole rows, scaled and compared with the threshold.
+    pub(crate) fn append(&self, stored: &Values, range: std::ops::Range<usize>, out: &mut Vec<f32>) {
         let start = out.len();
         match (&self.map, stored) {
+            (Map::Fraction(divisor), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| f32::from(byte) / divisor)),
             (Map::Table(table), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| table[usize::from(byte)])),
             (Map::Copy, Values::Floats(data)) => out.extend_from_slice(&data[range]),
             (Map::Affine { center, factor, clamp, threshold }, stored) => {
@@ -346,10 +350,16 @@ impl Transform {
                     out[start..].iter_mut().for_each(|value| *value = above(*value, *threshold));
                 }
             }
-            (Map::Table(_), Values::Floats(_)) | (Map::Copy, Values::Bytes { .. }) => unreachable!("a transform is made for its storage"),
+            (Map::Fraction(_) | Map::Table(_), Values::Floats(_)) | (Map::Copy, Values::Bytes { .. }) => {
+                unreachable!("a transform is made for its storage")
+            }
         }
+    }
+
+    /// Draws what is drawn at each access.
+    pub(crate) fn finish(&self, values: &mut [f32], stream: &mut Stream) {
         if self.dynamic {
-            out[start..].iter_mut().for_each(|value| *value = draw(*value, stream));
+            draw(values, stream);
         }
     }
 }
@@ -358,10 +368,18 @@ fn above(value: f32, threshold: f32) -> f32 {
     if value > threshold { 1.0 } else { 0.0 }
 }
 
-/// 1 with the given probability, from 32 random bits.
-pub(crate) fn draw(probability: f32, stream: &mut Stream) -> f32 {
-    let threshold = (f64::from(probability) * 4_294_967_296.0) as u64;
-    if u64::from(stream.next_u32()) < threshold { 1.0 } else { 0.0 }
+/// Turns probabilities into 1 or 0. 16 random bits each resolve a probability to 1.5e-5, and 0 and 1 exactly.
+pub(crate) fn draw(probabilities: &mut [f32], stream: &mut Stream) {
+    const CHUNK: usize = 1024;
+    let mut random = [0; 2 * CHUNK];
+    for chunk in probabilities.chunks_mut(CHUNK) {
+        let random = &mut random[..2 * chunk.len()];
+        stream.fill_bytes(random);
+        for (value, bits) in chunk.iter_mut().zip(random.chunks_exact(2)) {
+            let uniform = f32::from(u16::from_le_bytes([bits[0], bits[1]])) + 0.5;
+            *value = if uniform < *value * 65_536.0 { 1.0 } else { 0.0 };
+        }
+    }
 }
 
 /// Refuses values outside `[low, high]`.
@@ -413,9 +431,17 @@ mod tests {
         let values = Values::Bytes { data: std::sync::Arc::new((0..=255).collect()), divisor: 255.0 };
         let scaling = Scaling::fit(Scale::None, &values, &Rows::Range(0..1), 256);
         let mut out = Vec::new();
-        let mut stream = aelab_core::stream(0, aelab_core::Purpose::Transform, 0, 0);
-        Transform::new(&scaling, Binarize::None, &values, 256).append(&values, 0..256, &mut stream, &mut out);
+        Transform::new(&scaling, Binarize::None, &values, 256).append(&values, 0..256, &mut out);
         let expected: Vec<f32> = (0..=255u8).map(|byte| f32::from(byte) / 255.0).collect();
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn impossible_and_certain_events_are_drawn_so() {
+        let mut stream = aelab_core::stream(0, aelab_core::Purpose::Transform, 0, 0);
+        let mut values: Vec<f32> = (0..400_000).map(|at| (at % 2) as f32).collect();
+        let expected = values.clone();
+        draw(&mut values, &mut stream);
+        assert_eq!(values, expected);
     }
 }

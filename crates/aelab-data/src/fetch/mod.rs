@@ -414,4 +414,33 @@ mod tests {
         assert_eq!(listed[1].state, DatasetState::NotFetched);
         assert_eq!(listed[3].state, DatasetState::YourFiles);
     }
+
+    #[test]
+    fn a_complete_cache_is_used_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let hello = || store::tests::HELLO_FILE;
+        let set = RemoteSet { files: [hello(), hello(), hello(), hello()], ..MNIST.clone() };
+        let context = in_folder(&folder);
+        fs::create_dir_all(set.folder(&context)).unwrap();
+        fs::write(set.folder(&context).join("hello"), store::tests::HELLO).unwrap();
+        let report = fetch_set(&set, Source::Auto, &context, &mut |event| panic!("{event:?}")).unwrap();
+        assert_eq!((report.source, report.failed.len()), (None, 0));
+        assert_eq!(fs::read_dir(set.folder(&context)).unwrap().count(), 1, "not even a lock is written");
+        fs::write(set.folder(&context).join("hello"), "\0\0\u{8}\u{1}\0\0\0\u{5}jello").unwrap();
+        assert!(matches!(fetch_set(&set, Source::Auto, &context, &mut |_| {}), Err(DataError::Offline { .. })), "damage is noticed");
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_lock_and_the_other_says_that_it_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path(), &mut |_| {}).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| lock(folder.path(), &mut |event| sender.send(event == FetchProgress::Waiting).unwrap()).unwrap());
+            assert!(receiver.recv().unwrap());
+            assert!(!second.is_finished());
+            drop(first);
+            second.join().unwrap();
+        });
+    }
 }

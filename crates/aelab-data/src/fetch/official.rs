@@ -23,11 +23,20 @@ pub(super) fn fetch(
     folder: &Path,
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
-    let agent = agent();
+    fetch_with(&agent(CONNECT_TIMEOUT, READ_TIMEOUT), set, files, folder, progress)
+}
+
+fn fetch_with(
+    agent: &Agent,
+    set: &RemoteSet,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
     let mut reasons = Vec::new();
     for address in set.official {
         progress(FetchProgress::Trying { source: Source::Official, what: address });
-        match files.iter().try_for_each(|file| fetch_file(&agent, address, file, folder, progress)) {
+        match files.iter().try_for_each(|file| fetch_file(agent, address, file, folder, progress)) {
             Ok(()) => return Ok(()),
             Err(reason) => reasons.push(reason),
         }
@@ -35,12 +44,12 @@ pub(super) fn fetch(
     Err(reasons.join("; "))
 }
 
-fn agent() -> Agent {
+fn agent(connect: Duration, read: Duration) -> Agent {
     Agent::config_builder()
-        .timeout_resolve(Some(CONNECT_TIMEOUT))
-        .timeout_connect(Some(CONNECT_TIMEOUT))
-        .timeout_recv_response(Some(READ_TIMEOUT))
-        .timeout_per_read(Some(READ_TIMEOUT))
+        .timeout_resolve(Some(connect))
+        .timeout_connect(Some(connect))
+        .timeout_recv_response(Some(read))
+        .timeout_per_read(Some(read))
         .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .user_agent(concat!("aelab/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -105,10 +114,14 @@ mod tests {
         [format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat()
     }
 
+    /// Whatever proxy the environment names, these addresses are on this machine.
+    fn direct() -> Agent {
+        Agent::config_builder().proxy(None).build().into()
+    }
+
     fn fetch_from(address: &str) -> Result<Vec<u8>, String> {
         let folder = tempfile::tempdir().unwrap();
-        let direct = Agent::config_builder().proxy(None).build().into();
-        fetch_file(&direct, address, &HELLO_FILE, folder.path(), &mut |_| {})?;
+        fetch_file(&direct(), address, &HELLO_FILE, folder.path(), &mut |_| {})?;
         Ok(std::fs::read(folder.path().join("hello")).unwrap())
     }
 
@@ -126,5 +139,43 @@ mod tests {
         let error = fetch_from(&serve(vec![answer("404 Not Found", 0, b""), whole.clone()])).unwrap_err();
         assert!(error.ends_with("/hello.gz: http status: 404"), "{error}");
         assert_eq!(fetch_from(&serve(vec![answer("503 Busy", 0, b""), whole])).unwrap(), HELLO);
+    }
+
+    #[test]
+    fn an_address_that_accepts_and_stays_silent_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let limit = Duration::from_millis(200);
+        let folder = tempfile::tempdir().unwrap();
+        for scheme in ["https", "http"] {
+            let start = std::time::Instant::now();
+            let address = format!("{scheme}://127.0.0.1:{port}/");
+            let error = fetch_file(&agent(limit, limit), &address, &HELLO_FILE, folder.path(), &mut |_| {}).unwrap_err();
+            assert!(error.contains("timeout"), "{error}");
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_passed_over_for_the_next() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let unreachable = format!("http://{}/", closed.local_addr().unwrap());
+        drop(closed);
+        let serving = serve(vec![answer("200 OK", HELLO.len(), HELLO)]);
+        let addresses: &'static [&'static str] = vec![&*unreachable.clone().leak(), &*serving.leak()].leak();
+        let set = RemoteSet { official: addresses, ..crate::fetch::MNIST.clone() };
+        let folder = tempfile::tempdir().unwrap();
+        let mut tried = Vec::new();
+        fetch_with(&direct(), &set, &[&HELLO_FILE], folder.path(), &mut |event| {
+            if let FetchProgress::Trying { what, .. } = event {
+                tried.push(what.to_owned());
+            }
+        })
+        .unwrap();
+        assert_eq!(tried, addresses);
+        assert_eq!(std::fs::read(folder.path().join("hello")).unwrap(), HELLO);
+        let only = RemoteSet { official: &addresses[..1], ..set };
+        let error = fetch_with(&direct(), &only, &[&HELLO_FILE], folder.path(), &mut |_| {}).unwrap_err();
+        assert!(error.starts_with(&format!("{unreachable}hello.gz: ")), "{error}");
     }
 }
