@@ -160,3 +160,13 @@ fn what_cannot_be_fitted_is_a_clear_error() {
     let error = fit(&Table::new(&[side], Domain::Real, vec![0.0; side * side]));
     assert_eq!(error, EvaluationError::PcaTooLarge { num_examples: side, num_features: side, limit: MAX_PCA_SIDE });
 }
+
+#[test]
+fn the_same_examples_give_the_same_bits() {
+    let table = Table::random(700, &[300], 10);
+    let pca = fit(&table);
+    for _ in 0..3 {
+        assert_eq!(fit(&table), pca);
+    }
+    assert_eq!(pca.reconstruct(&table.values, 40), pca.reconstruct(&table.values, 40));
+}

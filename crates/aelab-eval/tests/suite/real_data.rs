@@ -5,7 +5,6 @@
 //! check, unless `AELAB_REQUIRE_DATA=1`.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use aelab_core::{Domain, Examples, Purpose, stream};
@@ -26,31 +25,18 @@ fn data_folder() -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|folder| folder.join(".local/share/aelab")))
 }
 
-/// The file below `folder` whose name begins with `start`.
-fn find(folder: &Path, start: &str) -> Option<PathBuf> {
-    let mut entries: Vec<PathBuf> = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    entries.sort();
-    entries.iter().find_map(|path| {
-        if path.is_dir() { find(path, start) } else { path.file_name()?.to_str()?.starts_with(start).then(|| path.clone()) }
-    })
-}
-
 fn images(path: &Path) -> Table {
-    let mut bytes = fs::read(path).unwrap();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let packed = std::mem::take(&mut bytes);
-        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
-    }
+    let bytes = fs::read(path).unwrap();
     assert_eq!(bytes[..4], [0, 0, 8, 3], "{} is not a file of images", path.display());
     let values = bytes[16..].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     Table::new(&[1, 28, 28], Domain::UnitInterval, values)
 }
 
 /// Training and test images, or `None` where they are missing and may be.
-pub(crate) fn load(data: &str) -> Option<(Table, Table)> {
+fn load(data: &str) -> Option<(Table, Table)> {
     let folder = data_folder().map(|folder| folder.join(data));
-    let file = |start| folder.as_deref().and_then(|folder| find(folder, start));
-    let (train, test) = (file("train-images"), file("t10k-images"));
+    let file = |name| folder.as_deref().map(|folder| folder.join(name)).filter(|path| path.is_file());
+    let (train, test) = (file("train-images-idx3-ubyte"), file("t10k-images-idx3-ubyte"));
     assert!(
         (train.is_some() && test.is_some()) || std::env::var("AELAB_REQUIRE_DATA").as_deref() != Ok("1"),
         "AELAB_REQUIRE_DATA=1, but the images of {data} are not in {folder:?}: run `aelab data fetch {data}`"
