@@ -69,7 +69,7 @@ fn decode(bytes: &[u8], key: &[u8; KEY_LENGTH]) -> Option<Pca> {
     if start != expected {
         return None;
     }
-    let size = |bytes: &[u8]| Some(usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()?);
+    let size = |bytes: &[u8]| usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok();
     let (num_features, num_components) = (size(&sizes[..8])?, size(&sizes[8..])?);
     let num_values = num_features.checked_add(num_components)?.checked_add(num_features.checked_mul(num_components)?)?;
     if values.len() != num_values.checked_mul(8)? || Sha256::digest(content)[..] != digest[..] {

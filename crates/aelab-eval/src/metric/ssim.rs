@@ -80,12 +80,13 @@ impl Ssim {
             let (map_x, rest) = maps.split_at_mut(width);
             let (map_y, rest) = rest.split_at_mut(width);
             let (map_squares, map_product) = rest.split_at_mut(width);
-            for column in 0..width {
-                let (x, y): (f64, f64) = (f64::from(x[column]), y[column].into());
-                map_x[column] = x;
-                map_y[column] = y;
-                map_squares[column] = x * x + y * y;
-                map_product[column] = x * y;
+            let maps = map_x.iter_mut().zip(map_y).zip(map_squares).zip(map_product);
+            for ((((map_x, map_y), map_squares), map_product), (&x, &y)) in maps.zip(x.iter().zip(y)) {
+                let (x, y): (f64, f64) = (f64::from(x), y.into());
+                *map_x = x;
+                *map_y = y;
+                *map_squares = x * x + y * y;
+                *map_product = x * y;
             }
         }
 
@@ -117,11 +118,10 @@ impl Ssim {
             let (mean_x, rest) = self.filtered.split_at(columns);
             let (mean_y, rest) = rest.split_at(columns);
             let (mean_squares, mean_product) = rest.split_at(columns);
-            for column in 0..columns {
-                let (mean_x, mean_y) = (mean_x[column], mean_y[column]);
+            for (((&mean_x, &mean_y), &mean_squares), &mean_product) in mean_x.iter().zip(mean_y).zip(mean_squares).zip(mean_product) {
                 let (product, squares) = (mean_x * mean_y, mean_x * mean_x + mean_y * mean_y);
-                let covariance = mean_product[column] - product;
-                let variances = mean_squares[column] - squares;
+                let covariance = mean_product - product;
+                let variances = mean_squares - squares;
                 total += (2.0 * product + C1) * (2.0 * covariance + C2) / ((squares + C1) * (variances + C2));
             }
         }

@@ -244,7 +244,7 @@ fn one_example_and_constant_data_are_measured() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn neither_batch_size_nor_the_order_of_the_test_examples_matters(
