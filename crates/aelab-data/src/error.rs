@@ -187,18 +187,6 @@ pub enum DataError {
         /// Labels found.
         num_labels: usize,
     },
-    /// Training and test examples do not look alike.
-    #[error("{test}: examples have shape {test_shape:?}, but those of {train} have {train_shape:?}; they must be equal")]
-    ShapeMismatch {
-        /// The training file.
-        train: Origin,
-        /// Shape of its examples.
-        train_shape: Vec<usize>,
-        /// The test file.
-        test: Origin,
-        /// Shape of its examples.
-        test_shape: Vec<usize>,
-    },
     /// An `event_shape` that does not fit.
     #[error("{origin}: `event_shape: {wanted:?}` has {} values, but an example has {found} features", wanted.iter().product::<usize>())]
     EventShape {
@@ -219,7 +207,7 @@ pub enum DataError {
         /// The label.
         value: f64,
     },
-    /// The splits that were asked for do not fit into the data.
+    /// The splits that were asked for do not fit into the data, or training and test examples do not look alike.
     #[error("{origin}: {message}")]
     Split {
         /// The file.

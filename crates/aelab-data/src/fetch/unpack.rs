@@ -227,4 +227,25 @@ mod tests {
         let broken = ar::write(&[("data.tar.xz", b"not xz at all")]);
         assert!(unpacked(unpack_deb, &broken).is_err());
     }
+
+    #[test]
+    fn a_package_of_ubuntu_is_read_through_its_own_tool() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        for (path, content) in [("DEBIAN/control", CONTROL.as_bytes()), ("package/data/hello", HELLO)] {
+            fs::create_dir_all(tree.join(path).parent().unwrap()).unwrap();
+            fs::write(tree.join(path), content).unwrap();
+        }
+        let archive = folder.path().join("greeting.deb");
+        let mut build = Command::new("dpkg-deb");
+        build.args(["-Zzstd", "--root-owner-group", "--build"]).arg(&tree).arg(&archive).stdout(Stdio::null());
+        if !build.status().is_ok_and(|status| status.success()) {
+            writeln!(io::stderr(), "LEFT OUT: there is no `dpkg-deb` that compresses by zstd").unwrap();
+            return;
+        }
+        assert_eq!(unpacked(unpack_deb, &fs::read(archive).unwrap()).unwrap().0, HELLO);
+    }
+
+    const CONTROL: &str =
+        "Package: greeting\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: hello\n";
 }

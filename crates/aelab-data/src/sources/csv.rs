@@ -1,7 +1,7 @@
 //! `csv`: the user's own tables of numbers, separated by commas, tabs or semicolons, plain or gzip.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -180,7 +180,10 @@ impl CsvConfig {
         builder.has_headers(false).flexible(true).delimiter(delimiter).trim(csv::Trim::All);
         let mut reader = builder.from_reader(open_text(path)?);
         let mut record = StringRecord::new();
-        let mut next = |record: &mut StringRecord| reader.read_record(record).map_err(|error| read_error(path, error));
+        let mut next = |record: &mut StringRecord| match reader.read_record(record) {
+            Ok(more) => Ok(more),
+            Err(error) => Err(read_error(path, reader.position().byte(), error)),
+        };
         if !next(&mut record)? {
             return Err(DataError::Empty { origin: Origin::file(path), what: "lines" });
         }
@@ -262,15 +265,22 @@ fn table_error(path: &Path, line: u64, column: Option<String>, message: String) 
     DataError::Table { path: path.to_owned(), line, column, message }
 }
 
-fn read_error(path: &Path, error: csv::Error) -> DataError {
-    let (line, offset) = error.position().map_or((0, 0), |position| (position.line(), position.byte()));
+fn read_error(path: &Path, offset: u64, error: csv::Error) -> DataError {
+    let line = error.position().map_or(0, csv::Position::line);
     match error.into_kind() {
-        csv::ErrorKind::Io(source) if source.kind() == std::io::ErrorKind::Other => {
-            DataError::Io { action: "read", path: path.to_owned(), source }
-        }
-        csv::ErrorKind::Io(source) => DataError::Corrupt { origin: Origin::file(path), offset, source },
+        csv::ErrorKind::Io(source) => stream_error(path, offset, source),
         csv::ErrorKind::Utf8 { err, .. } => table_error(path, line, Some(column_name(None, err.field())), "is not UTF-8 text".to_owned()),
         other => table_error(path, line, None, format!("cannot be read: {other:?}")),
+    }
+}
+
+/// A decompressor that gives up, or the operating system.
+fn stream_error(path: &Path, offset: u64, source: io::Error) -> DataError {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            DataError::Corrupt { origin: Origin::file(path), offset, source }
+        }
+        _ => DataError::Io { action: "read", path: path.to_owned(), source },
     }
 }
 
@@ -281,11 +291,7 @@ fn detect_delimiter(path: &Path) -> Result<u8, DataError> {
         return Ok(b'\t');
     }
     let mut start = Vec::new();
-    open_text(path)?.take(1 << 16).read_to_end(&mut start).map_err(|source| DataError::Corrupt {
-        origin: Origin::file(path),
-        offset: 0,
-        source,
-    })?;
+    open_text(path)?.take(1 << 16).read_to_end(&mut start).map_err(|source| stream_error(path, 0, source))?;
     let line = start.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     let count = |candidate: u8| line.iter().filter(|&&byte| byte == candidate).count();
     // Of equals the last one wins: a comma where the line has none of them.

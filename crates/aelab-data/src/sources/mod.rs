@@ -74,8 +74,8 @@ fn check_shapes(train: &Origin, train_shape: &[usize], test: &Origin, test_shape
     if train_shape == test_shape {
         return Ok(());
     }
-    let (train, test) = (train.clone(), test.clone());
-    Err(DataError::ShapeMismatch { train, train_shape: train_shape.to_vec(), test, test_shape: test_shape.to_vec() })
+    let message = format!("examples have shape {test_shape:?}, but those of {train} have {train_shape:?}; they must be equal");
+    Err(DataError::Split { origin: test.clone(), message })
 }
 
 /// The shape that the configuration asks for, or the one found.
