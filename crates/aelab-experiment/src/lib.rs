@@ -55,3 +55,5 @@ pub fn to_yaml(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod message_tests;
+#[cfg(test)]
+mod run_tests;

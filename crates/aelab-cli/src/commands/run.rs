@@ -1,0 +1,155 @@
+//! `run` and `resume`: an experiment from its file to tables and pictures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use aelab_core::Registry;
+use aelab_data::LoadContext;
+use aelab_experiment::{
+    ExecutorOptions, ExperimentSpec, Jobs, Plan, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand, execute, plan, resolve_jobs,
+    write_summary,
+};
+use anyhow::Context;
+
+use crate::arguments::Running;
+use crate::objective::objective_lines;
+use crate::progress::Progress;
+use crate::terminal::{duration, print_line, print_note, print_warning, width};
+use crate::{EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
+
+/// How long to wait for the workers of a runner that was killed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs an experiment file.
+pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Registry) -> anyhow::Result<u8> {
+    let spec = ExperimentSpec::from_file(file, sets)?;
+    let root = running.runs.join(&spec.name);
+    run_spec(&spec, root, running, registry)
+}
+
+/// Goes on with a run directory.
+pub(crate) fn resume(run: &Path, running: &Running, registry: &Registry) -> anyhow::Result<u8> {
+    let run_dir = RunDir::open(run, &running.runs)?;
+    let mut source = run_dir.plan()?.source;
+    let path = run_dir.experiment_path();
+    source.text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let spec = ExperimentSpec::parse(source)?;
+    run_spec(&spec, run_dir.root().to_path_buf(), running, registry)
+}
+
+fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &Registry) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let plan = plan(spec, registry, &LoadContext::new(""))?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let mut execution = plan.execution.clone();
+    if let Some(jobs) = running.jobs {
+        execution.jobs = Jobs::Count(jobs as usize);
+    }
+    let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
+    let prepared = RunDir::prepare(root, &plan)?;
+    let run_dir = prepared.run_dir;
+
+    let mut num_to_do = 0;
+    for trial in &plan.trials {
+        let result = run_dir.trial(&trial.hash).result()?;
+        num_to_do += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
+    }
+    if !running.quiet {
+        let num = plan.trials.len();
+        let done = num - num_to_do;
+        let mut text = format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" });
+        if done > 0 {
+            text.push_str(&format!(", {done} already done"));
+        }
+        text.push_str(&format!(
+            ", {jobs} at a time with {} thread{} each, in {}",
+            execution.threads_per_trial,
+            if execution.threads_per_trial == 1 { "" } else { "s" },
+            run_dir.root().display()
+        ));
+        print_note(&text);
+        for line in objective_lines(&plan) {
+            print_note(&line);
+        }
+    }
+    for warning in plan.warnings.iter().chain(&jobs_warning) {
+        print_warning(warning);
+    }
+    if !prepared.left_over.is_empty() {
+        print_warning(&format!(
+            "{} trial{} of an earlier version of the experiment stay in {}: {}",
+            prepared.left_over.len(),
+            if prepared.left_over.len() == 1 { "" } else { "s" },
+            run_dir.root().join("trials").display(),
+            prepared.left_over.join(", ")
+        ));
+    }
+
+    let stop = StopSignal::default();
+    stop.listen().context("cannot listen to signals")?;
+    let options = ExecutorOptions {
+        jobs,
+        threads_per_trial: execution.threads_per_trial,
+        worker: WorkerCommand::this_program().context("cannot find the program that is running")?,
+        retry: running.retry.clone(),
+        patience: PATIENCE,
+    };
+    let mut progress = Progress::new(&plan, num_to_do, running.quiet);
+    let outcome = execute(&run_dir, &plan, &options, &stop, &mut |event| progress.show(event));
+    progress.finish();
+    let outcome = outcome?;
+    report(&run_dir, &plan, &outcome, began)?;
+    Ok(exit_code(&outcome))
+}
+
+fn exit_code(outcome: &RunSummary) -> u8 {
+    let all_over = outcome.states.iter().all(|state| state.is_over());
+    match () {
+        () if outcome.stopped && !all_over => EXIT_STOPPED,
+        () if outcome.states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
+        () => EXIT_TRIALS_FAILED,
+    }
+}
+
+/// The table, what did not finish, where the pictures are and where to look next.
+fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -> anyhow::Result<()> {
+    let files = write_summary(run_dir, plan)?;
+    if outcome.count(TrialState::Finished) > 0 {
+        print_line(&files.summary.table(&files.shown).to_terminal(width()));
+    }
+    if outcome.states.iter().any(|state| *state != TrialState::Finished) {
+        print_line(&files.summary.unfinished_table().to_terminal(width()));
+    }
+    let counts: Vec<String> = TrialState::ALL
+        .iter()
+        .map(|state| (outcome.count(*state), state))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{count} {state}"))
+        .collect();
+    print_line(&format!("{}: {} in {}", plan.name, counts.join(", "), duration(began.elapsed().as_secs_f64())));
+    let root = run_dir.root();
+    if !files.figures.is_empty() {
+        print_line("pictures");
+        for figure in &files.figures {
+            print_line(&format!("  {}", figure.display()));
+        }
+    }
+    print_line("where to look next");
+    print_line(&format!("  {}", files.page.display()));
+    print_line(&format!("  tensorboard --logdir {}", root.display()));
+    if outcome.states.iter().any(|state| !state.is_over()) {
+        print_line(&format!("  aelab resume {}", root.display()));
+    }
+    let retry: Vec<&str> =
+        [TrialState::Failed, TrialState::Diverged].iter().filter(|state| outcome.count(**state) > 0).map(|state| state.name()).collect();
+    if !retry.is_empty() {
+        let first = plan.trials.iter().zip(&outcome.states).find(|(_, state)| matches!(state, TrialState::Failed | TrialState::Diverged));
+        if let Some((trial, _)) = first {
+            print_line(&format!("  {}", run_dir.trial(&trial.hash).log_path().display()));
+        }
+        print_line(&format!("  aelab resume {} --retry {}", root.display(), retry.join(" --retry ")));
+    }
+    Ok(())
+}

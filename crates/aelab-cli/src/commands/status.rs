@@ -1,0 +1,48 @@
+//! `status`: where the trials of a run directory stand.
+
+use std::path::Path;
+
+use aelab_experiment::{RunDir, TrialState, write_summary};
+use serde_json::json;
+
+use crate::commands::plan::trial_table;
+use crate::terminal::{print_line, width};
+use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
+
+/// Prints the state of every trial and writes the summary anew.
+pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> {
+    let run_dir = RunDir::open(run, runs)?;
+    let plan = run_dir.plan()?;
+    let mut states = Vec::new();
+    let mut trials = Vec::new();
+    for trial in &plan.trials {
+        let folder = run_dir.trial(&trial.hash);
+        let state = folder.state()?;
+        states.push(state);
+        trials.push(json!({
+            "index": trial.index,
+            "hash": trial.hash,
+            "label": plan.label(trial),
+            "state": state,
+            "result": folder.result()?,
+            "folder": folder.path(),
+        }));
+    }
+    let count = |state: TrialState| states.iter().filter(|other| **other == state).count();
+    let files = write_summary(&run_dir, &plan)?;
+    if json {
+        let counts: serde_json::Map<String, serde_json::Value> =
+            TrialState::ALL.iter().map(|state| (state.name().to_owned(), count(*state).into())).collect();
+        let status = json!({"name": plan.name, "folder": run_dir.root(), "counts": counts, "trials": trials, "summary": files.table});
+        print_line(&serde_json::to_string_pretty(&status)?);
+    } else {
+        let names: Vec<String> = states.iter().map(|state| state.name().to_owned()).collect();
+        print_line(&trial_table(&plan, Some(&names)).to_terminal(width()));
+        let counts: Vec<String> =
+            TrialState::ALL.iter().filter(|state| count(**state) > 0).map(|state| format!("{} {state}", count(*state))).collect();
+        print_line(&format!("{}: {} trials, {}", plan.name, states.len(), counts.join(", ")));
+        print_line(&format!("summary: {}", files.page.display()));
+    }
+    let has_failed = count(TrialState::Failed) + count(TrialState::Diverged) > 0;
+    Ok(if has_failed { EXIT_TRIALS_FAILED } else { EXIT_DONE })
+}

@@ -1,0 +1,82 @@
+//! The command line of aelab.
+//!
+//! Arguments, printing and exit codes; everything else is in the crates below. A program with models of
+//! its own is three lines:
+//!
+//! ```no_run
+//! use aelab_cli::{builtin, main_with};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     main_with(builtin()) // .with(ModelEntry::new::<MyConfig>())
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod objective;
+mod options;
+mod progress;
+mod terminal;
+
+use std::process::ExitCode;
+
+use aelab_core::Registry;
+use clap::{CommandFactory, Parser};
+
+use crate::arguments::{Arguments, Command};
+
+/// Everything went well.
+const EXIT_DONE: u8 = 0;
+/// Some trials failed or diverged.
+const EXIT_TRIALS_FAILED: u8 = 1;
+/// The input cannot be used.
+const EXIT_BAD_INPUT: u8 = 2;
+/// Stopped by Ctrl-C or a signal; the next run goes on.
+const EXIT_STOPPED: u8 = 130;
+
+/// The models that come with aelab.
+pub fn builtin() -> Registry {
+    Registry::new(aelab_models::MODELS)
+}
+
+/// Reads the command line and does what it says, with the given models.
+pub fn main_with(registry: Registry) -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { EXIT_BAD_INPUT } else { EXIT_DONE };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match dispatch(arguments.command, &registry) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            terminal::print_error(&error);
+            ExitCode::from(EXIT_BAD_INPUT)
+        }
+    }
+}
+
+fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
+    match command {
+        Command::Run { file, overrides, running } => commands::run::run(&file, &overrides.set, &running, registry),
+        Command::Resume { run, running } => commands::run::resume(&run, &running, registry),
+        Command::Plan { file, overrides, json } => commands::plan::plan(&file, &overrides.set, json, registry),
+        Command::Status { run, runs, json } => commands::status::status(&run, &runs, json),
+        Command::Models { json } => commands::listings::models(json, registry),
+        Command::Datasets { json } => commands::listings::datasets(json),
+        Command::Metrics { json } => commands::listings::metrics(json),
+        Command::Describe { name } => commands::describe::describe(&name, registry),
+        Command::Data { command } => commands::data::data(command),
+        Command::Schema => commands::listings::schema(registry),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "aelab", &mut std::io::stdout());
+            Ok(EXIT_DONE)
+        }
+        Command::Worker { run_dir, hash } => commands::worker::worker(&run_dir, &hash, registry),
+    }
+}

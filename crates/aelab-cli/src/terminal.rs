@@ -1,0 +1,80 @@
+//! Writing to the user: standard output for results, standard error for everything else.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Prints a line to standard output. A reader that has gone away (`| head`) is no reason to fail.
+pub(crate) fn print_line(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints a line to standard error.
+pub(crate) fn print_note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints an error and its causes.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let (start, end) = if is_colored() { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+    let mut text = format!("{start}error:{end} {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        // A transparent error says the same as its source.
+        let cause = cause.to_string();
+        if cause != last {
+            text.push_str(&format!("\ncaused by: {cause}"));
+        }
+        last = cause;
+    }
+    print_note(&text);
+}
+
+/// Prints a warning.
+pub(crate) fn print_warning(warning: &str) {
+    let (start, end) = if is_colored() { ("\u{1b}[1;33m", "\u{1b}[0m") } else { ("", "") };
+    print_note(&format!("{start}warning:{end} {warning}"));
+}
+
+/// Whether standard error shows colours and moving bars.
+pub(crate) fn is_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn is_colored() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Columns of the terminal that tables go to; `None` where it is a file.
+pub(crate) fn width() -> Option<u16> {
+    console::Term::stdout().size_checked().map(|(_, columns)| columns)
+}
+
+/// Seconds in the unit that suits them.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 if seconds < 10.0 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A number in four significant digits.
+pub(crate) fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if (-4..6).contains(&magnitude) { format!("{value:.*}", (3 - magnitude).max(0) as usize) } else { format!("{value:.3e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_numbers_read_well() {
+        assert_eq!([0.31, 12.4, 61.0, 3725.0].map(duration), ["0.3 s", "12 s", "1 min 01 s", "1 h 02 min"]);
+        assert_eq!([13.8662, 0.00123456, 123456.7, 1.5e-9].map(significant), ["13.87", "0.001235", "123457", "1.500e-9"]);
+    }
+}
