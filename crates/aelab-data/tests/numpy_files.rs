@@ -1,5 +1,7 @@
 //! Files that NumPy wrote (`files/make.py`) are read as NumPy means them.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 use std::path::Path;
 
 use aelab_core::{Domain, Examples, Purpose, stream};

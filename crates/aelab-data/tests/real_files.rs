@@ -3,6 +3,8 @@
 //! They run where the cache (`$AELAB_DATA`, see the data chapter of the documentation) has the sets. Without
 //! them a test says so and passes, unless `AELAB_REQUIRE_DATA=1` makes that a failure.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 use std::io::Write;
 
 use aelab_core::{Examples, Purpose, stream};

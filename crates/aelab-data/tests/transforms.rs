@@ -1,5 +1,7 @@
 //! Laws of splits, scaling and binarization, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 use aelab_core::{Domain, Examples, Purpose, Stream, stream};
 use aelab_data::{DataError, DataSplit, Dataset, LoadContext, find};
 use proptest::prelude::*;

@@ -218,7 +218,7 @@ pub(crate) fn write(descr: &str, fortran_order: bool, shape: &[usize], numbers: 
     let shape: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let order = if fortran_order { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({}), }}", shape.trim_end());
-    while (10 + header.len() + 1) % 64 != 0 {
+    while !(10 + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');
