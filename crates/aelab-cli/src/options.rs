@@ -23,11 +23,15 @@ pub(crate) fn option_lines(schema: &Value) -> Vec<String> {
 
 /// A type in a few words.
 fn type_name(schema: &Value, definitions: &Value, depth: usize) -> String {
-    if depth > 3 {
+    // Definitions that hold themselves end somewhere.
+    if depth > 12 {
         return "map".to_owned();
     }
     let inner = |schema: &Value| type_name(schema, definitions, depth + 1);
     if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next()) {
+        if name == "Scheduled" {
+            return "number | schedule".to_owned();
+        }
         return inner(&definitions[name]);
     }
     if let Some(value) = schema.get("const") {

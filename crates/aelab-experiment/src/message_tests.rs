@@ -98,6 +98,7 @@ messages! {
     data_file_missing: GOOD.replace("{digits: {}}", "{npy: {path: absent.npy}}");
 
     sweep_path_of_another_model: with("sweep:\n  model.undercomplete.code_size: [2, 4]\n");
+    sweep_path_with_a_typo_in_the_model: with("sweep:\n  model.vea.latent_dim: [2, 4]\n");
     sweep_path_with_a_typo: with("sweep:\n  model.vae.latent_dmi: [2, 4]\n");
     sweep_path_that_is_no_path: with("sweep:\n  epochs: [2, 4]\n");
     sweep_operator_with_a_typo: with("sweep:\n  prodct:\n    - train.epochs: [2, 4]\n");

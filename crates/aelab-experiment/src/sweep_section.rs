@@ -16,7 +16,7 @@ use serde_json::{Number, Value};
 use crate::KeyPath;
 use crate::source::{Diagnostic, Origin, Sources};
 use crate::sweep::{Setting, Sweep, SweepError};
-use crate::tree::{At, Kind, Node};
+use crate::tree::{At, Kind, Node, SetError};
 
 const OPERATORS: [&str; 4] = ["product", "zip", "chain", "repeat"];
 const RANGES: [&str; 3] = ["range", "linear_range", "log_range"];
@@ -230,7 +230,12 @@ pub(crate) fn apply(tree: &mut Node, settings: &[Setting<Node>], sources: &Sourc
             if let Some(nearest) = crate::source::nearest_name(&path.to_string(), &names) {
                 diagnostic = diagnostic.note(format!("did you mean `{nearest}`?"));
             }
-            diagnostic.note("an axis that only one alternative has belongs inside that alternative: `chain: [{product: [..]}, ..]`")
+            match error {
+                SetError::OtherVariant { .. } => {
+                    diagnostic.note("an axis that only one alternative has belongs inside that alternative: `chain: [{product: [..]}, ..]`")
+                }
+                _ => diagnostic,
+            }
         })?;
         if let Some(before) = set.iter().find(|before| resolved.contains(before)) {
             let message = if *before == resolved {

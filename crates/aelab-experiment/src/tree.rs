@@ -558,3 +558,91 @@ impl<'de> Visitor<'de> for Raise {
         Err(de::Error::custom(FOUND))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Value, String> {
+        let mut sources = Sources::default();
+        let source = sources.add("test.yaml", text);
+        parse(&sources, source).map(|node| node.to_value()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_are_those_of_yaml_1_2() {
+        let numbers = read("[1e-4, 1E+3, .5, -0, 0x10, 0o10, 12, '12', 1_000, yes, null, ~, true]").unwrap();
+        assert_eq!(numbers, serde_json::json!([1e-4, 1e3, 0.5, 0, 16, 8, 12, "12", "1_000", "yes", null, null, true]));
+    }
+
+    #[test]
+    fn a_place_is_found_through_flow_block_and_merged_maps() {
+        let text = "base: &base\n  rate: 0.5\nlist:\n- {a: 1, b: [7, 8]}\n- <<: *base\n  c: 3\nempty:\n";
+        let place = |path: &str, at| locate(text, &KeyPath::parse(path), at);
+        assert_eq!(place("list.0.b.1", At::Value), Some((4, 16)));
+        assert_eq!(place("list.0.b", At::Key), Some((4, 10)));
+        assert_eq!(place("list.1.c", At::Value), Some((6, 6)));
+        assert_eq!(place("list.1.<<.rate", At::Value), Some((2, 9)), "an alias leads to its anchor");
+        assert_eq!(place("empty", At::Key), Some((7, 1)));
+        assert_eq!(place("list.0.absent", At::Key), None);
+    }
+
+    fn any_tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(Value::from),
+            "[ -~äé\n]{0,6}".prop_map(Value::from),
+            Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-z0-9 :#-]{1,4}", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The paths of all keys and items below `node`.
+    fn places(node: &Node, path: &KeyPath, found: &mut Vec<(KeyPath, Value)>) {
+        let mut visit = |key: &str, child: &Node| {
+            found.push((path.child(key), child.to_value()));
+            places(child, &path.child(key), found);
+        };
+        match &node.kind {
+            Kind::Map(entries) => entries.iter().for_each(|(key, child)| visit(key, child)),
+            Kind::List(items) => items.iter().enumerate().for_each(|(index, child)| visit(&index.to_string(), child)),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn yaml_round_trips(value in any_tree()) {
+            prop_assert_eq!(read(&crate::to_yaml(&value)), Ok(value));
+        }
+
+        #[test]
+        fn every_value_is_found_where_it_is_written(value in any_tree()) {
+            let text = crate::to_yaml(&value);
+            let mut sources = Sources::default();
+            let source = sources.add("test.yaml", text.as_str());
+            let mut found = Vec::new();
+            places(&parse(&sources, source).unwrap(), &KeyPath::root(), &mut found);
+            for (path, value) in found {
+                let (line, column) = locate(&text, &path, At::Value).expect("every value has a place");
+                let rest: String = text.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect();
+                if let Value::Number(number) = &value && number.is_i64() {
+                    prop_assert!(rest.starts_with(&number.to_string()), "{path} at {line}:{column} of\n{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(text in "[-a-c:{}\\[\\]&*!<>|'\"#%@ \n0-9.]{0,40}") {
+            let _ = read(&text);
+        }
+    }
+}

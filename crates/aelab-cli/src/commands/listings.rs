@@ -71,3 +71,16 @@ pub(crate) fn print_table<'a>(headers: &[&str], rows: impl Iterator<Item = Vec<&
     let rows = rows.map(|row| Row::new(row.into_iter().map(|text| Cell::Text(text.to_owned())).collect())).collect();
     print_line(&Table { columns, rows }.to_terminal(width()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_schema_is_that_of_the_program() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/schema.json");
+        let committed: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+        let is_current = committed == experiment_schema(&crate::builtin());
+        assert!(is_current, "experiments/schema.json is out of date; make it with: cargo run --release -- schema > experiments/schema.json");
+    }
+}
