@@ -1,7 +1,6 @@
 //! The Bernoulli likelihood, from logits.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_sigmoid;
 
 use crate::reduce::per_example;
 
@@ -12,7 +11,7 @@ use crate::reduce::per_example;
 /// ```
 ///
 /// which is `-x log s(l) - (1 - x) log(1 - s(l))` for the sigmoid `s`, in a form that neither overflows
-/// nor takes the logarithm of 0, for any finite logit. `x` may be any number in [0, 1]: for grey values
+/// nor takes the logarithm of 0, for any finite logit, and that keeps values far below 1. `x` may be any number in [0, 1]: for grey values
 /// it is the cross-entropy, whose minimum is not 0 but the entropy of `x`.
 ///
 /// `max(l, 0)` is written `(l + |l|) / 2`, so that the gradient at a logit of exactly 0 (a black image
@@ -34,5 +33,5 @@ use crate::reduce::per_example;
 pub fn binary_cross_entropy_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
     let magnitude = logits.clone().abs();
     let linear = magnitude.clone() * 0.5 + logits * (x * -1.0 + 0.5);
-    per_example(linear - log_sigmoid(magnitude), mask)
+    per_example(linear + (magnitude * -1.0).exp().log1p(), mask)
 }

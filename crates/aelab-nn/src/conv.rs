@@ -2,8 +2,8 @@
 
 use aelab_core::{Initialization, Initializer};
 use burn::module::{Module, Param};
-use burn::tensor::module::{conv_transpose2d, conv2d, max_pool2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
+use burn::tensor::module::{conv_transpose2d, conv2d, interpolate, max_pool2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, assert_shape};
 
 use crate::{Activation, ConvForm, ConvLayout};
@@ -142,10 +142,12 @@ fn halve(map: Tensor<4>) -> Tensor<4> {
 fn double(map: Tensor<4>, level: [usize; 3]) -> Tensor<4> {
     let [batch_size, channels, height, width] = map.dims();
     let [_, full_height, full_width] = level;
-    map.reshape([batch_size * channels, height, 1, width, 1])
-        .expand([batch_size * channels, height, 2, width, 2])
-        .reshape([batch_size, channels, 2 * height, 2 * width])
-        .slice([0..batch_size, 0..channels, 0..full_height, 0..full_width])
+    let doubled = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]);
+    let map = interpolate(map, doubled);
+    if [2 * height, 2 * width] == [full_height, full_width] {
+        return map;
+    }
+    map.slice([0..batch_size, 0..channels, 0..full_height, 0..full_width])
 }
 
 #[cfg(test)]
