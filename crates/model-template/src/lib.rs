@@ -142,7 +142,7 @@ impl ModelConfig for NoisyCodeConfig {
         self.code_size
     }
 
-    // Template: the terms of `objective`, in its order, with unit and final weight: what listings and logs print.
+    // Template: the terms of `objective`, in its order, with unit and weight: what listings and logs print.
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![
             TermSpec::new("squared_error", Unit::SquaredUnits, 1.0).squared_error_factor(1.0),
