@@ -74,7 +74,9 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
         Command::Data { command } => commands::data::data(command),
         Command::Schema => commands::listings::schema(registry),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "aelab", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "aelab", &mut script);
+            terminal::print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(EXIT_DONE)
         }
         Command::Worker { run_dir, hash } => commands::worker::worker(&run_dir, &hash, registry),

@@ -9,7 +9,7 @@
 //! kld_weight         w * c / D    the reconstruction as a mean squared error (or mean cross-entropy)
 //! ```
 
-use aelab_core::TermSpec;
+use aelab_core::{Scheduled, TermSpec};
 use aelab_experiment::Plan;
 
 use crate::terminal::significant;
@@ -18,7 +18,7 @@ use crate::terminal::significant;
 pub(crate) fn objective_lines(plan: &Plan) -> Vec<String> {
     let mut shown: Vec<(String, Vec<String>)> = Vec::new();
     for trial in &plan.trials {
-        let lines = term_lines(&trial.terms, trial.num_features);
+        let lines = term_lines(&trial.terms, trial.num_features, trial.num_epochs() as f64);
         if !shown.iter().any(|(model, other)| *model == trial.model && *other == lines) {
             shown.push((trial.model.clone(), lines));
         }
@@ -46,7 +46,8 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// A line per term: name, weight, unit, and for all but the reconstruction its weight in other conventions.
-pub(crate) fn term_lines(terms: &[TermSpec], num_features: usize) -> Vec<String> {
+/// A scheduled weight is that after `num_epochs`.
+pub(crate) fn term_lines(terms: &[TermSpec], num_features: usize, num_epochs: f64) -> Vec<String> {
     let features = num_features.max(1) as f64;
     let reconstruction = terms.iter().position(|term| is_reconstruction(term)).unwrap_or(0);
     let factor = terms.get(reconstruction).and_then(|term| term.squared_error_factor).unwrap_or(1.0);
@@ -55,14 +56,16 @@ pub(crate) fn term_lines(terms: &[TermSpec], num_features: usize) -> Vec<String>
         .iter()
         .enumerate()
         .map(|(position, term)| {
-            let start = format!("{:width$}  weight {} [{}]", term.name, significant_weight(term.weight), term.unit.symbol());
+            let weight = term.weight.last(num_epochs);
+            let moving = if matches!(term.weight, Scheduled::Constant(_)) { "" } else { " at the end" };
+            let start = format!("{:width$}  weight {weight}{moving} [{}]", term.name, term.unit.symbol());
             if position == reconstruction {
                 return start;
             }
             format!(
                 "{start}; as per-feature mean {}, as kld_weight {}",
-                significant(term.weight / features),
-                significant(term.weight * factor / features)
+                significant(weight / features),
+                significant(weight * factor / features)
             )
         })
         .collect()
@@ -72,14 +75,10 @@ fn is_reconstruction(term: &TermSpec) -> bool {
     term.squared_error_factor.is_some() || term.name == "nll" || term.name == "squared_error"
 }
 
-fn significant_weight(weight: f64) -> String {
-    format!("{weight}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aelab_core::Unit;
+    use aelab_core::{Schedule, Unit};
 
     #[test]
     fn weights_are_converted_as_the_conventions_define_them() {
@@ -87,8 +86,11 @@ mod tests {
         // squared error + k kl has the same minimum for k = 4 * 0.04 / 64.
         let terms = [TermSpec::new("nll", Unit::Nats, 1.0).squared_error_factor(0.04), TermSpec::new("kl", Unit::Nats, 4.0)];
         assert_eq!(
-            term_lines(&terms, 64),
+            term_lines(&terms, 64, 10.0),
             ["nll  weight 1 [nats/example]", "kl   weight 4 [nats/example]; as per-feature mean 0.06250, as kld_weight 0.002500"]
         );
+        let rising = Schedule::Linear { from: 0.0, to: 4.0, epochs: Some(20.0) };
+        let terms = [TermSpec::new("nll", Unit::Nats, 1.0), TermSpec::new("kl", Unit::Nats, Scheduled::from(rising))];
+        assert!(term_lines(&terms, 64, 10.0)[1].starts_with("kl   weight 2 at the end [nats/example]"));
     }
 }

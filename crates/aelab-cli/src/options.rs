@@ -73,7 +73,11 @@ fn object_name(schema: &Value, inner: &dyn Fn(&Value) -> String) -> String {
         .iter()
         .map(|(name, property)| {
             let value = inner(property);
-            if value.starts_with('{') { format!("{name}: {value}") } else { format!("{name}: {}", if value.contains(" | ") { ".." } else { &value }) }
+            if value.starts_with('{') {
+                format!("{name}: {value}")
+            } else {
+                format!("{name}: {}", if value.contains(" | ") { ".." } else { &value })
+            }
         })
         .collect();
     format!("{{{}}}", fields.join(", "))

@@ -177,7 +177,8 @@ impl<'a> Progress<'a> {
     /// Time left of the sweep, from the share that is done.
     fn estimate(&self) {
         let Style::Bars { sweep, .. } = &self.style else { return };
-        let fraction = (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / self.num_to_do.max(1) as f64;
+        let fraction =
+            (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / self.num_to_do.max(1) as f64;
         if fraction > 0.01 {
             let elapsed = self.began.elapsed().as_secs_f64();
             sweep.set_message(format!(", about {} left", duration(elapsed * (1.0 - fraction) / fraction)));

@@ -77,7 +77,7 @@ pub trait ModelConfig: std::fmt::Debug + Clone + PartialEq + Serialize + Deseria
     /// Latent dimensions: the axis of most comparisons and the size of the PCA beside it.
     fn code_size(&self) -> usize;
 
-    /// The terms of the objective with unit and final weight, in the order of [`Autoencoder::objective`].
+    /// The terms of the objective with unit and weight, in the order of [`Autoencoder::objective`].
     fn terms(&self, data: &DataSpec) -> Vec<TermSpec>;
 
     /// A model with initial parameters on the initializer's device.

@@ -179,7 +179,7 @@ pub fn shapes_agree_with_the_data_and_the_code_size<C: ModelConfig>(device: &Dev
 /// the objective of a snapshot is that of training.
 pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
-        let declared: Vec<(&str, f64)> = config.terms(&data_spec()).iter().map(|term| (term.name, term.weight)).collect();
+        let declared: Vec<(&str, f64)> = config.terms(&data_spec()).iter().map(|term| (term.name, term.weight.last(NUM_EPOCHS))).collect();
         let mut trainee = trainee(&config, SEED, device, &adam);
         let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), &device.clone().inner()));
         let end = STEPS_PER_EPOCH * NUM_EPOCHS as u64;

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::Scheduled;
+
 /// What a term is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -122,8 +124,8 @@ pub struct TermSpec {
     pub name: &'static str,
     /// What the term is measured in.
     pub unit: Unit,
-    /// Weight at the end of training.
-    pub weight: f64,
+    /// What the term is multiplied by in the loss.
+    pub weight: Scheduled,
     /// For the reconstruction term: the factor that turns it into a plain squared error summed over
     /// features (`2 variance` for a Gaussian with fixed variance, 1 for a squared error), or `None`
     /// where there is no such factor.
@@ -131,9 +133,9 @@ pub struct TermSpec {
 }
 
 impl TermSpec {
-    /// A term of the given unit and final weight.
-    pub fn new(name: &'static str, unit: Unit, weight: f64) -> Self {
-        Self { name, unit, weight, squared_error_factor: None }
+    /// A term of the given unit and weight.
+    pub fn new(name: &'static str, unit: Unit, weight: impl Into<Scheduled>) -> Self {
+        Self { name, unit, weight: weight.into(), squared_error_factor: None }
     }
 
     /// Marks a reconstruction term as `squared error / factor`.

@@ -9,7 +9,9 @@ pub enum DeviceError {
     #[error("there is no device `{0}`; expected `auto`, `flex`, `ndarray` or `cuda:0` (the number counts the GPUs)")]
     Unknown(String),
     /// The program lacks it.
-    #[error("this aelab was built without the device `{name}`; build it with `cargo build --release --features {name}`, or use `device: flex`")]
+    #[error(
+        "this aelab was built without the device `{name}`; build it with `cargo build --release --features {name}`, or use `device: flex`"
+    )]
     NotBuilt {
         /// Device and cargo feature.
         name: &'static str,

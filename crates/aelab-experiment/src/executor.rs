@@ -143,7 +143,9 @@ pub enum ExecutorError {
         source: io::Error,
     },
     /// More threads than cores.
-    #[error("`threads_per_trial: {threads}` needs {threads} cores, but this machine has {cores}; results can depend on the number of threads, so it is not lowered")]
+    #[error(
+        "`threads_per_trial: {threads}` needs {threads} cores, but this machine has {cores}; results can depend on the number of threads, so it is not lowered"
+    )]
     TooManyThreads {
         /// Threads asked for.
         threads: usize,
@@ -170,7 +172,11 @@ pub fn resolve_jobs(execution: &Execution, cores: usize) -> Result<(usize, Optio
     match execution.jobs {
         Jobs::Count(jobs) if jobs > most => Ok((
             most,
-            Some(format!("{jobs} jobs of {threads} thread{} need {} cores, this machine has {cores}: running {most} at a time", if threads > 1 { "s" } else { "" }, jobs.saturating_mul(threads))),
+            Some(format!(
+                "{jobs} jobs of {threads} thread{} need {} cores, this machine has {cores}: running {most} at a time",
+                if threads > 1 { "s" } else { "" },
+                jobs.saturating_mul(threads)
+            )),
         )),
         Jobs::Count(jobs) => Ok((jobs.max(1), None)),
         Jobs::Auto => Ok((most, None)),
@@ -329,7 +335,11 @@ impl Executor<'_> {
             return Ok(());
         }
         let log_path = folder.log_path();
-        let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(|source| ExecutorError::Io { path: log_path.clone(), source })?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .map_err(|source| ExecutorError::Io { path: log_path.clone(), source })?;
         let resumed = folder.has_checkpoint();
         let worker = &self.options.worker;
         let mut command = Command::new(&worker.program);

@@ -10,9 +10,9 @@
 
 #![forbid(unsafe_code)]
 
-mod file;
 mod device;
 pub mod executor;
+mod file;
 mod hash;
 mod key_path;
 pub mod lock;
@@ -31,9 +31,9 @@ pub mod trial;
 mod trial_config;
 mod worker;
 
-pub use file::write_atomic;
 pub use device::{DeviceError, resolve_device, resolve_device_name};
 pub use executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
+pub use file::write_atomic;
 pub use hash::{canonical_json, short_hash};
 pub use key_path::KeyPath;
 pub use plan::{Plan, PlannedTrial, plan, short_value};
@@ -44,9 +44,9 @@ pub use schema::{experiment_schema, section_schema};
 pub use source::{Diagnostic, Excerpt, Origin, Source, Sources, nearest_name};
 pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, trial_rows, write_summary};
-pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};
 pub use trial::TrialContext;
-pub use worker::{EXIT_BUSY, EXIT_UNUSABLE, TermLine, WorkerError, WorkerMessage, error_chain, run_worker};
+pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};
+pub use worker::{EXIT_BUSY, EXIT_UNUSABLE, WorkerError, WorkerMessage, error_chain, run_worker};
 
 /// A value as YAML, as aelab writes it: for examples and listings.
 pub fn to_yaml(value: &serde_json::Value) -> String {

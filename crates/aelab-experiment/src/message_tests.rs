@@ -128,6 +128,7 @@ messages! {
     set_another_model: GOOD, "model.undercomplete.code_size=4";
     set_into_a_number: GOOD, "train.epochs.first=4";
     set_broken_yaml: GOOD, "model.vae.hidden=[1, 2";
+    set_of_what_the_sweep_sets: with("sweep: {train.epochs: [1, 2]}\n"), "train.epochs=9";
     set_outside_of_a_list: GOOD, "model.vae.hidden.3=8";
 }
 
@@ -159,7 +160,8 @@ fn extending_merges_maps_and_replaces_variants_and_lists() {
     assert_eq!(value(merged, "/model/vae/hidden"), Some(serde_json::json!([8, 4])));
     assert_eq!(value(merged, "/train/epochs"), Some(9.into()));
     assert_eq!(value(merged, "/train/batch_size"), Some(32.into()));
-    let replaced = "extends: base.yaml\nmodel: {undercomplete: {hidden: [], code_size: 3}}\ntrain: {optimizer: {sgd: {learning_rate: 0.1}}}\n";
+    let replaced =
+        "extends: base.yaml\nmodel: {undercomplete: {hidden: [], code_size: 3}}\ntrain: {optimizer: {sgd: {learning_rate: 0.1}}}\n";
     assert_eq!(value(replaced, "/model/vae"), None);
     assert_eq!(value(replaced, "/model/undercomplete/code_size"), Some(3.into()));
     assert_eq!(value(replaced, "/train/optimizer/sgd/learning_rate"), Some(0.1.into()));
@@ -232,7 +234,9 @@ fn whole_models_are_alternatives_and_a_star_is_whichever_is_there() {
 
 #[test]
 fn alternatives_of_one_name_are_told_apart_by_what_differs() {
-    let text = with("sweep:\n  model:\n    - vae: {hidden: [8], latent_dim: 2, likelihood: bernoulli, beta: 1}\n    - vae: {hidden: [8], latent_dim: 2, likelihood: bernoulli, beta: 4}\n");
+    let text = with(
+        "sweep:\n  model:\n    - vae: {hidden: [8], latent_dim: 2, likelihood: bernoulli, beta: 1}\n    - vae: {hidden: [8], latent_dim: 2, likelihood: bernoulli, beta: 4}\n",
+    );
     let plan = planned(&text, &[]);
     let overrides: Vec<_> = plan.trials.iter().map(|trial| trial.overrides.clone()).collect();
     let expected = |beta: f64| vec![("model".to_owned(), "vae".into()), ("model.vae.beta".to_owned(), beta.into())];
@@ -241,10 +245,10 @@ fn alternatives_of_one_name_are_told_apart_by_what_differs() {
 
 #[test]
 fn equal_trials_are_merged_and_shadowed_sets_are_warned_of() {
-    let plan = planned(&with("sweep: {train.epochs: [1, 2, 1]}\n"), &["train.epochs=9"]);
-    assert_eq!(plan.trials.len(), 2);
+    let plan = planned(&with("sweep: {chain: [{train.epochs: [1, 2, 1]}, {train.seed: [7]}]}\n"), &["train.epochs=9"]);
+    assert_eq!(plan.trials.len(), 3);
     assert_eq!(plan.warnings.len(), 2, "{:?}", plan.warnings);
-    assert!(plan.warnings[0].contains("--set train.epochs") && plan.warnings[1].contains("1 of 3 trials"));
+    assert!(plan.warnings[0].contains("no effect in 3 of 4 trials") && plan.warnings[1].contains("1 of 4 trials"));
 }
 
 #[test]

@@ -159,14 +159,15 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
     let mut trials: Vec<PlannedTrial> = Vec::new();
     let mut warnings = Warnings::default();
     let mut duplicates = 0;
-    let mut shadowed: Vec<String> = Vec::new();
+    // For each `--set`: in how many trials the sweep sets the same again, and what it sets.
+    let mut shadowed: Vec<(usize, Option<KeyPath>)> = vec![(0, None); spec.set_paths.len()];
     for settings in &settings {
         let mut tree = spec.base.clone();
         let set = sweep_section::apply(&mut tree, settings, &spec.sources)?;
-        for path in spec.set_paths.iter().filter(|path| set.iter().any(|set| set.contains(path))) {
-            let path = path.to_string();
-            if !shadowed.contains(&path) {
-                shadowed.push(path);
+        for (path, (count, by)) in spec.set_paths.iter().zip(&mut shadowed) {
+            if let Some(axis) = set.iter().find(|axis| axis.contains(path)) {
+                *count += 1;
+                *by = Some(axis.clone());
             }
         }
         let explain = |error: &ReadError| in_trial(error.diagnose(&tree, &spec.sources), &tree, &set);
@@ -176,7 +177,8 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         let data_path = section_path("data", sections.data.name());
         let data_key = canonical_json(&sections.data.resolved()) + sections.data.name();
         if !known_data.contains_key(&data_key) {
-            let known = sections.data.checksum(&context).and_then(|checksum| Ok(KnownData { checksum, spec: sections.data.spec(&context)? }));
+            let known =
+                sections.data.checksum(&context).and_then(|checksum| Ok(KnownData { checksum, spec: sections.data.spec(&context)? }));
             let known = known.map_err(|error| explain(&ReadError::other(data_path, chain(&error))))?;
             known_data.insert(data_key.clone(), known);
         }
@@ -215,8 +217,16 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
             num_features: data.spec.num_features(),
         });
     }
-    for path in shadowed {
-        warnings.add(format!("`--set {path}=..` has no effect where the sweep sets `{path}` again"));
+    for (path, (count, by)) in spec.set_paths.iter().zip(shadowed) {
+        match by {
+            Some(axis) if count == settings.len() => {
+                return Err(Diagnostic::new(format!("`--set {path}=..` has no effect: the sweep sets `{axis}` in every trial"))
+                    .note("set the values of the sweep instead: `--set 'sweep={...}'`, or `--set sweep=null` for a single trial"));
+            }
+            Some(axis) => warnings
+                .add(format!("`--set {path}=..` has no effect in {count} of {} trials: the sweep sets `{axis}` there", settings.len())),
+            None => {}
+        }
     }
     if duplicates > 0 {
         warnings.add(format!("{duplicates} of {} trials of the sweep equal another one and were merged with it", settings.len()));
@@ -352,4 +362,3 @@ impl Alternatives {
         overrides
     }
 }
-

@@ -130,7 +130,10 @@ pub(crate) fn variant(value: &Value, path: &KeyPath, what: &str, names: &[&str])
             if let Some(unknown) = entries.keys().find(|key| !names.contains(&key.as_str())) {
                 return Err(unknown_name(path, what, unknown, names));
             }
-            Err(ReadError::other(path.clone(), format!("names several {what}s, {}; alternatives belong into the sweep", found.join(" and "))))
+            Err(ReadError::other(
+                path.clone(),
+                format!("names several {what}s, {}; alternatives belong into the sweep", found.join(" and ")),
+            ))
         }
         Value::String(name) if names.contains(&name.as_str()) => {
             Err(ReadError::other(path.clone(), format!("expected a map with one key, the name of a {what}; write `{{{name}: {{}}}}`")))
@@ -158,7 +161,9 @@ fn expected_names(message: &str) -> Vec<String> {
 
 /// serde's words for types, in those of YAML.
 fn in_words(message: &str) -> String {
-    let Some((kind, rest)) = message.split_once(": ").filter(|(kind, _)| ["invalid type", "invalid value", "invalid length"].contains(kind)) else {
+    let Some((kind, rest)) =
+        message.split_once(": ").filter(|(kind, _)| ["invalid type", "invalid value", "invalid length"].contains(kind))
+    else {
         return message.to_owned();
     };
     let Some((found, expected)) = rest.split_once(", expected ") else { return message.to_owned() };

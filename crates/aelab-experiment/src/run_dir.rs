@@ -316,8 +316,11 @@ impl TrialDir {
         let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
         let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
         let path = self.config_path();
-        write_atomic(&path, format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes())
-            .map_err(io_error("write", &path))
+        write_atomic(
+            &path,
+            format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes(),
+        )
+        .map_err(io_error("write", &path))
     }
 
     /// How the trial ended; `None` where it has not.

@@ -119,9 +119,7 @@ fn a_diverged_trial_begins_anew_and_a_failed_one_goes_on() {
 #[test]
 fn workers_are_heard_and_their_surroundings_are_set() {
     let bench = Bench::new("[1]");
-    let script = format!(
-        "echo '{{\"message\": \"note\", \"text\": \"'$RAYON_NUM_THREADS $BURN_DEVICE'\"}}'\necho 'no message'\n{FINISH}"
-    );
+    let script = format!("echo '{{\"message\": \"note\", \"text\": \"'$RAYON_NUM_THREADS $BURN_DEVICE'\"}}'\necho 'no message'\n{FINISH}");
     let mut notes = Vec::new();
     let options = ExecutorOptions { threads_per_trial: 3, ..bench.options(&script) };
     execute(&bench.run_dir, &bench.plan, &options, &StopSignal::default(), &mut |event| {
@@ -249,7 +247,9 @@ fn an_ended_trial_whose_configuration_was_edited_is_refused_with_the_difference(
     assert!(error.to_string().contains("train.batch_size: planned 32, stored 64"), "{error}");
     edit(&config, "batch_size: 64", "batch_size: 32");
     edit(&config, "format_version: 1", "format_version: 0");
-    let Err(error @ RunDirError::FormatVersion { found: 0, .. }) = RunDir::prepare(bench.run_dir.root(), &bench.plan) else { panic!("refused") };
+    let Err(error @ RunDirError::FormatVersion { found: 0, .. }) = RunDir::prepare(bench.run_dir.root(), &bench.plan) else {
+        panic!("refused")
+    };
     assert!(error.to_string().contains("format version 0"), "{error}");
 }
 

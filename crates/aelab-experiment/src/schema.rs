@@ -21,7 +21,8 @@ struct Choice {
 /// The JSON schema of a whole experiment file.
 pub fn experiment_schema(registry: &Registry) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let models: Vec<Choice> = registry.entries().iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
+    let models: Vec<Choice> =
+        registry.entries().iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
     let data: Vec<Choice> =
         aelab_data::DATASETS.iter().map(|entry| Choice { name: entry.name, summary: entry.summary, schema: entry.schema }).collect();
     let evaluations: Vec<Choice> =
@@ -30,8 +31,7 @@ pub fn experiment_schema(registry: &Registry) -> Value {
     let model = one_key_map(&models, &mut generator, &mut loose);
     let data = one_key_map(&data, &mut generator, &mut loose);
     let evaluation = one_key_map(&evaluations, &mut generator, &mut loose);
-    let names: Vec<Value> =
-        evaluations.iter().map(|choice| json!({"const": choice.name, "description": choice.summary})).collect();
+    let names: Vec<Value> = evaluations.iter().map(|choice| json!({"const": choice.name, "description": choice.summary})).collect();
     let train = generator.subschema_for::<TrainConfig>().to_value();
     loose.extend(definition_name(&train));
     let execution = generator.subschema_for::<Execution>().to_value();
@@ -133,9 +133,7 @@ fn sweep_values_schema() -> Value {
         });
         (bounds, description.to_owned())
     };
-    let entry = |name: &str, (bounds, description): (Value, String)| {
-        json!({"type": "object", "additionalProperties": false, "required": [name], "properties": {name: bounds}, "description": description})
-    };
+    let entry = |name: &str, (bounds, description): (Value, String)| json!({"type": "object", "additionalProperties": false, "required": [name], "properties": {name: bounds}, "description": description});
     json!({
         "description": "The values of an axis: a list or a range.",
         "anyOf": [

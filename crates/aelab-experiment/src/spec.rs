@@ -175,7 +175,9 @@ impl ExperimentSpec {
 
         for (key, node) in tree.entries().unwrap_or_default() {
             if !TOP_KEYS.contains(&key.as_str()) {
-                return Err(Diagnostic::new(format!("unknown key `{key}`")).at(&sources, &node.origin, At::Key).expected_names(key, &TOP_KEYS));
+                return Err(Diagnostic::new(format!("unknown key `{key}`"))
+                    .at(&sources, &node.origin, At::Key)
+                    .expected_names(key, &TOP_KEYS));
             }
         }
 
@@ -230,8 +232,8 @@ fn extend(tree: Node, extends: &Node, source: &mut SpecSource, sources: &mut Sou
         Some(stored) => stored,
         None => {
             let path = source.base_dir.join(file);
-            let text =
-                read_text(&path, "the file that this experiment extends,").map_err(|error| error.at(sources, &extends.origin, At::Value))?;
+            let text = read_text(&path, "the file that this experiment extends,")
+                .map_err(|error| error.at(sources, &extends.origin, At::Value))?;
             (path.display().to_string(), text)
         }
     };
@@ -240,7 +242,11 @@ fn extend(tree: Node, extends: &Node, source: &mut SpecSource, sources: &mut Sou
     let mut base = tree::parse(sources, index)?;
     expect_map(&base, sources)?;
     if let Some(again) = base.child("extends") {
-        return Err(Diagnostic::new("an experiment that is extended cannot extend another: one level only").at(sources, &again.origin, At::Key));
+        return Err(Diagnostic::new("an experiment that is extended cannot extend another: one level only").at(
+            sources,
+            &again.origin,
+            At::Key,
+        ));
     }
     // Two experiments of one name would share a run directory.
     base.take("name");

@@ -86,7 +86,9 @@ pub fn trial_rows(run_dir: &RunDir, plan: &Plan) -> Result<Vec<TrialRow>, RunDir
 }
 
 fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
-    let direction = |name: &str| match name {
+    let direction = |name: &str, direction: &str| match direction {
+        // Losses of different models or weights are different quantities: none of them is the best.
+        _ if name == "loss" => Direction::Neutral,
         "lower" => Direction::LowerIsBetter,
         "higher" => Direction::HigherIsBetter,
         _ => Direction::Neutral,
@@ -105,7 +107,12 @@ fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> Tr
         metrics: result
             .metrics
             .into_iter()
-            .map(|metric| Metric { direction: direction(&metric.direction), name: metric.name, value: Some(metric.value), unit: metric.unit })
+            .map(|metric| Metric {
+                direction: direction(&metric.name, &metric.direction),
+                name: metric.name,
+                value: Some(metric.value),
+                unit: metric.unit,
+            })
             .collect(),
     }
 }
@@ -139,7 +146,8 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
     }
     links.extend(best_trial_figures(run_dir, plan, &rows));
 
-    let shown: Vec<String> = SHOWN.iter().filter(|name| summary.metrics.iter().any(|info| info.name == **name)).map(|name| (*name).to_owned()).collect();
+    let shown: Vec<String> =
+        SHOWN.iter().filter(|name| summary.metrics.iter().any(|info| info.name == **name)).map(|name| (*name).to_owned()).collect();
     let page = SummaryPage { title: &plan.name, summary: &summary, metrics: &shown, figures: &links };
     let write = |name: &str, text: String| {
         let path = root.join(name);
@@ -157,26 +165,29 @@ fn file_name(text: &str) -> String {
     text.chars().map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }).collect()
 }
 
-/// The pictures of each model's trial with the lowest squared error.
+/// For each model and kind of picture, that of the trial with the lowest squared error.
 fn best_trial_figures(run_dir: &RunDir, plan: &Plan, rows: &[TrialRow]) -> Vec<FigureLink> {
-    let error = |row: &TrialRow| row.metrics.iter().find(|metric| metric.name == "sse").and_then(|metric| metric.value);
+    let error =
+        |row: &TrialRow| row.metrics.iter().find(|metric| metric.name == "sse").and_then(|metric| metric.value).unwrap_or(f64::INFINITY);
     let mut models: Vec<&str> = Vec::new();
     for row in rows {
         if !models.contains(&row.model.as_str()) {
             models.push(&row.model);
         }
     }
+    let kinds = [
+        ("reconstruction", "test images and their reconstructions"),
+        ("samples", "samples from the prior"),
+        ("codes", "codes of test examples"),
+    ];
     let mut links = Vec::new();
     for model in models {
-        let finished = rows.iter().zip(&plan.trials).filter(|(row, _)| row.model == model && row.state == TrialState::Finished.name());
-        let best = finished.min_by(|(left, _), (right, _)| {
-            error(left).unwrap_or(f64::INFINITY).total_cmp(&error(right).unwrap_or(f64::INFINITY))
-        });
-        let Some((_, trial)) = best else { continue };
-        for (file, what) in [("reconstruction", "test images and their reconstructions"), ("samples", "samples from the prior"), ("codes", "codes of test examples")] {
-            let path = format!("trials/{}/figures/{file}.png", trial.hash);
-            if run_dir.root().join(&path).is_file() {
-                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path });
+        for (file, what) in kinds {
+            let path = |trial: &PlannedTrial| format!("trials/{}/figures/{file}.png", trial.hash);
+            let drawn =
+                rows.iter().zip(&plan.trials).filter(|(row, trial)| row.model == model && run_dir.root().join(path(trial)).is_file());
+            if let Some((_, trial)) = drawn.min_by(|(left, _), (right, _)| error(left).total_cmp(&error(right))) {
+                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path: path(trial) });
             }
         }
     }

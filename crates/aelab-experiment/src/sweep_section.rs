@@ -55,9 +55,9 @@ fn read_entry(key: &str, value: &Node, sources: &Sources) -> Result<Sweep<Node>,
         "zip" => {
             let sweep = Sweep::Zip(read_operands(key, value, sources)?);
             match sweep.count() {
-                Err(error @ SweepError::UnequalLengths { .. }) => {
-                    Err(Diagnostic::new(error.to_string()).at(sources, &value.origin, At::Key).note("give every axis of a zip the same number of values"))
-                }
+                Err(error @ SweepError::UnequalLengths { .. }) => Err(Diagnostic::new(error.to_string())
+                    .at(sources, &value.origin, At::Key)
+                    .note("give every axis of a zip the same number of values")),
                 _ => Ok(sweep),
             }
         }
@@ -67,17 +67,15 @@ fn read_entry(key: &str, value: &Node, sources: &Sources) -> Result<Sweep<Node>,
 }
 
 fn read_operands(operator: &str, node: &Node, sources: &Sources) -> Result<Vec<Sweep<Node>>, Diagnostic> {
-    let operands = match &node.kind {
-        Kind::List(items) => items.iter().map(|item| read_sweep(item, sources)).collect::<Result<Vec<_>, _>>()?,
-        Kind::Map(entries) => entries.iter().map(|(key, value)| read_entry(key, value, sources)).collect::<Result<Vec<_>, _>>()?,
-        _ => {
-            return Err(Diagnostic::new(format!("`{operator}` takes a list of sweeps or a map of axes, found {}", node.describe())).at(
-                sources,
-                &node.origin,
-                At::Value,
-            ));
-        }
-    };
+    let operands =
+        match &node.kind {
+            Kind::List(items) => items.iter().map(|item| read_sweep(item, sources)).collect::<Result<Vec<_>, _>>()?,
+            Kind::Map(entries) => entries.iter().map(|(key, value)| read_entry(key, value, sources)).collect::<Result<Vec<_>, _>>()?,
+            _ => {
+                return Err(Diagnostic::new(format!("`{operator}` takes a list of sweeps or a map of axes, found {}", node.describe()))
+                    .at(sources, &node.origin, At::Value));
+            }
+        };
     if operands.is_empty() {
         return Err(Diagnostic::new(format!("`{operator}` of nothing gives no trials")).at(sources, &node.origin, At::Value));
     }
@@ -103,8 +101,10 @@ fn read_axis(key: &str, node: &Node, sources: &Sources) -> Result<Sweep<Node>, D
             return Err(place(Diagnostic::new(format!("`{first}` belongs to the whole experiment and cannot be swept"))));
         }
         [only] if !["data", "model", "train", "evaluate", "device"].contains(&only.as_str()) => {
-            return Err(place(Diagnostic::new(format!("`{key}` is neither an operator nor the path of an axis")).expected_names(key, &OPERATORS))
-                .note("an axis names the whole path: `model.vae.beta`, `train.optimizer.adam.learning_rate`"));
+            return Err(place(
+                Diagnostic::new(format!("`{key}` is neither an operator nor the path of an axis")).expected_names(key, &OPERATORS),
+            )
+            .note("an axis names the whole path: `model.vae.beta`, `train.optimizer.adam.learning_rate`"));
         }
         _ => {}
     }
@@ -125,11 +125,8 @@ fn read_axis(key: &str, node: &Node, sources: &Sources) -> Result<Sweep<Node>, D
             return Err(diagnostic.at(sources, &node.origin, At::Value));
         }
         _ => {
-            return Err(Diagnostic::new(format!("the values of the axis `{key}` must be a list or a range, found {}", node.describe())).at(
-                sources,
-                &node.origin,
-                At::Value,
-            ));
+            return Err(Diagnostic::new(format!("the values of the axis `{key}` must be a list or a range, found {}", node.describe()))
+                .at(sources, &node.origin, At::Value));
         }
     };
     Ok(Sweep::Axis { path, values })
@@ -213,7 +210,9 @@ pub(crate) fn apply(tree: &mut Node, settings: &[Setting<Node>], sources: &Sourc
         let (path, value) = match setting {
             Setting::Value { path, value } => (path.clone(), value.clone()),
             Setting::SeedOffset(offset) => {
-                let Some(base) = tree.at(&seed_path) else { return Err(Diagnostic::new("`repeat` counts up from `train.seed`, which is missing")) };
+                let Some(base) = tree.at(&seed_path) else {
+                    return Err(Diagnostic::new("`repeat` counts up from `train.seed`, which is missing"));
+                };
                 let Some(seed) = base.to_value().as_u64() else {
                     // No seed to count from: reading the section will say so.
                     set.push(seed_path.clone());

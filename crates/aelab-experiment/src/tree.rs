@@ -227,10 +227,11 @@ impl Node {
             }
             Kind::List(items) => {
                 let length = items.len();
-                key.parse::<usize>()
-                    .ok()
-                    .and_then(|index| items.get_mut(index))
-                    .ok_or_else(|| SetError::NotInList { parent: walked.clone(), key: key.to_owned(), length })
+                key.parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or_else(|| SetError::NotInList {
+                    parent: walked.clone(),
+                    key: key.to_owned(),
+                    length,
+                })
             }
             _ => Err(SetError::NotAMap { parent: walked.clone(), found: description }),
         }
@@ -240,7 +241,9 @@ impl Node {
     pub fn leaf_paths(&self) -> Vec<KeyPath> {
         fn collect(node: &Node, path: &KeyPath, paths: &mut Vec<KeyPath>) {
             match &node.kind {
-                Kind::Map(entries) if !entries.is_empty() => entries.iter().for_each(|(key, child)| collect(child, &path.child(key), paths)),
+                Kind::Map(entries) if !entries.is_empty() => {
+                    entries.iter().for_each(|(key, child)| collect(child, &path.child(key), paths))
+                }
                 _ => paths.push(path.clone()),
             }
         }
@@ -296,9 +299,9 @@ fn is_other_variant(base: &[(String, Node)], over: &[(String, Node)], path: &Key
     let names_differ = base.len() == 1 && over.len() == 1 && base[0].0 != over[0].0;
     let parts: Vec<&str> = path.parts().iter().map(String::as_str).collect();
     // A one-key map among the options of a variant is itself a choice: a schedule, a corruption.
-    let below_options = matches!(parts[..], ["data" | "model", _, _, ..] | ["train", "optimizer", _, _, ..] | ["train", "gradient_clipping"]);
-    path.is_variant_map() && base.iter().all(|(key, _)| over.iter().all(|(other, _)| other != key))
-        || below_options && names_differ
+    let below_options =
+        matches!(parts[..], ["data" | "model", _, _, ..] | ["train", "optimizer", _, _, ..] | ["train", "gradient_clipping"]);
+    path.is_variant_map() && base.iter().all(|(key, _)| over.iter().all(|(other, _)| other != key)) || below_options && names_differ
 }
 
 /// Reads the text of index `source`. Keys must be names and different, numbers finite; `<<` merges maps.
@@ -377,7 +380,11 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        if self.is_target(At::Value) { deserializer.deserialize_any(Raise).map(|never| match never {}) } else { deserializer.deserialize_any(self) }
+        if self.is_target(At::Value) {
+            deserializer.deserialize_any(Raise).map(|never| match never {})
+        } else {
+            deserializer.deserialize_any(self)
+        }
     }
 }
 

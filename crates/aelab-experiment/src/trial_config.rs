@@ -9,10 +9,10 @@ use aelab_eval::Evaluation;
 use aelab_train::TrainConfig;
 use serde_json::{Map, Value, json};
 
+use crate::KeyPath;
 use crate::device::resolve_device_name;
 use crate::hash::short_hash;
 use crate::read::{ReadError, read_at, unknown_name, variant};
-use crate::KeyPath;
 
 /// Version of the meaning of a resolved configuration. It is part of every hash: a change of what a
 /// configuration computes raises it, and no old result is taken for a new one.
@@ -162,7 +162,9 @@ pub enum TrialConfigError {
         message: String,
     },
     /// The stored configuration has another hash than the trial.
-    #[error("the stored configuration has the hash {found}, but belongs to the trial {expected}: it was edited or is of another version of aelab")]
+    #[error(
+        "the stored configuration has the hash {found}, but belongs to the trial {expected}: it was edited or is of another version of aelab"
+    )]
     Hash {
         /// Hash of what is stored.
         found: String,
@@ -190,7 +192,8 @@ impl ResolvedTrial {
     pub fn parse(stored: &Value, registry: &Registry) -> Result<Self, TrialConfigError> {
         let read_error = |path: &str, message: &str| TrialConfigError::Read { path: path.to_owned(), message: message.to_owned() };
         let entries = stored.as_object().ok_or_else(|| read_error("", "expected a map"))?;
-        let text = |key: &str| entries.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| read_error(key, "expected a text"));
+        let text =
+            |key: &str| entries.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| read_error(key, "expected a text"));
         let (name, hash, data_checksum, base_dir) = (text("name")?, text("hash")?, text("data_checksum")?, text("base_dir")?);
         let sections: Map<String, Value> =
             entries.iter().filter(|(key, _)| TRIAL_KEYS.contains(&key.as_str())).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -208,7 +211,10 @@ impl ResolvedTrial {
         if found != hash {
             return Err(TrialConfigError::Hash { found, expected: hash });
         }
-        let overrides = entries.get("overrides").and_then(Value::as_object).map(|map| map.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
+        let overrides = entries
+            .get("overrides")
+            .and_then(Value::as_object)
+            .map(|map| map.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
         Ok(Self {
             name,
             hash,
@@ -226,7 +232,13 @@ impl ResolvedTrial {
 }
 
 /// The content of `config.yaml` of a trial.
-pub(crate) fn stored_config(name: &str, hash: &str, base_dir: &std::path::Path, overrides: &[(String, Value)], definition: &Value) -> Value {
+pub(crate) fn stored_config(
+    name: &str,
+    hash: &str,
+    base_dir: &std::path::Path,
+    overrides: &[(String, Value)],
+    definition: &Value,
+) -> Value {
     let mut stored = Map::new();
     stored.insert("name".to_owned(), name.into());
     stored.insert("hash".to_owned(), hash.into());

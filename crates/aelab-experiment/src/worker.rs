@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aelab_core::{Registry, TermSpec};
+use aelab_core::Registry;
 use aelab_data::LoadContext;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::{Attempt, TrialLock};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
-use crate::trial_config::{ResolvedTrial, TrialConfigError};
 use crate::trial::{self, TrialContext};
+use crate::trial_config::{ResolvedTrial, TrialConfigError};
 
 /// What a worker says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,6 @@ pub enum WorkerMessage {
         steps_per_epoch: usize,
         /// Trainable numbers.
         num_parameters: usize,
-        /// The terms of the objective.
-        terms: Vec<TermLine>,
     },
     /// Where training stands.
     Progress {
@@ -64,23 +62,6 @@ pub enum WorkerMessage {
         /// Seconds that this process worked.
         seconds: f64,
     },
-}
-
-/// A term of the objective, for display.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TermLine {
-    /// Standard name: `nll`, `kl`.
-    pub name: String,
-    /// What the term is measured in.
-    pub unit: String,
-    /// Weight at the end of training.
-    pub weight: f64,
-}
-
-impl From<&TermSpec> for TermLine {
-    fn from(term: &TermSpec) -> Self {
-        Self { name: term.name.to_owned(), unit: term.unit.symbol().to_owned(), weight: term.weight }
-    }
 }
 
 /// Exit code of a worker whose trial another process has.

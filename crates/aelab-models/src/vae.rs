@@ -114,7 +114,7 @@ impl ModelConfig for VaeConfig {
     }
 
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
-        vec![self.likelihood.term_spec(), TermSpec::new("kl", Unit::Nats, self.beta.last(AFTER_ANY_SCHEDULE))]
+        vec![self.likelihood.term_spec(), TermSpec::new("kl", Unit::Nats, self.beta.clone())]
     }
 
     fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> Vae {
@@ -160,9 +160,6 @@ impl ModelConfig for VaeConfig {
     }
 }
 
-/// Epochs after which a schedule of a fixed length has ended.
-const AFTER_ANY_SCHEDULE: f64 = 1e6;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,9 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn the_declared_weight_of_a_warmed_up_term_is_its_last() {
+    fn the_declared_weight_of_a_warmed_up_term_is_its_schedule() {
         let warm_up = Schedule::Linear { from: 0.0, to: 4.0, epochs: None };
         let terms = VaeConfig { beta: warm_up.into(), ..VaeConfig::example() }.terms(&data(Domain::Binary));
-        assert_eq!((terms[1].name, terms[1].weight), ("kl", 4.0));
+        assert_eq!((terms[1].name, terms[1].weight.last(7.0)), ("kl", 4.0));
     }
 }

@@ -1,6 +1,7 @@
 //! `data`: fetches, verifies and lists data sets.
 
 use aelab_data::{DatasetState, FetchProgress, FileState, LoadContext, Source, fetch, list, verify};
+use aelab_experiment::Plan;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -16,6 +17,19 @@ pub(crate) fn data(command: DataCommand) -> anyhow::Result<u8> {
         DataCommand::Verify { name, json } => verify_files(name.as_deref(), json),
         DataCommand::List { json } => list_all(json),
     }
+}
+
+/// The data sets of a plan that have to be fetched first.
+pub(crate) fn missing(plan: &Plan) -> Vec<String> {
+    let sets = list(&LoadContext::new(""));
+    let is_missing = |name: &str| sets.iter().any(|set| set.name == name && set.state == DatasetState::NotFetched);
+    let mut names: Vec<String> = Vec::new();
+    for trial in &plan.trials {
+        if is_missing(&trial.data) && !names.contains(&trial.data) {
+            names.push(trial.data.clone());
+        }
+    }
+    names
 }
 
 fn fetch_one(name: &str, source: Source, offline: bool) -> anyhow::Result<u8> {
@@ -46,7 +60,8 @@ fn fetch_one(name: &str, source: Source, offline: bool) -> anyhow::Result<u8> {
 }
 
 fn new_bar(file: &str, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}").expect("the template is fixed and well-formed");
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")
+        .expect("the template is fixed and well-formed");
     let bar = ProgressBar::new(total).with_style(style.progress_chars("=> "));
     bar.set_message(file.to_owned());
     bar
@@ -76,8 +91,10 @@ fn verify_files(name: Option<&str>, as_json: bool) -> anyhow::Result<u8> {
 fn list_all(as_json: bool) -> anyhow::Result<u8> {
     let sets = list(&LoadContext::new(""));
     if as_json {
-        let sets: Vec<_> =
-            sets.iter().map(|set| json!({"name": set.name, "summary": set.summary, "citation": set.citation, "state": set.state})).collect();
+        let sets: Vec<_> = sets
+            .iter()
+            .map(|set| json!({"name": set.name, "summary": set.summary, "citation": set.citation, "state": set.state}))
+            .collect();
         print_line(&serde_json::to_string_pretty(&sets)?);
         return Ok(EXIT_DONE);
     }

@@ -29,7 +29,7 @@ fn text(name: &str, registry: &Registry) -> anyhow::Result<String> {
             .find(|data| example.check(data).is_ok());
         if let Some(data) = data {
             text.push_str(&format!("\nobjective of the example below, on {} features\n", data.num_features()));
-            text.extend(term_lines(&example.terms(&data), data.num_features()).iter().map(|line| format!("  {line}\n")));
+            text.extend(term_lines(&example.terms(&data), data.num_features(), 1.0).iter().map(|line| format!("  {line}\n")));
         }
         text.push_str(&example_yaml("model", name, example.resolved()));
         return Ok(text);
@@ -67,7 +67,9 @@ fn text(name: &str, registry: &Registry) -> anyhow::Result<String> {
         .chain(METRICS.iter().map(|metric| metric.name))
         .collect();
     let hint = nearest_name(name, &names).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
-    anyhow::bail!("there is no model, data set, evaluation or metric `{name}`{hint} (see `aelab models`, `aelab datasets`, `aelab metrics`)")
+    anyhow::bail!(
+        "there is no model, data set, evaluation or metric `{name}`{hint} (see `aelab models`, `aelab datasets`, `aelab metrics`)"
+    )
 }
 
 fn head(kind: &str, name: &str, summary: &str, citation: &str) -> String {

@@ -14,7 +14,9 @@ use crate::terminal::{print_line, width};
 pub(crate) fn models(as_json: bool, registry: &Registry) -> anyhow::Result<u8> {
     let entries = registry.entries();
     if as_json {
-        print_json(entries.iter().map(|entry| json!({"name": entry.name, "summary": entry.summary, "citation": entry.citation})).collect())?;
+        print_json(
+            entries.iter().map(|entry| json!({"name": entry.name, "summary": entry.summary, "citation": entry.citation})).collect(),
+        )?;
     } else {
         print_table(&["model", "summary"], entries.iter().map(|entry| vec![entry.name, entry.summary]));
         print_line("aelab describe NAME explains one");
@@ -25,9 +27,7 @@ pub(crate) fn models(as_json: bool, registry: &Registry) -> anyhow::Result<u8> {
 /// Lists the data sets.
 pub(crate) fn datasets(as_json: bool) -> anyhow::Result<u8> {
     if as_json {
-        let entry = |entry: &aelab_data::DatasetEntry| {
-            json!({"name": entry.name, "summary": entry.summary, "citation": entry.citation, "fetched": entry.fetched})
-        };
+        let entry = |entry: &aelab_data::DatasetEntry| json!({"name": entry.name, "summary": entry.summary, "citation": entry.citation, "fetched": entry.fetched});
         print_json(DATASETS.iter().map(entry).collect())?;
     } else {
         print_table(&["data set", "summary"], DATASETS.iter().map(|entry| vec![entry.name, entry.summary]));
@@ -81,6 +81,9 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/schema.json");
         let committed: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
         let is_current = committed == experiment_schema(&crate::builtin());
-        assert!(is_current, "experiments/schema.json is out of date; make it with: cargo run --release -- schema > experiments/schema.json");
+        assert!(
+            is_current,
+            "experiments/schema.json is out of date; make it with: cargo run --release -- schema > experiments/schema.json"
+        );
     }
 }

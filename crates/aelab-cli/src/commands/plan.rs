@@ -25,6 +25,9 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
     for warning in &plan.warnings {
         print_warning(warning);
     }
+    for name in crate::commands::data::missing(&plan) {
+        print_warning(&format!("the data set {name} is not here yet: aelab data fetch {name}"));
+    }
     let num = plan.trials.len();
     print_line(&format!("{num} trial{} of {}", if num == 1 { "" } else { "s" }, plan.name));
     Ok(EXIT_DONE)
@@ -50,7 +53,9 @@ pub(crate) fn trial_table(plan: &Plan, states: Option<&[String]>) -> Table {
         if has_model_column {
             cells.push(Cell::Text(trial.model.clone()));
         }
-        cells.extend(swept.iter().map(|(_, values)| values[trial.index].as_ref().map_or(Cell::Empty, |value| Cell::Text(short_value(value)))));
+        cells.extend(
+            swept.iter().map(|(_, values)| values[trial.index].as_ref().map_or(Cell::Empty, |value| Cell::Text(short_value(value)))),
+        );
         cells.extend(states.map(|states| Cell::Text(states[trial.index].clone())));
         Row::new(cells)
     });

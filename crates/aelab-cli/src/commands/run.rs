@@ -14,6 +14,7 @@ use aelab_experiment::{
 use anyhow::Context;
 
 use crate::arguments::Running;
+use crate::commands::data::missing;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::terminal::{duration, print_line, print_note, print_warning, width};
@@ -42,6 +43,9 @@ pub(crate) fn resume(run: &Path, running: &Running, registry: &Registry) -> anyh
 fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &Registry) -> anyhow::Result<u8> {
     let began = Instant::now();
     let plan = plan(spec, registry, &LoadContext::new(""))?;
+    if let Some(name) = missing(&plan).first() {
+        anyhow::bail!("the data set {name} is not here yet; get it with: aelab data fetch {name}");
+    }
     let cores = available_parallelism().map_or(1, usize::from);
     let mut execution = plan.execution.clone();
     if let Some(jobs) = running.jobs {

@@ -1,0 +1,309 @@
+//! One trial from data to result: what a worker does.
+//!
+//! Load the data, build the model, train (from the newest checkpoint where there is one), measure on the
+//! test split, draw the figures. The caller holds the lock, writes `result.json` and decides what an
+//! error means for the sweep.
+
+use std::path::Path;
+use std::time::Instant;
+
+use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, TrainedModel};
+use aelab_data::{DataError, Dataset, LoadContext};
+use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Picture};
+use aelab_tensorboard::EventFile;
+use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
+use burn::tensor::Device;
+
+use crate::result::MetricValue;
+use crate::trial_config::FORMAT_VERSION;
+use crate::worker::WorkerMessage;
+use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device};
+
+mod environment;
+mod figures;
+mod metrics_log;
+mod snapshots;
+
+/// Progress is reported at most this often.
+const REPORT_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Where a trial finds what trials share.
+#[derive(Debug, Clone)]
+pub struct TrialContext {
+    /// Where data comes from.
+    pub load: LoadContext,
+    /// Folder for what the trials of a run compute only once: the PCA of their data.
+    pub shared: std::path::PathBuf,
+}
+
+/// Why a trial could not be completed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// The data cannot be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data is not what the trial was planned with.
+    #[error(
+        "the data has changed since the trial was planned: its checksum is {found}, the plan has {planned}; \
+         run the experiment again to plan trials for the new data"
+    )]
+    DataChanged {
+        /// Checksum now.
+        found: String,
+        /// Checksum of the plan.
+        planned: String,
+    },
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The model does not suit the data.
+    #[error("the model does not suit the data: {0}")]
+    Model(#[from] aelab_core::ConfigError),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A measurement failed.
+    #[error("evaluation `{name}` failed")]
+    Evaluation {
+        /// Which one.
+        name: String,
+        /// Why.
+        source: EvaluationError,
+    },
+    /// A file of the trial cannot be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An observer could not write.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
+    /// A figure could not be drawn.
+    #[error("cannot draw the figure `{path}`")]
+    Figure {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: aelab_report::FigureError,
+    },
+}
+
+/// Runs the trial in `folder` until its end or until `stop` says so.
+pub fn run(
+    folder: &Path,
+    trial: &ResolvedTrial,
+    context: &TrialContext,
+    stop: &dyn Fn() -> bool,
+    report: &mut dyn FnMut(WorkerMessage),
+) -> Result<TrialResult, TrialError> {
+    let device = resolve_device(&trial.device)?;
+    let dataset = load(trial, context)?;
+    let data = dataset.train.spec().clone();
+    trial.model.check(&data)?;
+    let environment = serde_json::to_vec_pretty(&environment::environment(trial)).expect("texts and numbers serialize");
+    crate::file::write_atomic(&folder.join("environment.json"), &environment)
+        .map_err(|source| TrialError::Write { path: folder.join("environment.json"), source })?;
+
+    let training_device = device.clone().autodiff();
+    let clipping = trial.train.gradient_clipping;
+    let optimizer = || trial.train.optimizer.build(clipping);
+    let mut trainee =
+        trial.model.trainee(&BuildContext { data: &data, seed: trial.train.seed, device: &training_device, optimizer: &optimizer });
+    let num_parameters = trainee.num_parameters();
+    let stages = trainee.stages(trial.train.epochs);
+    let num_epochs: usize = stages.iter().map(|stage| stage.num_epochs).sum();
+    report(WorkerMessage::Started {
+        num_epochs,
+        steps_per_epoch: dataset.train.len().div_ceil(trial.train.batch_size),
+        num_parameters,
+    });
+
+    let info = run_info(trial, &data, num_parameters);
+    let checkpoints = CheckpointFolder::new(folder.join("checkpoints"));
+    let mut events = EventFile::create(folder)?;
+    let mut log = metrics_log::MetricsLog::open(&folder.join("metrics.jsonl"))?;
+    let watched: &dyn Examples = if dataset.valid.is_empty() { &dataset.train } else { &dataset.valid };
+    let snapshots = snapshots::Snapshots { examples: watched, device: &device, seed: trial.train.seed, num_epochs: trial.train.epochs };
+    let mut reporter = Reporter::new(report);
+    let outcome = fit(
+        trainee.as_mut(),
+        &mut Session {
+            train: &dataset.train,
+            valid: &dataset.valid,
+            config: &trial.train,
+            device: &device,
+            info: &info,
+            checkpoints: &checkpoints,
+            observers: &mut [&mut events, &mut log],
+            stop,
+            progress: &mut |step| reporter.step(step),
+            epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
+        },
+    )?;
+    for note in &outcome.notes {
+        report(WorkerMessage::Note { text: note.clone() });
+    }
+
+    let mut result = base_result(num_parameters, &outcome);
+    match outcome.ending {
+        Ending::Interrupted => return Ok(result),
+        Ending::Diverged { step, term } => {
+            result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
+        }
+        Ending::Finished => {
+            let (model, best_epoch) = fitted(trainee.as_mut(), &trial.train, &checkpoints, &outcome)?;
+            result.best_epoch = best_epoch.map(|epoch| epoch as u64);
+            let (measurements, pictures) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
+            result.metrics = measurements.into_iter().map(MetricValue::from).collect();
+            figures::draw(folder, trial, &pictures)?;
+        }
+    }
+    finish(&mut [&mut events, &mut log], &result)?;
+    Ok(result)
+}
+
+fn load(trial: &ResolvedTrial, context: &TrialContext) -> Result<Dataset, TrialError> {
+    let dataset = trial.data.load(&context.load)?;
+    if dataset.checksum != trial.data_checksum {
+        return Err(TrialError::DataChanged { found: dataset.checksum, planned: trial.data_checksum.clone() });
+    }
+    Ok(dataset)
+}
+
+fn run_info(trial: &ResolvedTrial, data: &aelab_core::DataSpec, num_parameters: usize) -> RunInfo {
+    let mut hyperparameters = vec![("model".to_owned(), trial.model.name().into())];
+    hyperparameters.extend(trial.overrides.iter().filter(|(path, _)| path != "model").cloned());
+    hyperparameters.push(("train.seed".to_owned(), trial.train.seed.into()));
+    RunInfo {
+        experiment: trial.name.clone(),
+        trial: trial.hash.clone(),
+        model: trial.model.name().to_owned(),
+        config: trial.definition.clone(),
+        hyperparameters,
+        num_parameters,
+        metrics: trial.evaluate.iter().flat_map(|evaluation| evaluation.metric_names(data)).map(|name| format!("eval/{name}")).collect(),
+    }
+}
+
+/// What is known of the trial when training has ended.
+fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
+    TrialResult {
+        format_version: FORMAT_VERSION,
+        state: match outcome.ending {
+            Ending::Finished => TrialState::Finished,
+            Ending::Diverged { .. } => TrialState::Diverged,
+            Ending::Interrupted => TrialState::Interrupted,
+        },
+        error: None,
+        metrics: Vec::new(),
+        num_parameters,
+        epochs_run: outcome.position.total_epochs,
+        steps: outcome.position.step,
+        seconds: outcome.position.seconds,
+        best_epoch: None,
+    }
+}
+
+fn evaluate(
+    trial: &ResolvedTrial,
+    context: &TrialContext,
+    dataset: &Dataset,
+    model: &dyn TrainedModel,
+    device: &Device,
+    outcome: &Outcome,
+    report: &mut dyn FnMut(WorkerMessage),
+) -> Result<(Vec<Measurement>, Vec<Picture>), TrialError> {
+    let context = EvaluationContext {
+        model,
+        train: &dataset.train,
+        valid: &dataset.valid,
+        test: &dataset.test,
+        device,
+        batch_size: 1000,
+        seed: trial.train.seed,
+        code_size: trial.model.code_size(),
+        progress: Progress::end(trial.train.epochs as f64, outcome.position.step),
+        cache_dir: Some(&context.shared),
+        data_checksum: &trial.data_checksum,
+        memo: Memo::default(),
+    };
+    let (mut measurements, mut pictures) = (Vec::new(), Vec::new());
+    for evaluation in &trial.evaluate {
+        let measured =
+            evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
+        measurements.extend(measured.measurements);
+        pictures.extend(measured.pictures);
+        for text in measured.warnings {
+            report(WorkerMessage::Note { text });
+        }
+    }
+    Ok((measurements, pictures))
+}
+
+/// Tells the observers how the trial ended and makes everything durable.
+fn finish(observers: &mut [&mut dyn Observer], result: &TrialResult) -> Result<(), ObserverError> {
+    let metrics: Vec<(String, f64)> = result.metrics.iter().map(|metric| (format!("eval/{}", metric.name), metric.value)).collect();
+    for observer in observers {
+        observer.observe(&Event::Finished { state: result.state.name(), step: result.steps, metrics: &metrics })?;
+        observer.position()?;
+    }
+    Ok(())
+}
+
+impl From<Measurement> for MetricValue {
+    fn from(measurement: Measurement) -> Self {
+        let direction = match measurement.direction {
+            Direction::HigherIsBetter => "higher",
+            Direction::LowerIsBetter => "lower",
+            Direction::Neutral => "none",
+        };
+        Self {
+            name: measurement.name,
+            value: measurement.value,
+            unit: measurement.unit.to_owned(),
+            direction: direction.to_owned(),
+            version: measurement.version,
+        }
+    }
+}
+
+/// Passes training's progress on, a few times a second.
+struct Reporter<'a> {
+    report: &'a mut dyn FnMut(WorkerMessage),
+    since: Instant,
+    steps_before: u64,
+    steps: u64,
+    last: Option<Instant>,
+}
+
+impl<'a> Reporter<'a> {
+    fn new(report: &'a mut dyn FnMut(WorkerMessage)) -> Self {
+        Self { report, since: Instant::now(), steps_before: 0, steps: 0, last: None }
+    }
+
+    fn step(&mut self, step: &StepReport) {
+        if self.steps == 0 {
+            self.since = Instant::now();
+            self.steps_before = step.step;
+        }
+        self.steps += 1;
+        if self.last.is_some_and(|last| last.elapsed() < REPORT_EVERY) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let seconds = self.since.elapsed().as_secs_f64();
+        (self.report)(WorkerMessage::Progress {
+            stage: step.stage.clone(),
+            epoch: step.epoch,
+            num_epochs: step.num_epochs,
+            step: step.step,
+            steps_per_second: if seconds > 0.0 { (step.step - self.steps_before) as f64 / seconds } else { 0.0 },
+            loss: step.loss,
+            valid_loss: step.valid_loss,
+        });
+    }
+}
