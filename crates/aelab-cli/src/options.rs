@@ -43,7 +43,10 @@ fn type_name(schema: &Value, definitions: &Value, depth: usize) -> String {
     if let Some(alternatives) = ["oneOf", "anyOf"].iter().find_map(|key| schema.get(*key)).and_then(Value::as_array) {
         let mut names: Vec<String> = Vec::new();
         for alternative in alternatives.iter().filter(|alternative| alternative.get("type") != Some(&Value::from("null"))) {
-            let name = inner(alternative);
+            let mut name = inner(alternative);
+            if name.strip_prefix("list of ").is_some_and(|items| items == names.join(" | ")) {
+                name = "list of these".to_owned();
+            }
             if !names.contains(&name) {
                 names.push(name);
             }

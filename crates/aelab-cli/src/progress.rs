@@ -61,7 +61,7 @@ impl<'a> Progress<'a> {
             RunEvent::Ended { trial, state, result } => self.ended(trial, *state, *result),
             RunEvent::Waiting { trial, holder } => {
                 let holder = holder.map_or_else(|| "another process".to_owned(), ToString::to_string);
-                self.say(&format!("waiting   {}: {holder} has it", self.name(trial)));
+                self.say(&format!("waiting     {}: {holder} has it", self.name(trial)));
             }
             RunEvent::Stopping { num_running } => self.say(&format!(
                 "stopping: {num_running} running trial{} to write a checkpoint; once more to stop at once",
@@ -105,7 +105,7 @@ impl<'a> Progress<'a> {
                 Some(bar)
             }
             Style::Lines => {
-                print_note(&format!("{}  {name}  ({})", if resumed { "goes on " } else { "started " }, trial.hash));
+                print_note(&format!("{:<12}{name}  ({})", if resumed { "goes on" } else { "started" }, trial.hash));
                 None
             }
             Style::Quiet => None,
@@ -137,10 +137,10 @@ impl<'a> Progress<'a> {
                     bar.set_message(text);
                 } else if matches!(self.style, Style::Lines) && running.last_line.elapsed() >= LINE_EVERY {
                     running.last_line = Instant::now();
-                    print_note(&format!("          {name}  {text}"));
+                    print_note(&format!("            {name}  {text}"));
                 }
             }
-            WorkerMessage::Note { text } => self.say(&format!("note      {name}: {text}")),
+            WorkerMessage::Note { text } => self.say(&format!("note        {name}: {text}")),
             WorkerMessage::Done { .. } => {}
         }
         self.estimate();
@@ -153,7 +153,7 @@ impl<'a> Progress<'a> {
             bar.finish_and_clear();
         }
         self.num_ended += usize::from(state.is_over());
-        let mut text = format!("{:<10}{}", state.name(), self.name(trial));
+        let mut text = format!("{:<12}{}", state.name(), self.name(trial));
         if let Some(result) = result {
             if result.seconds > 0.0 {
                 text.push_str(&format!("  in {}", duration(result.seconds)));
@@ -163,7 +163,7 @@ impl<'a> Progress<'a> {
             }
             if let Some(error) = &result.error {
                 for line in error.lines() {
-                    text.push_str(&format!("\n            {line}"));
+                    text.push_str(&format!("\n              {line}"));
                 }
             }
         }

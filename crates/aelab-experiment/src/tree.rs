@@ -587,7 +587,7 @@ mod tests {
     fn a_place_is_found_through_flow_block_and_merged_maps() {
         let text = "base: &base\n  rate: 0.5\nlist:\n- {a: 1, b: [7, 8]}\n- <<: *base\n  c: 3\nempty:\n";
         let place = |path: &str, at| locate(text, &KeyPath::parse(path), at);
-        assert_eq!(place("list.0.b.1", At::Value), Some((4, 16)));
+        assert_eq!(place("list.0.b.1", At::Value), Some((4, 17)));
         assert_eq!(place("list.0.b", At::Key), Some((4, 10)));
         assert_eq!(place("list.1.c", At::Value), Some((6, 6)));
         assert_eq!(place("list.1.<<.rate", At::Value), Some((2, 9)), "an alias leads to its anchor");
