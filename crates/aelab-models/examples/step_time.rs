@@ -26,10 +26,8 @@ const DEFAULT_SECONDS: f64 = 2.0;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds: f64 = std::env::args().nth(1).map_or(Ok(DEFAULT_SECONDS), |text| text.parse())?;
-    let threads = std::env::var("RAYON_NUM_THREADS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .map_or_else(std::thread::available_parallelism, Ok)?;
+    let threads =
+        std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).map_or_else(std::thread::available_parallelism, Ok)?;
     for (name, model) in networks() {
         let device = Device::flex().autodiff();
         let data = DataSpec::new([1, 28, 28], Domain::UnitInterval);
