@@ -18,10 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-tensorboard", &["aelab-core"]),
     ("aelab-report", &["aelab-core"]),
     ("aelab-models", &["aelab-core", "aelab-losses", "aelab-nn"]),
-    (
-        "aelab-experiment",
-        &["aelab-core", "aelab-data", "aelab-eval", "aelab-models", "aelab-report", "aelab-tensorboard", "aelab-train"],
-    ),
+    ("aelab-experiment", &["aelab-core", "aelab-data", "aelab-eval", "aelab-models", "aelab-report", "aelab-tensorboard", "aelab-train"]),
     ("aelab-cli", &["aelab-core", "aelab-data", "aelab-eval", "aelab-experiment", "aelab-models", "aelab-report", "aelab-train"]),
     ("aelab-model-template", &["aelab-core", "aelab-cli", "aelab-losses", "aelab-nn"]),
     ("aelab-tests", &["aelab-cli"]),
@@ -67,7 +64,8 @@ fn only_the_program_uses_anyhow_and_only_libraries_that_own_files_touch_the_netw
         let uses = |name: &str| dependencies.iter().any(|dependency| dependency == name);
         assert!(!uses("anyhow") || package == "aelab-cli", "{package} uses anyhow");
         assert!(!uses("ureq") || package == "aelab-data", "{package} uses the network");
-        assert!(!uses("serde_yaml") || package == "aelab-experiment", "{package} reads YAML");
+        // TensorBoard's text tab shows a configuration as YAML; only the experiment reads any.
+        assert!(!uses("serde_yaml") || ["aelab-experiment", "aelab-tensorboard"].contains(&package.as_str()), "{package} uses YAML");
     }
 }
 

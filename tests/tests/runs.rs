@@ -34,7 +34,7 @@ execution: {jobs: 2}
 fn a_sweep_ends_with_results_tables_and_pictures() {
     let bench = Bench::new(SWEEP);
     let text = bench.run_experiment("runs", 0);
-    assert!(text.contains("pca"), "the table names the baseline:\n{text}");
+    assert!(text.contains("PCA"), "the table names the baseline:\n{text}");
     let trials = bench.trials("runs/sweep");
     assert_eq!(trials.len(), 6);
     for trial in &trials {
@@ -107,8 +107,7 @@ sweep:
     );
     let text = bench.run_experiment("runs", 1);
     assert!(text.contains("diverged"), "{text}");
-    let states: Vec<Value> =
-        bench.trials("runs/diverges").iter().map(|trial| json(&trial.join("result.json"))["state"].clone()).collect();
+    let states: Vec<Value> = bench.trials("runs/diverges").iter().map(|trial| json(&trial.join("result.json"))["state"].clone()).collect();
     assert!(states.contains(&Value::from("diverged")) && states.contains(&Value::from("finished")), "{states:?}");
     let summary = fs::read_to_string(bench.path("runs/diverges/summary.md")).expect("a summary");
     assert!(summary.contains("was not a finite number at step"), "{summary}");

@@ -49,7 +49,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 /// A scheduled weight is that after `num_epochs`.
 pub(crate) fn term_lines(terms: &[TermSpec], num_features: usize, num_epochs: f64) -> Vec<String> {
     let features = num_features.max(1) as f64;
-    let reconstruction = terms.iter().position(|term| is_reconstruction(term)).unwrap_or(0);
+    let reconstruction = terms.iter().position(is_reconstruction).unwrap_or(0);
     let factor = terms.get(reconstruction).and_then(|term| term.squared_error_factor).unwrap_or(1.0);
     let width = terms.iter().map(|term| term.name.len()).max().unwrap_or(0);
     terms

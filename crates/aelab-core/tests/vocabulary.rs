@@ -1,5 +1,7 @@
 //! Laws of the vocabulary: noise, corruption, initial parameters, objectives, the registry.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use aelab_core::{
     Corruption, DiagonalGaussian, FixedNoise, Initialization, Initializer, Noise, Objective, Progress, Purpose, Schedule, Scheduled,
     StreamNoise, stream,

@@ -11,8 +11,8 @@ use serde_json::json;
 fn main() {
     let context = LoadContext::new("");
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    let source: Option<Source> =
-        (words.first().is_some_and(|word| word == "fetch")).then(|| words.drain(..2).last().expect("a source").parse().expect("a source"));
+    let source: Option<Source> = (words.first().is_some_and(|word| word == "fetch"))
+        .then(|| words.drain(..2).next_back().expect("a source").parse().expect("a source"));
     for name in &words {
         if let Some(source) = source {
             let start = Instant::now();

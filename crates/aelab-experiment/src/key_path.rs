@@ -62,9 +62,9 @@ impl KeyPath {
     #[must_use]
     pub fn family(&self) -> Self {
         let mut parts = self.0.clone();
-        for length in 1..parts.len() {
+        for (length, part) in parts.iter_mut().enumerate() {
             if Self(self.0[..length].to_vec()).is_variant_map() {
-                parts[length] = "*".to_owned();
+                "*".clone_into(part);
             }
         }
         Self(parts)

@@ -50,7 +50,7 @@ macro_rules! messages {
         $(
             #[test]
             fn $name() {
-                insta::assert_snapshot!(message(&$text, &[$($set),*]));
+                insta::assert_snapshot!(message(AsRef::<str>::as_ref(&$text), &[$($set),*]));
             }
         )*
     };

@@ -170,10 +170,10 @@ fn read_range(kind: &str, node: &Node, sources: &Sources) -> Result<Vec<Number>,
     let Some(num) = num else {
         return Err(fail(format!("`num` counts the values: a whole number from 2, found {third_value}"), at("num"), At::Value));
     };
-    if kind == "log_range" {
-        if let Some(key) = [("from", start), ("to", end)].iter().find(|(_, value)| *value <= 0.0) {
-            return Err(fail(format!("a logarithmic range has positive ends, found {}", key.1), at(key.0), At::Value));
-        }
+    if kind == "log_range"
+        && let Some(key) = [("from", start), ("to", end)].iter().find(|(_, value)| *value <= 0.0)
+    {
+        return Err(fail(format!("a logarithmic range has positive ends, found {}", key.1), at(key.0), At::Value));
     }
     let value = |index: usize| match index {
         0 => from.clone(),

@@ -116,11 +116,7 @@ pub fn run(
     let num_parameters = trainee.num_parameters();
     let stages = trainee.stages(trial.train.epochs);
     let num_epochs: usize = stages.iter().map(|stage| stage.num_epochs).sum();
-    report(WorkerMessage::Started {
-        num_epochs,
-        steps_per_epoch: dataset.train.len().div_ceil(trial.train.batch_size),
-        num_parameters,
-    });
+    report(WorkerMessage::Started { num_epochs, steps_per_epoch: dataset.train.len().div_ceil(trial.train.batch_size), num_parameters });
 
     let info = run_info(trial, &data, num_parameters);
     let checkpoints = CheckpointFolder::new(folder.join("checkpoints"));

@@ -1,5 +1,7 @@
 //! Closed forms, PyTorch's values, central differences, and the far ends of single precision.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use std::f64::consts::{LN_2, PI};
 use std::path::Path;
 

@@ -2,6 +2,8 @@
 //!
 //! On `flex`; `AELAB_TEST_DEVICE=ndarray` with the feature `ndarray` runs them there.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 mod common;
 
 use aelab_core::ModelConfig;

@@ -1,5 +1,7 @@
 //! The pages of docs/src/models say what the code does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use std::path::Path;
 
 use aelab_core::{DataSpec, Domain, ModelEntry};

@@ -79,7 +79,7 @@ impl Cell {
             Cell::Empty => String::new(),
             Cell::Text(text) => text.clone(),
             Cell::Integer(number) => number.to_string(),
-            Cell::Number(number) => significant(*number, 4),
+            Cell::Number(number) => significant(*number, 5),
             Cell::Spread(spread) => mean_and_deviation(spread.mean, spread.deviation),
         }
     }

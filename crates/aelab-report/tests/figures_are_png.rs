@@ -1,5 +1,7 @@
 //! Every kind of figure as a PNG file: it decodes, has its size, and shows something in its colours.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use aelab_core::{Image, Split};
 use aelab_report::*;
 

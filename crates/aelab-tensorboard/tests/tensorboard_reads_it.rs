@@ -3,6 +3,8 @@
 //! Runs where the environment variable `AELAB_PYTHON` names a Python that has `tensorboard`;
 //! `AELAB_REQUIRE_PYTHON=1` makes its absence a failure.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -32,8 +32,11 @@ pub struct Session<'a> {
     /// Told after every step, for progress displays.
     pub progress: &'a mut dyn FnMut(&StepReport),
     /// Called after every epoch with the model as it is; returns what else there is to tell the observers.
-    pub epoch_end: &'a mut dyn FnMut(&EpochEnd, &dyn TrainedModel, &mut Tell<'_>) -> Result<(), ObserverError>,
+    pub epoch_end: &'a mut EpochHook<'a>,
 }
+
+/// What is called after every epoch.
+pub type EpochHook<'a> = dyn FnMut(&EpochEnd, &dyn TrainedModel, &mut Tell<'_>) -> Result<(), ObserverError> + 'a;
 
 /// Passes an event on to every observer.
 pub type Tell<'a> = dyn FnMut(&Event<'_>) -> Result<(), ObserverError> + 'a;
@@ -166,11 +169,12 @@ pub fn fitted(
     outcome: &Outcome,
 ) -> Result<(Box<dyn TrainedModel>, Option<usize>), TrainError> {
     let best = outcome.position.best.map(|(_, epoch)| epoch);
-    if config.keep == Keep::Best && best.is_some() {
-        if let Some((_, state)) = checkpoints.load("best")? {
-            trainee.restore(state)?;
-            return Ok((trainee.snapshot(), best));
-        }
+    if config.keep == Keep::Best
+        && best.is_some()
+        && let Some((_, state)) = checkpoints.load("best")?
+    {
+        trainee.restore(state)?;
+        return Ok((trainee.snapshot(), best));
     }
     Ok((trainee.snapshot(), None))
 }

@@ -132,7 +132,7 @@ impl OptimizerConfig {
         let inner: ModuleOptimizer = match self {
             OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
                 // burn damps the gradient by default; PyTorch and the papers do not.
-                let momentum = (*momentum != 0.0).then(|| MomentumConfig { momentum: *momentum, dampening: 0.0, nesterov: *nesterov });
+                let momentum = (*momentum != 0.0).then_some(MomentumConfig { momentum: *momentum, dampening: 0.0, nesterov: *nesterov });
                 SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(*weight_decay)).init()
             }
             OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => AdamConfig::new()

@@ -1,5 +1,7 @@
 //! The training loop on toy models: resuming, stages, stopping, divergence.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

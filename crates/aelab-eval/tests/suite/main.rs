@@ -1,5 +1,7 @@
 //! Metrics, baselines and evaluations, from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 mod common;
 mod evaluations;
 mod image_metrics;
