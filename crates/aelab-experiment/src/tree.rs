@@ -166,9 +166,9 @@ impl Node {
             (Kind::Map(base), Kind::Map(over)) if !is_other_variant(&base, &over, path) => {
                 let mut merged = base;
                 for (key, value) in over {
-                    match merged.iter().position(|(name, _)| *name == key) {
+                    match merged.iter().position(|(name, _)| is_same_key(name, &key, path)) {
                         Some(position) => {
-                            let (key, below) = merged.remove(position);
+                            let (_, below) = merged.remove(position);
                             let value = below.overlaid_at(value, &path.child(&key));
                             merged.insert(position, (key, value));
                         }
@@ -213,8 +213,11 @@ impl Node {
         let description = self.describe();
         match &mut self.kind {
             Kind::Map(entries) => {
-                let position = match entries.iter().position(|(name, _)| name == key) {
-                    Some(position) => position,
+                let position = match entries.iter().position(|(name, _)| is_same_key(name, key, walked)) {
+                    Some(position) => {
+                        key.clone_into(&mut entries[position].0);
+                        position
+                    }
                     None if walked.is_variant_map() && !entries.is_empty() => {
                         return Err(SetError::OtherVariant { parent: walked.clone(), key: key.to_owned(), present: entries[0].0.clone() });
                     }
@@ -293,6 +296,14 @@ pub enum SetError {
         /// What is there.
         found: String,
     },
+}
+
+/// Whether two keys of the map at `path` mean the same: in a model `code_size` and `latent_dim` do, so setting
+/// one replaces the other.
+fn is_same_key(one: &str, other: &str, path: &KeyPath) -> bool {
+    let names_the_code = |key: &str| ["code_size", "latent_dim"].contains(&key);
+    let in_a_model = matches!(path.parts(), [section, _] if section == "model");
+    one == other || (in_a_model && names_the_code(one) && names_the_code(other))
 }
 
 fn is_other_variant(base: &[(String, Node)], over: &[(String, Node)], path: &KeyPath) -> bool {
@@ -593,6 +604,23 @@ mod tests {
         assert_eq!(place("list.1.<<.rate", At::Value), Some((2, 9)), "an alias leads to its anchor");
         assert_eq!(place("empty", At::Key), Some((7, 1)));
         assert_eq!(place("list.0.absent", At::Key), None);
+    }
+
+    #[test]
+    fn setting_the_code_under_its_other_name_replaces_it() {
+        let mut sources = Sources::default();
+        let source = sources.add("test.yaml", "{model: {vae: {latent_dim: 20, beta: 1}}, other: {thing: {latent_dim: 1}}}");
+        let mut tree = parse(&sources, source).unwrap();
+        let number = |value: u64| Node::from_value(&serde_json::json!(value), &tree.origin.clone());
+        let (four, five) = (number(4), number(5));
+        tree.set(&KeyPath::parse("model.vae.code_size"), four).unwrap();
+        tree.set(&KeyPath::parse("other.thing.code_size"), five).unwrap();
+        let expected =
+            serde_json::json!({"model": {"vae": {"code_size": 4, "beta": 1}}, "other": {"thing": {"latent_dim": 1, "code_size": 5}}});
+        assert_eq!(tree.to_value(), expected);
+        let source = sources.add("over.yaml", "{model: {vae: {latent_dim: 3}}}");
+        let merged = tree.overlaid(parse(&sources, source).unwrap());
+        assert_eq!(merged.to_value()["model"]["vae"], serde_json::json!({"latent_dim": 3, "beta": 1}));
     }
 
     fn any_tree() -> impl Strategy<Value = Value> {

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use aelab_core::Image;
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{self, fontdb};
+use skrifa::instance::{LocationRef, Size};
+use skrifa::{FontRef, MetadataProvider};
 
 use crate::palette;
 
@@ -273,14 +275,16 @@ fn escaped(text: &str) -> String {
 
 /// Width of one line of text in pixels.
 pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
-    static FACES: OnceLock<[ttf_parser::Face<'static>; 2]> = OnceLock::new();
-    let faces = FACES.get_or_init(|| {
-        [dejavu::sans::regular(), dejavu::sans::bold()].map(|font| ttf_parser::Face::parse(font, 0).expect("the embedded font is a font"))
+    static FONTS: OnceLock<[FontRef<'static>; 2]> = OnceLock::new();
+    let fonts = FONTS.get_or_init(|| {
+        [dejavu::sans::regular(), dejavu::sans::bold()].map(|font| FontRef::new(font).expect("the embedded font is a font"))
     });
-    let face = &faces[usize::from(bold)];
-    let advance = |character| face.glyph_index(character).and_then(|glyph| face.glyph_hor_advance(glyph));
-    let units: f64 = text.chars().map(|character| f64::from(advance(character).unwrap_or(face.units_per_em()))).sum();
-    units * size / f64::from(face.units_per_em())
+    let font = &fonts[usize::from(bold)];
+    let glyphs = font.charmap();
+    let widths = font.glyph_metrics(Size::new(1.0), LocationRef::default());
+    let advance = |character: char| glyphs.map(character).and_then(|glyph| widths.advance_width(glyph));
+    let ems: f64 = text.chars().map(|character| advance(character).map_or(1.0, f64::from)).sum();
+    ems * size
 }
 
 /// `text` cut to `width` pixels, with an ellipsis where something is missing.

@@ -23,6 +23,8 @@ const FORMAT_VERSION: u32 = 1;
 pub struct Position {
     /// Stage that the next step belongs to.
     pub stage: usize,
+    /// Whether that stage has been entered.
+    pub entered: bool,
     /// Epoch of that stage, from 0.
     pub epoch: usize,
     /// Batches of that epoch that are done.

@@ -135,8 +135,9 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
     let clock = Clock { before: at.seconds, since: Instant::now() };
     while !at.done {
         let stage = &stages[at.stage];
-        if at.epoch == 0 && at.batch == 0 {
+        if !at.entered {
             trainee.enter_stage(at.stage, session.train)?;
+            at.entered = true;
         }
         if let Some(ending) = run_epoch(trainee, session, &stages, &mut at, &clock)? {
             if ending == Ending::Interrupted {
@@ -355,6 +356,7 @@ fn advance(session: &Session<'_>, stages: &[Stage], at: &mut Position) {
         return;
     }
     at.stage += 1;
+    at.entered = false;
     at.epoch = 0;
     at.best = None;
     at.last_valid_loss = None;

@@ -298,9 +298,11 @@ fn two_stages_and_two_optimizers_resume_in_either_stage() {
     for first in [1, 7, 10, 11, 19] {
         let folder = tempfile::tempdir().unwrap();
         let mut record = Recorder::default();
-        assert_eq!(run(&mut TwoStages::new(), &config, folder.path(), &mut record, Some(first)).ending, Ending::Interrupted);
+        let mut interrupted = TwoStages::new();
+        assert_eq!(run(&mut interrupted, &config, folder.path(), &mut record, Some(first)).ending, Ending::Interrupted);
         let mut resumed = TwoStages::new();
         run(&mut resumed, &config, folder.path(), &mut record, None);
+        assert_eq!(interrupted.entered + resumed.entered, 2, "each stage is entered once, interrupted after {first}");
         assert_eq!(whole.state().unwrap().parts["model"], resumed.state().unwrap().parts["model"], "interrupted after {first}");
         assert_eq!(whole_record.scalars, record.scalars);
     }
