@@ -122,7 +122,7 @@ fn read_evaluations(value: &Value, path: &KeyPath) -> Result<Vec<Box<dyn Evaluat
 pub struct ResolvedTrial {
     /// Name of the experiment.
     pub name: String,
-    /// Identity: see [`trial_hash`].
+    /// Identity: a hash of `definition`.
     pub hash: String,
     /// Where the examples come from.
     pub data: Box<dyn DatasetConfig>,
@@ -188,7 +188,7 @@ pub(crate) fn trial_hash(definition: &Value) -> String {
 }
 
 impl ResolvedTrial {
-    /// Reads what [`to_stored`](Self::to_stored) wrote and checks that it is what it says.
+    /// Reads what `config.yaml` of a trial holds and checks that it is what it says.
     pub fn parse(stored: &Value, registry: &Registry) -> Result<Self, TrialConfigError> {
         let read_error = |path: &str, message: &str| TrialConfigError::Read { path: path.to_owned(), message: message.to_owned() };
         let entries = stored.as_object().ok_or_else(|| read_error("", "expected a map"))?;
