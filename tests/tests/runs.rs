@@ -181,6 +181,7 @@ fn tensorboard_reads_a_killed_and_resumed_run_without_duplicate_steps() {
 name: logged
 data: {digits: {}}
 model: {vae: {hidden: [32], latent_dim: 2, likelihood: bernoulli}}
+sweep: {model.vae.beta: [1.0, 4.0]}
 train: {epochs: 30, batch_size: 32, optimizer: {adam: {learning_rate: 1e-3}}, seed: 1, checkpoint_every: 10, log_every: 5}
 ",
     );
@@ -202,6 +203,8 @@ train: {epochs: 30, batch_size: 32, optimizer: {adam: {learning_rate: 1e-3}}, se
     let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let name = format!("trials/{}", trial.file_name().expect("a name").to_string_lossy());
     let session = &read["hparams"]["sessions"][&name];
+    assert_eq!(read["hparams"]["hyperparameters"]["model.vae.beta"]["values"], serde_json::json!([1.0, 4.0]));
+    assert!(read["hparams"]["metrics"].as_array().is_some_and(|tags| tags.contains(&Value::from("eval/elbo"))), "{}", read["hparams"]);
     let read = &read["runs"][&name];
 
     // Every scalar of metrics.jsonl, in order, with its step: neither lost nor doubled.

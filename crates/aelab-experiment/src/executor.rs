@@ -126,6 +126,9 @@ pub enum ExecutorError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
+    /// The description of the sweep for TensorBoard cannot be written.
+    #[error(transparent)]
+    Observer(#[from] aelab_core::ObserverError),
     /// A worker cannot be started.
     #[error("cannot start the worker {}", program.display())]
     Spawn {
@@ -229,6 +232,7 @@ pub fn execute(
     stop: &StopSignal,
     observe: &mut dyn FnMut(&RunEvent<'_>),
 ) -> Result<RunSummary, ExecutorError> {
+    aelab_tensorboard::write_experiment(run_dir.root(), &crate::hparams::experiment_info(plan))?;
     let mut waiting: VecDeque<usize> = VecDeque::new();
     for trial in &plan.trials {
         let folder = run_dir.trial(&trial.hash);

@@ -14,6 +14,7 @@ mod device;
 pub mod executor;
 mod file;
 mod hash;
+mod hparams;
 mod key_path;
 pub mod lock;
 mod plan;

@@ -57,6 +57,9 @@ pub struct PlannedTrial {
     pub code_size: usize,
     /// What the hash was taken of: the resolved configuration, data checksum and format version.
     pub definition: Value,
+    /// Names of the metrics that may be measured on the test split.
+    #[serde(default)]
+    pub metrics: Vec<String>,
     /// The terms of the objective.
     #[serde(skip)]
     pub terms: Vec<TermSpec>,
@@ -213,6 +216,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
             data: sections.data.name().to_owned(),
             code_size: sections.model.code_size(),
             definition,
+            metrics: sections.metric_names(&data.spec),
             terms: sections.model.terms(&data.spec),
             num_features: data.spec.num_features(),
         });

@@ -171,15 +171,12 @@ fn load(trial: &ResolvedTrial, context: &TrialContext) -> Result<Dataset, TrialE
 }
 
 fn run_info(trial: &ResolvedTrial, data: &aelab_core::DataSpec, num_parameters: usize) -> RunInfo {
-    let mut hyperparameters = vec![("model".to_owned(), trial.model.name().into())];
-    hyperparameters.extend(trial.overrides.iter().filter(|(path, _)| path != "model").cloned());
-    hyperparameters.push(("train.seed".to_owned(), trial.train.seed.into()));
     RunInfo {
         experiment: trial.name.clone(),
         trial: trial.hash.clone(),
         model: trial.model.name().to_owned(),
         config: trial.definition.clone(),
-        hyperparameters,
+        hyperparameters: crate::hparams::hyperparameters(trial.model.name(), &trial.overrides, trial.train.seed),
         num_parameters,
         metrics: trial.evaluate.iter().flat_map(|evaluation| evaluation.metric_names(data)).map(|name| format!("eval/{name}")).collect(),
     }

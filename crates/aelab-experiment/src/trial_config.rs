@@ -77,6 +77,21 @@ impl Sections {
         Ok(Self { data, model, train, evaluate, device })
     }
 
+    /// Names of the metrics that the evaluations may measure, the terms of the objective among them.
+    pub(crate) fn metric_names(&self, data: &aelab_core::DataSpec) -> Vec<String> {
+        let defaults = if self.evaluate.is_none() { aelab_eval::default_evaluations(data) } else { Vec::new() };
+        let mut names: Vec<String> = Vec::new();
+        for evaluation in self.evaluate.as_ref().unwrap_or(&defaults) {
+            names.extend(evaluation.metric_names(data).into_iter().map(str::to_owned));
+            if evaluation.name() == "objective" {
+                names.extend(self.model.terms(data).iter().map(|term| term.name.to_owned()));
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+
     /// The sections with every default filled in, the evaluations that apply to such data among them.
     pub fn resolved(&self, data: &DataSpec) -> Value {
         let defaults = if self.evaluate.is_none() { aelab_eval::default_evaluations(data) } else { Vec::new() };

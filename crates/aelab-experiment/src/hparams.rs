@@ -1,0 +1,40 @@
+//! What TensorBoard's HPARAMS tab is told of a sweep and of a trial: the same names on both sides, or the
+//! tab hides the trial.
+
+use aelab_tensorboard::ExperimentInfo;
+use serde_json::Value;
+
+use crate::plan::Plan;
+
+/// What sets a trial apart within its sweep: model, swept values by full path, seed.
+pub(crate) fn hyperparameters(model: &str, overrides: &[(String, Value)], seed: u64) -> Vec<(String, Value)> {
+    let mut named = vec![("model".to_owned(), Value::from(model))];
+    named.extend(overrides.iter().filter(|(path, _)| path != "model").cloned());
+    named.push(("train.seed".to_owned(), seed.into()));
+    named
+}
+
+/// Every hyperparameter of a plan with every value that it takes, and every metric that may be measured.
+pub(crate) fn experiment_info(plan: &Plan) -> ExperimentInfo {
+    let mut varied: Vec<(String, Vec<Value>)> = Vec::new();
+    let mut metrics: Vec<String> = Vec::new();
+    for trial in &plan.trials {
+        for (name, value) in hyperparameters(&trial.model, &trial.overrides, trial.seed) {
+            let position = varied.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
+                varied.push((name, Vec::new()));
+                varied.len() - 1
+            });
+            let values = &mut varied[position].1;
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        for name in &trial.metrics {
+            let tag = format!("eval/{name}");
+            if !metrics.contains(&tag) {
+                metrics.push(tag);
+            }
+        }
+    }
+    ExperimentInfo { name: plan.name.clone(), hyperparameters: varied, metrics }
+}
