@@ -87,6 +87,10 @@ impl Sections {
                 names.extend(self.model.terms(data).iter().map(|term| term.name.to_owned()));
             }
         }
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        if has("nll") && has("kl") {
+            names.push("elbo".to_owned());
+        }
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names
