@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Batch, ConfigError, DataSpec, Initializer, Noise, Objective, OptimizerFactory, SingleOptimizer, StepContext, TermSpec, Trainee,
+    Batch, ConfigError, DataSpec, Domain, Examples, Initializer, Noise, Objective, OptimizerFactory, SingleOptimizer, StepContext, Stream,
+    TermSpec, Trainee,
 };
 
 /// A trainable autoencoder.
@@ -46,9 +47,29 @@ pub trait Autoencoder: Module + 'static {
     /// The minimised objective of one minibatch, with its named terms.
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective;
 
-    /// Projection after an optimizer step (unit-norm dictionary atoms, ...).
-    fn after_step(self) -> Self {
+    /// What depends on the data before the first step: a bias at the mean of the data, a codebook drawn from it.
+    /// `stream` is derived from the seed.
+    fn before_training(self, _train: &dyn Examples, _stream: &mut Stream) -> Self {
         self
+    }
+
+    /// Projection after an optimizer step (unit-norm dictionary atoms), and moving averages and counts (parameters
+    /// made by [`Initializer::buffer`]) updated from what the objective [carried](Objective::carry) out of the step.
+    fn after_step(self, _carried: &[Tensor<2>], _ctx: &mut StepContext<'_>) -> Self {
+        self
+    }
+
+    /// What is fitted when the weights are final: a density over codes. Called before evaluation, and again
+    /// whenever the model is taken from a checkpoint: a function of weights, data and `stream`.
+    fn after_training(self, _train: &dyn Examples, _stream: &mut Stream) -> Self {
+        self
+    }
+
+    /// The model for the rows of one batch, where encoding or decoding needs more than `x`: their classes, or
+    /// which of their values are there. Only tensors of that many rows may be given to it. `None` where `x` and
+    /// `z` say it all.
+    fn conditioned(&self, _batch: &Batch) -> Option<Self> {
+        None
     }
 }
 
@@ -87,11 +108,25 @@ pub trait ModelConfig: std::fmt::Debug + Clone + PartialEq + Serialize + Deseria
     /// override it for two optimizers or for stages.
     fn trainee(&self, context: &BuildContext<'_>) -> Box<dyn Trainee> {
         let model = self.init(context.data, &mut Initializer::new(context.seed, context.device));
-        Box::new(SingleOptimizer::new(model, context.optimizer.build()))
+        Box::new(SingleOptimizer::new(model, context.optimizer.build()).seeded(context.seed))
     }
 
-    /// A small configuration for flat or image data of a few dozen features: for tests and `describe`.
+    /// A small configuration for data of [`example_data`](Self::example_data): for tests and `describe`.
     fn example() -> Self;
+
+    /// The kind of data that the model is for, with few features: small grey images unless it needs something else.
+    fn example_data() -> DataSpec {
+        DataSpec::new([1, 8, 8], Domain::UnitInterval)
+    }
+
+    /// Why the gradient on the tape is *meant* to differ from the slope of the objective, as a straight-through
+    /// estimator does; the conformance suite then leaves finite differences to the model's own tests.
+    const SURROGATE_GRADIENT: Option<&'static str> = None;
+
+    /// Whether the objective is the same function in training and in validation; batch normalisation is not.
+    fn validates_as_it_trains(&self) -> bool {
+        true
+    }
 
     /// For each key of the YAML, an alternative to [`example`](Self::example) that must train to other
     /// weights. The conformance suite fails on a key that is missing here or that changes nothing.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! [`conformance!`](crate::conformance!) makes one `#[test]` per law, so that a failure names the law it
-//! breaks; [`check`] runs them all in one go. The examples are 8x8 grey images of one blob each.
+//! breaks; [`check`] runs them all in one go. The examples are of the model's own kind, [`ModelConfig::example_data`]:
+//! 8x8 grey images of one blob each where it asks for nothing else. A model with stages is led through all of them.
 
 mod gradient_check;
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod tests;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};
 use rand::RngExt;
 use serde_json::Value;
 
@@ -90,7 +91,7 @@ const STEPS_PER_EPOCH: u64 = 10;
 
 /// The configurations that a model shows of itself make sense for small grey images.
 pub fn the_example_and_its_variations_pass_their_own_check<C: ModelConfig>(_device: &Device) {
-    let data = data_spec();
+    let data = C::example_data();
     for (key, config) in all_configs::<C>() {
         if let Err(error) = config.check(&data) {
             panic!("{}, {key}: `{}` is refused: {error}", C::NAME, error.path);
@@ -133,7 +134,8 @@ pub fn every_key_has_a_variation_and_every_variation_matters<C: ModelConfig>(dev
     }
     let weights = |config: &C| {
         let mut trainee = trainee(config, SEED, device, &adam);
-        train(&mut *trainee, 0..3, device);
+        to_last_stage::<C>(&mut *trainee, 3, device);
+        train::<C>(&mut *trainee, 0..3, device);
         parameters(config, &*trainee, device)
     };
     let reference = weights(&example);
@@ -146,13 +148,16 @@ pub fn every_key_has_a_variation_and_every_variation_matters<C: ModelConfig>(dev
 
 /// Codes are `[batch, code_size]`, everything in data space `[batch, feature]`, also for a batch of one.
 pub fn shapes_agree_with_the_data_and_the_code_size<C: ModelConfig>(device: &Device) {
-    let data = data_spec();
+    let data = C::example_data();
     for (key, config) in all_configs::<C>() {
         let trainee = trainee(&config, SEED, device, &adam);
         let model = trainee.snapshot();
         let plain = device.clone().inner();
         for num in [1, 5] {
-            let x = Tensor::from_data(blobs(num), &plain);
+            let batch = batch::<C>(num, &plain);
+            let x = batch.x.clone();
+            let conditioned = model.conditioned(&batch);
+            let model = conditioned.as_deref().unwrap_or(&*model);
             let (features, codes) = ([num, data.num_features()], [num, config.code_size()]);
             let z = model.encode(x.clone());
             assert_eq!(z.dims(), codes, "{}, {key}: encode", C::NAME);
@@ -179,11 +184,13 @@ pub fn shapes_agree_with_the_data_and_the_code_size<C: ModelConfig>(device: &Dev
 /// the objective of a snapshot is that of training.
 pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
-        let declared: Vec<(&str, f64)> = config.terms(&data_spec()).iter().map(|term| (term.name, term.weight.last(NUM_EPOCHS))).collect();
+        let declared: Vec<(&str, f64)> =
+            config.terms(&C::example_data()).iter().map(|term| (term.name, term.weight.last(NUM_EPOCHS))).collect();
         let mut trainee = trainee(&config, SEED, device, &adam);
-        let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), &device.clone().inner()));
+        to_last_stage::<C>(&mut *trainee, 2, device);
+        let batch_without_tape = batch::<C>(BATCH_SIZE, &device.clone().inner());
         let end = STEPS_PER_EPOCH * NUM_EPOCHS as u64;
-        let objective = at_step(end, |ctx| trainee.snapshot().objective(&batch, ctx));
+        let objective = at_step(end, |ctx| trainee.snapshot().objective(&batch_without_tape, ctx));
         let found: Vec<(&str, f64)> = objective.terms().iter().map(|term| (term.name, term.weight)).collect();
         assert_eq!(found, declared, "{}, {key}", C::NAME);
         for term in objective.terms() {
@@ -192,7 +199,10 @@ pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
         let values = objective.values();
         let loss = f64::from(objective.loss().into_scalar::<f32>());
         assert!((values.loss - loss).abs() <= 1e-5 * loss.abs().max(1.0), "{}, {key}: {} is not {loss}", C::NAME, values.loss);
-        let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), device));
+        if !config.validates_as_it_trains() {
+            continue;
+        }
+        let batch = batch::<C>(BATCH_SIZE, device);
         let in_training = at_step(end, |ctx| trainee.train_step(&batch, ctx));
         assert_eq!(values, in_training, "{}, {key}: validation and training measure different things", C::NAME);
     }
@@ -200,17 +210,22 @@ pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
 
 /// All black, all white, constant, a single example: terms are finite, and so are the weights after a step.
 pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &Device) {
-    let num_features = data_spec().num_features();
+    let num_features = C::example_data().num_features();
     for (key, config) in all_configs::<C>() {
         for (num, value) in [(4, 0.0), (4, 1.0), (4, 0.5), (1, 1.0)] {
             let mut trainee = trainee(&config, SEED, device, &adam);
             let x = TensorData::new(vec![value; num * num_features], [num, num_features]);
-            let batch = Batch::new(Tensor::from_data(x, device));
-            let terms = at_step(0, |ctx| trainee.train_step(&batch, ctx));
-            assert_eq!(terms.first_non_finite(), None, "{}, {key}: {num} examples of {value}: {terms:?}", C::NAME);
-            for parameter in parameters(&config, &*trainee, device) {
-                let finite = parameter.values.iter().all(|value| value.is_finite());
-                assert!(finite, "{}, {key}: `{}` is not finite after {num} examples of {value}", C::NAME, parameter.path);
+            let batch = batch_of::<C>(x, device);
+            for stage in 0..num_stages(&*trainee) {
+                if stage > 0 {
+                    enter_stage::<C>(&mut *trainee, stage);
+                }
+                let terms = at_step(0, |ctx| trainee.train_step(&batch, ctx));
+                assert_eq!(terms.first_non_finite(), None, "{}, {key}: {num} examples of {value}: {terms:?}", C::NAME);
+                for parameter in parameters(&config, &*trainee, device) {
+                    let finite = parameter.values.iter().all(|value| value.is_finite());
+                    assert!(finite, "{}, {key}: `{}` is not finite after {num} examples of {value}", C::NAME, parameter.path);
+                }
             }
         }
     }
@@ -219,47 +234,50 @@ pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &D
 /// What the tape says of each parameter is what central differences say, in double precision.
 ///
 /// A backend that rounds to single precision on the way (burn-ndarray does in its sigmoid) has no
-/// differences to compare with; there the law says nothing.
+/// differences to compare with; there the law says nothing, nor of a [surrogate](ModelConfig::SURROGATE_GRADIENT).
 pub fn gradients_equal_central_differences<C: ModelConfig>(device: &Device) {
-    if !gradient_check::is_double_precision(device) {
+    if C::SURROGATE_GRADIENT.is_some() || !gradient_check::is_double_precision(device) {
         return;
     }
     for (key, config) in all_configs::<C>() {
-        let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+        let model = config.init(&C::example_data(), &mut Initializer::new(SEED, device));
         let context = |run: &mut dyn FnMut(&mut StepContext<'_>)| {
             let mut noise = DoubleNoise(StreamNoise(stream(SEED, Purpose::Training, 0, 0)));
             run(&mut StepContext { progress: progress(5), learning_rate: 0.0, noise: &mut noise });
         };
-        let deviation = model_gradient_deviation(model, &blobs(3), 4, context, device);
+        let deviation = model_gradient_deviation(model, batch::<C>(3, device), 4, context, device);
         assert!(deviation < TOLERANCE, "{}, {key}: the gradient is off by {deviation:.1e} of its largest component", C::NAME);
     }
 }
 
-/// One step of gradient descent changes every tensor of parameters.
+/// One step of gradient descent in each stage changes every tensor of parameters.
 pub fn every_parameter_learns<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
         let mut trainee = trainee(&config, SEED, device, &sgd);
         let before = parameters(&config, &*trainee, device);
-        let num_values: usize = before.iter().map(|parameter| parameter.values.len()).sum();
+        let trainable = before.iter().filter(|parameter| parameter.is_trainable);
+        let num_values: usize = trainable.map(|parameter| parameter.values.len()).sum();
         assert_eq!(num_values, trainee.num_parameters(), "{}, {key}", C::NAME);
-        train(&mut *trainee, 0..1, device);
+        to_last_stage::<C>(&mut *trainee, 1, device);
+        train::<C>(&mut *trainee, 0..1, device);
         for (before, after) in before.iter().zip(parameters(&config, &*trainee, device)) {
-            assert!(before.values != after.values, "{}, {key}: `{}` gets no gradient", C::NAME, before.path);
+            assert!(!before.is_trainable || before.values != after.values, "{}, {key}: `{}` gets no gradient", C::NAME, before.path);
         }
     }
 }
 
-/// Thirty steps of Adam on one batch lower the loss, whatever noise there is.
+/// Thirty steps of Adam on one batch, in the last stage, lower the loss, whatever noise there is.
 pub fn the_loss_falls<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
         let mut trainee = trainee(&config, SEED, device, &adam);
         // The weights of the terms may move during training: measured at the same point of it.
         let loss = |trainee: &dyn Trainee| {
-            let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), &device.clone().inner()));
+            let batch = batch::<C>(BATCH_SIZE, &device.clone().inner());
             at_step(STEPS_PER_EPOCH, |ctx| trainee.snapshot().objective(&batch, ctx).values().loss)
         };
+        to_last_stage::<C>(&mut *trainee, 2, device);
         let before = loss(&*trainee);
-        train(&mut *trainee, 0..30, device);
+        train::<C>(&mut *trainee, 0..30, device);
         let after = loss(&*trainee);
         assert!(after < before, "{}, {key}: {before} before, {after} after", C::NAME);
     }
@@ -270,41 +288,50 @@ pub fn the_seed_decides_every_bit<C: ModelConfig>(device: &Device) {
     let config = C::example();
     let run = |seed| {
         let mut trainee = trainee(&config, seed, device, &adam);
-        let terms = train(&mut *trainee, 0..5, device);
+        to_last_stage::<C>(&mut *trainee, 2, device);
+        let terms = train::<C>(&mut *trainee, 0..5, device);
         (terms, model_bytes(&*trainee))
     };
     assert!(run(SEED) == run(SEED), "{}: two runs of one seed differ", C::NAME);
     assert!(run(SEED).0 != run(SEED + 1).0, "{}: two seeds give one run", C::NAME);
 }
 
-/// Stopping, writing, reading into a fresh model and going on equals not stopping.
+/// Stopping in any stage, writing, reading into a fresh model and going on equals not stopping.
 pub fn a_restored_model_goes_on_bit_for_bit<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
         let mut whole = trainee(&config, SEED, device, &adam);
-        let mut whole_terms = train(&mut *whole, 0..4, device);
-        whole_terms.drain(..2);
-        let mut first = trainee(&config, SEED, device, &adam);
-        train(&mut *first, 0..2, device);
-        let mut second = trainee(&config, SEED + 1, device, &adam);
-        second
-            .restore(first.state().unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME)))
-            .unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
-        let second_terms = train(&mut *second, 2..4, device);
-        assert!(whole_terms == second_terms, "{}, {key}: the losses differ after a restore", C::NAME);
-        assert!(model_bytes(&*whole) == model_bytes(&*second), "{}, {key}: the weights differ after a restore", C::NAME);
+        for stage in 0..num_stages(&*whole) {
+            if stage > 0 {
+                enter_stage::<C>(&mut *whole, stage);
+            }
+            train::<C>(&mut *whole, 0..2, device);
+            let mut second = trainee(&config, SEED + 1, device, &adam);
+            let restored = whole.state().and_then(|state| second.restore(state));
+            restored.unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
+            let whole_terms = train::<C>(&mut *whole, 2..4, device);
+            let second_terms = train::<C>(&mut *second, 2..4, device);
+            assert!(whole_terms == second_terms, "{}, {key}: the losses differ after a restore in stage {stage}", C::NAME);
+            assert!(
+                model_bytes(&*whole) == model_bytes(&*second),
+                "{}, {key}: the weights differ after a restore in stage {stage}",
+                C::NAME
+            );
+        }
     }
 }
 
 /// A model's record holds everything: a model of another seed that loads it does the same to the bit.
 pub fn a_model_survives_being_written_and_read<C: ModelConfig>(device: &Device) {
     for (key, config) in all_configs::<C>() {
-        let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+        let model = config.init(&C::example_data(), &mut Initializer::new(SEED, device));
         let bytes = model.clone().into_record().into_bytes().expect("a model has a record");
         let record = ModuleRecord::from_bytes(bytes).expect("a record can be read");
-        let other = config.init(&data_spec(), &mut Initializer::new(SEED + 1, device));
+        let other = config.init(&C::example_data(), &mut Initializer::new(SEED + 1, device));
         let other = other.try_load_record(record).unwrap_or_else(|error| panic!("{}, {key}: {error}", C::NAME));
         let outputs = |model: &C::Model| {
-            let x = Tensor::from_data(blobs(3), device);
+            let batch = batch::<C>(3, device);
+            let conditioned = model.conditioned(&batch);
+            let (model, x) = (conditioned.as_ref().unwrap_or(model), batch.x);
             (model.encode(x.clone()).into_data(), model.reconstruct(x).into_data())
         };
         assert!(outputs(&model) == outputs(&other), "{}, {key}: the model that was read is another one", C::NAME);
@@ -319,28 +346,48 @@ fn resolved<C: ModelConfig>(config: &C) -> Value {
     crate::AnyModelConfig::resolved(config)
 }
 
-fn data_spec() -> DataSpec {
-    DataSpec::new([1, 8, 8], Domain::UnitInterval)
-}
-
-/// Images of one bright blob each, in (0, 1]: `[num, 64]`.
-fn blobs(num: usize) -> TensorData {
+/// Images of one bright blob each, in (0, 1], as rows of eight pixels whatever the shape; `[num, feature]`.
+fn blobs(num: usize, data: &DataSpec) -> TensorData {
+    let num_features = data.num_features();
     let mut rng = stream(SEED, Purpose::Transform, 0, 0);
-    let mut values = Vec::with_capacity(num * 64);
+    let mut values = Vec::with_capacity(num * num_features);
     for _ in 0..num {
         let [row, column, width] = [0.0, 0.0, 1.0].map(|least: f32| least + rng.random::<f32>() * if least == 0.0 { 7.0 } else { 2.0 });
-        for pixel in 0..64u8 {
-            let (down, right) = (f32::from(pixel / 8) - row, f32::from(pixel % 8) - column);
-            values.push((-(down * down + right * right) / (2.0 * width * width)).exp());
+        for pixel in 0..num_features {
+            let (down, right) = ((pixel / 8 % 8) as f32 - row, (pixel % 8) as f32 - column);
+            let value = (-(down * down + right * right) / (2.0 * width * width)).exp();
+            values.push(if data.domain == Domain::Binary { value.round() } else { value });
         }
     }
-    TensorData::new(values, [num, 64])
+    TensorData::new(values, [num, num_features])
+}
+
+/// The classes of that many examples, in turn.
+fn labels(num: usize, data: &DataSpec) -> Option<Vec<u32>> {
+    let num_classes = data.num_classes?;
+    Some((0..num).map(|index| (index % num_classes) as u32).collect())
+}
+
+/// Blobs with their classes, on `device`.
+fn batch<C: ModelConfig>(num: usize, device: &Device) -> Batch {
+    batch_of::<C>(blobs(num, &C::example_data()), device)
+}
+
+/// The given values with the classes of blobs.
+fn batch_of<C: ModelConfig>(x: TensorData, device: &Device) -> Batch {
+    let num = x.shape()[0];
+    let labels = labels(num, &C::example_data()).map(|labels| {
+        let labels: Vec<i64> = labels.into_iter().map(i64::from).collect();
+        Tensor::<1, Int>::from_data(TensorData::new(labels, [num]), device)
+    });
+    Batch { x: Tensor::from_data(x, device), mask: None, labels }
 }
 
 /// The blobs as a split of a data set.
 struct Blobs {
     spec: DataSpec,
     values: Vec<f32>,
+    labels: Option<Vec<u32>>,
 }
 
 impl Examples for Blobs {
@@ -360,7 +407,7 @@ impl Examples for Blobs {
     }
 
     fn labels(&self) -> Option<&[u32]> {
-        None
+        self.labels.as_deref()
     }
 }
 
@@ -373,16 +420,35 @@ fn sgd() -> Optimizer {
 }
 
 fn trainee<C: ModelConfig>(config: &C, seed: u64, device: &Device, optimizer: &(impl Fn() -> Optimizer + Send + Sync)) -> Box<dyn Trainee> {
-    let data = data_spec();
+    let data = C::example_data();
     let mut trainee = ModelConfig::trainee(config, &BuildContext { data: &data, seed, device, optimizer });
-    let values = blobs(BATCH_SIZE).try_to_vec().expect("blobs are single precision");
-    trainee.enter_stage(0, &Blobs { spec: data, values }).expect("the first stage can be entered");
+    enter_stage::<C>(&mut *trainee, 0);
     trainee
 }
 
+fn enter_stage<C: ModelConfig>(trainee: &mut dyn Trainee, stage: usize) {
+    let spec = C::example_data();
+    let values = blobs(BATCH_SIZE, &spec).try_to_vec().expect("blobs are single precision");
+    let labels = labels(BATCH_SIZE, &spec);
+    trainee.enter_stage(stage, &Blobs { spec, values, labels }).unwrap_or_else(|error| panic!("{}, stage {stage}: {error}", C::NAME));
+}
+
+/// Number of stages.
+fn num_stages(trainee: &dyn Trainee) -> usize {
+    trainee.stages(NUM_EPOCHS as usize).len()
+}
+
+/// From the first stage to the last, `steps` in each but the last.
+fn to_last_stage<C: ModelConfig>(trainee: &mut dyn Trainee, steps: u64, device: &Device) {
+    for stage in 1..num_stages(trainee) {
+        train::<C>(trainee, 0..steps, device);
+        enter_stage::<C>(trainee, stage);
+    }
+}
+
 /// Takes the given steps on one batch.
-fn train(trainee: &mut dyn Trainee, steps: std::ops::Range<u64>, device: &Device) -> Vec<Terms> {
-    let batch = Batch::new(Tensor::from_data(blobs(BATCH_SIZE), device));
+fn train<C: ModelConfig>(trainee: &mut dyn Trainee, steps: std::ops::Range<u64>, device: &Device) -> Vec<Terms> {
+    let batch = batch::<C>(BATCH_SIZE, device);
     steps.map(|step| at_step(step, |ctx| trainee.train_step(&batch, ctx))).collect()
 }
 
@@ -400,6 +466,7 @@ fn at_step<T>(step: u64, run: impl FnOnce(&mut StepContext<'_>) -> T) -> T {
 #[derive(Debug, Clone, PartialEq)]
 struct Parameter {
     path: String,
+    is_trainable: bool,
     values: Vec<f32>,
 }
 
@@ -412,7 +479,7 @@ fn model_bytes(trainee: &dyn Trainee) -> Vec<u8> {
 /// The parameters of a trainee, read from its state.
 fn parameters<C: ModelConfig>(config: &C, trainee: &dyn Trainee, device: &Device) -> Vec<Parameter> {
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model_bytes(trainee))).expect("a record can be read");
-    let model = config.init(&data_spec(), &mut Initializer::new(SEED, device));
+    let model = config.init(&C::example_data(), &mut Initializer::new(SEED, device));
     let model = model.try_load_record(record).expect("a record fits the configuration that it was written under");
     let mut parameters = Parameters { path: Vec::new(), found: Vec::new() };
     model.visit(&mut parameters);
@@ -435,6 +502,6 @@ impl ModuleVisitor for Parameters {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let values = param.val().into_data().try_to_vec().expect("parameters are single precision");
-        self.found.push(Parameter { path: self.path.join("."), values });
+        self.found.push(Parameter { path: self.path.join("."), is_trainable: param.is_require_grad(), values });
     }
 }

@@ -25,6 +25,18 @@ pub trait Examples: Send + Sync {
     /// When an index is not below [`len`](Self::len): indices come from the loop, not from a user.
     fn gather(&self, indices: &[usize], stream: &mut Stream, out: &mut Vec<f32>);
 
+    /// Appends to `out` 1 for each value of the examples at `indices` that was observed and 0 for each that is
+    /// padding or missing, row after row, and says `true`; says `false` where nothing is ever missing.
+    fn gather_mask(&self, _indices: &[usize], _out: &mut Vec<f32>) -> bool {
+        false
+    }
+
+    /// Observed time steps of every series, `[example]`, where they differ: batches are then made of series of
+    /// similar length.
+    fn lengths(&self) -> Option<&[u32]> {
+        None
+    }
+
     /// Class of every example, `[example]`, or `None` where the data has no labels.
     fn labels(&self) -> Option<&[u32]>;
 

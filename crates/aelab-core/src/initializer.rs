@@ -67,6 +67,19 @@ impl Initializer {
         }
     }
 
+    /// A parameter that no optimizer moves: a moving average, a count, a codebook that is averaged. It is saved
+    /// and restored like the others.
+    pub fn buffer<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        self.constant(shape, value).set_require_grad(false)
+    }
+
+    /// The next identifier, for a state that is no parameter.
+    pub fn id(&mut self) -> ParamId {
+        let id = ParamId::from(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
     /// A parameter with every value the same.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
         self.parameter(shape, |_| value)

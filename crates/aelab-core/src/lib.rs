@@ -53,4 +53,4 @@ pub use objective::{Objective, Term, TermSpec, TermValue, Terms, Unit};
 pub use random::{Purpose, Stream, stream};
 pub use registry::{AnyModelConfig, ModelEntry, ParseError, Registry};
 pub use schedule::{Progress, Schedule, Scheduled};
-pub use trainee::{SingleOptimizer, Stage, StepContext, TrainedModel, Trainee, TraineeState};
+pub use trainee::{SingleOptimizer, Stage, StepContext, TrainedModel, Trainee, TraineeState, num_trainable, snapshot};

@@ -41,6 +41,8 @@ pub struct Term {
 #[derive(Debug, Clone, Default)]
 pub struct Objective {
     terms: Vec<Term>,
+    diagnostics: Vec<(&'static str, Tensor<1>)>,
+    carried: Vec<Tensor<2>>,
 }
 
 impl Objective {
@@ -54,6 +56,27 @@ impl Objective {
     pub fn term(mut self, name: &'static str, value: Tensor<1>, weight: f64) -> Self {
         self.terms.push(Term { name, value, weight });
         self
+    }
+
+    /// Adds a number that is logged beside the terms and takes no part in the loss: the L0 of a code, the
+    /// perplexity of a codebook. `value` is a scalar, `[1]`, a mean over the batch.
+    #[must_use]
+    pub fn diagnostic(mut self, name: &'static str, value: Tensor<1>) -> Self {
+        self.diagnostics.push((name, value.detach()));
+        self
+    }
+
+    /// Carries a value of the forward pass, detached, to [`Autoencoder::after_step`](crate::Autoencoder::after_step):
+    /// what moving averages and usage counts are updated from.
+    #[must_use]
+    pub fn carry(mut self, value: Tensor<2>) -> Self {
+        self.carried.push(value.detach());
+        self
+    }
+
+    /// What was carried, in order.
+    pub fn carried(&self) -> &[Tensor<2>] {
+        &self.carried
     }
 
     /// The terms in the order in which they were added.
@@ -86,7 +109,9 @@ impl Objective {
             })
             .collect();
         let loss = terms.iter().filter(|term| term.weight != 0.0).map(|term| term.weight * term.value).sum();
-        Terms { loss, terms }
+        let number = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
+        let diagnostics = self.diagnostics.iter().map(|(name, value)| (*name, number(value))).collect();
+        Terms { loss, terms, diagnostics }
     }
 }
 
@@ -108,6 +133,8 @@ pub struct Terms {
     pub loss: f64,
     /// The unweighted terms.
     pub terms: Vec<TermValue>,
+    /// Numbers that are logged and not minimised.
+    pub diagnostics: Vec<(&'static str, f64)>,
 }
 
 impl Terms {

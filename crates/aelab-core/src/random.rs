@@ -25,6 +25,8 @@ pub enum Purpose {
     Training,
     /// Noise inside the model during validation: the same in every epoch, so that epochs compare.
     Validation,
+    /// What a model takes from the data before its first step or after its last.
+    DataDependent,
     /// Noise of metrics and samples.
     Evaluation,
 }
@@ -39,6 +41,7 @@ impl Purpose {
             Purpose::Transform => "transform",
             Purpose::Training => "training",
             Purpose::Validation => "validation",
+            Purpose::DataDependent => "data dependent",
             Purpose::Evaluation => "evaluation",
         }
     }

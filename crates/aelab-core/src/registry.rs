@@ -74,6 +74,8 @@ pub struct ModelEntry {
     pub citation: &'static str,
     /// Reads the section below the model's name.
     pub parse: fn(Value) -> Result<Box<dyn AnyModelConfig>, ParseError>,
+    /// See [`ModelConfig::example_data`].
+    pub example_data: fn() -> DataSpec,
     /// See [`ModelConfig::example`].
     pub example: fn() -> Box<dyn AnyModelConfig>,
     /// The JSON schema of the section.
@@ -89,7 +91,15 @@ impl std::fmt::Debug for ModelEntry {
 impl ModelEntry {
     /// The entry of a model by its configuration type.
     pub const fn new<C: ModelConfig>() -> Self {
-        Self { name: C::NAME, summary: C::SUMMARY, citation: C::CITATION, parse: parse::<C>, example: example::<C>, schema: schema::<C> }
+        Self {
+            name: C::NAME,
+            summary: C::SUMMARY,
+            citation: C::CITATION,
+            parse: parse::<C>,
+            example_data: C::example_data,
+            example: example::<C>,
+            schema: schema::<C>,
+        }
     }
 }
 

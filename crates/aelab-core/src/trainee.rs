@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor};
 
-use crate::{Autoencoder, Batch, Examples, Noise, Objective, Optimizer, Progress, StateError, Terms};
+use crate::{Autoencoder, Batch, Examples, Noise, Objective, Optimizer, Progress, Purpose, StateError, Terms, stream};
 
 /// What a training step knows besides its batch.
 pub struct StepContext<'a> {
@@ -39,6 +40,11 @@ pub trait Trainee: Send {
 
     /// Prepares a stage: data-dependent initialisation, the next layer of a stack, unrolling.
     fn enter_stage(&mut self, _stage: usize, _train: &dyn Examples) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    /// Called when training is over and the weights are final: see [`Autoencoder::after_training`].
+    fn finish(&mut self, _train: &dyn Examples) -> Result<(), StateError> {
         Ok(())
     }
 
@@ -90,6 +96,10 @@ pub trait TrainedModel: Send {
     fn corrupted(&self, x: Tensor<2>, ctx: &mut StepContext<'_>) -> Option<Tensor<2>>;
     /// The training objective on a batch: validation uses the training objective's own terms.
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective;
+    /// See [`Autoencoder::conditioned`].
+    fn conditioned(&self, _batch: &Batch) -> Option<Box<dyn TrainedModel>> {
+        None
+    }
 }
 
 /// The common case: one objective, one optimizer.
@@ -97,12 +107,20 @@ pub struct SingleOptimizer<M> {
     /// Absent only while an optimizer step has it.
     model: Option<M>,
     optimizer: Option<Optimizer>,
+    /// For what a model draws before and after training.
+    seed: u64,
 }
 
 impl<M: Autoencoder> SingleOptimizer<M> {
     /// A model and the optimizer of all its parameters.
     pub fn new(model: M, optimizer: Optimizer) -> Self {
-        Self { model: Some(model), optimizer: Some(optimizer) }
+        Self { model: Some(model), optimizer: Some(optimizer), seed: 0 }
+    }
+
+    /// With the seed of the trial, for what a model draws before and after training.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 
     fn model(&self) -> &M {
@@ -111,6 +129,18 @@ impl<M: Autoencoder> SingleOptimizer<M> {
 }
 
 impl<M: Autoencoder> Trainee for SingleOptimizer<M> {
+    fn enter_stage(&mut self, _stage: usize, train: &dyn Examples) -> Result<(), StateError> {
+        let model = self.model.take().expect("a model is present between steps");
+        self.model = Some(model.before_training(train, &mut stream(self.seed, Purpose::DataDependent, 0, 0)));
+        Ok(())
+    }
+
+    fn finish(&mut self, train: &dyn Examples) -> Result<(), StateError> {
+        let model = self.model.take().expect("a model is present between steps");
+        self.model = Some(model.after_training(train, &mut stream(self.seed, Purpose::DataDependent, 1, 0)));
+        Ok(())
+    }
+
     fn train_step(&mut self, batch: &Batch, ctx: &mut StepContext<'_>) -> Terms {
         let objective = self.model().objective(batch, ctx);
         let terms = objective.values();
@@ -120,12 +150,12 @@ impl<M: Autoencoder> Trainee for SingleOptimizer<M> {
         let gradients = objective.loss().backward();
         let model = self.model.take().expect("a model is present between steps");
         let optimizer = self.optimizer.as_mut().expect("an optimizer is present between steps");
-        self.model = Some(optimizer.step(ctx.learning_rate, model, gradients).after_step());
+        self.model = Some(optimizer.step(ctx.learning_rate, model, gradients).after_step(objective.carried(), ctx));
         terms
     }
 
     fn snapshot(&self) -> Box<dyn TrainedModel> {
-        Box::new(Snapshot(self.model().valid()))
+        snapshot(self.model())
     }
 
     fn state(&self) -> Result<TraineeState, StateError> {
@@ -161,8 +191,28 @@ impl<M: Autoencoder> Trainee for SingleOptimizer<M> {
     }
 
     fn num_parameters(&self) -> usize {
-        self.model().num_params()
+        num_trainable(self.model())
     }
+}
+
+/// Numbers of a module that an optimizer may move: buffers do not count.
+pub fn num_trainable<M: Module>(model: &M) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.is_require_grad() {
+                self.0 += param.lazy_shape().num_elements();
+            }
+        }
+    }
+    let mut count = Count(0);
+    model.visit(&mut count);
+    count.0
+}
+
+/// A validation-mode copy of a model without a tape, for a [`Trainee`]'s own [`snapshot`](Trainee::snapshot).
+pub fn snapshot<M: Autoencoder>(model: &M) -> Box<dyn TrainedModel> {
+    Box::new(Snapshot(model.valid()))
 }
 
 /// A validation-mode module behind the object-safe view.
@@ -195,5 +245,9 @@ impl<M: Autoencoder> TrainedModel for Snapshot<M> {
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         self.0.objective(batch, ctx)
+    }
+
+    fn conditioned(&self, batch: &Batch) -> Option<Box<dyn TrainedModel>> {
+        self.0.conditioned(batch).map(|model| Box::new(Snapshot(model)) as Box<dyn TrainedModel>)
     }
 }

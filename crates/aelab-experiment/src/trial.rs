@@ -151,7 +151,7 @@ pub fn run(
             result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
         }
         Ending::Finished => {
-            let (model, best_epoch) = fitted(trainee.as_mut(), &trial.train, &checkpoints, &outcome)?;
+            let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let (measurements, pictures) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
             result.metrics = measurements.into_iter().map(MetricValue::from).collect();

@@ -165,19 +165,22 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
 /// With [`Keep::Best`] this is the state of the epoch with the lowest validation loss.
 pub fn fitted(
     trainee: &mut dyn Trainee,
+    train: &dyn Examples,
     config: &TrainConfig,
     checkpoints: &CheckpointFolder,
     outcome: &Outcome,
 ) -> Result<(Box<dyn TrainedModel>, Option<usize>), TrainError> {
     let best = outcome.position.best.map(|(_, epoch)| epoch);
+    let mut kept = None;
     if config.keep == Keep::Best
         && best.is_some()
         && let Some((_, state)) = checkpoints.load("best")?
     {
         trainee.restore(state)?;
-        return Ok((trainee.snapshot(), best));
+        kept = best;
     }
-    Ok((trainee.snapshot(), None))
+    trainee.finish(train)?;
+    Ok((trainee.snapshot(), kept))
 }
 
 /// Seconds of training, over all processes.
@@ -224,7 +227,7 @@ fn run_epoch(
     let config = session.config;
     let stage = &stages[at.stage];
     let device = session.device.clone().autodiff();
-    let order = epoch_order(session.train.len(), config.seed, at.total_epochs);
+    let order = epoch_order(session.train, config.batch_size, config.seed, at.total_epochs);
     let num_batches = order.len().div_ceil(config.batch_size);
     while at.batch < num_batches {
         if (session.stop)() {

@@ -3,7 +3,7 @@
 use aelab_core::Terms;
 use serde::{Deserialize, Serialize};
 
-/// Sums over examples; dividing by their number gives the means.
+/// Sums over examples, of the terms and of the diagnostics; dividing by their number gives the means.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TermMeans {
     num_examples: u64,
@@ -15,6 +15,7 @@ impl TermMeans {
     /// Takes in the terms of a batch of `size` examples.
     pub(crate) fn add(&mut self, terms: &Terms, size: usize) {
         let values = std::iter::once(("loss", terms.loss)).chain(terms.terms.iter().map(|term| (term.name, term.value)));
+        let values = values.chain(terms.diagnostics.iter().copied());
         if self.sums.is_empty() {
             self.sums = values.clone().map(|(name, _)| (name.to_owned(), 0.0)).collect();
         }

@@ -340,7 +340,7 @@ fn early_stopping_ends_after_the_patience_and_the_best_epoch_is_kept() {
     let outcome = run(&mut trainee, &config, folder.path(), &mut Recorder::default(), None);
     assert!(outcome.position.stopped_early);
     assert_eq!((outcome.position.total_epochs, outcome.position.best.unwrap().1), (4, 1));
-    let (_, epoch) = fitted(&mut trainee, &config, &CheckpointFolder::new(folder.path()), &outcome).unwrap();
+    let (_, epoch) = fitted(&mut trainee, &Points::new(37, 0), &config, &CheckpointFolder::new(folder.path()), &outcome).unwrap();
     assert_eq!(epoch, Some(1));
 }
 
@@ -358,7 +358,7 @@ fn the_best_epoch_is_the_one_with_the_lowest_validation_loss() {
     assert_eq!(outcome.position.best, Some((lowest.1, lowest.0 + 1)));
     assert_ne!(lowest.0 + 1, losses.len(), "the best epoch is not the last one");
     let last = trainee.state().unwrap();
-    fitted(&mut trainee, &config, &CheckpointFolder::new(folder.path()), &outcome).unwrap();
+    fitted(&mut trainee, &Points::new(37, 0), &config, &CheckpointFolder::new(folder.path()), &outcome).unwrap();
     assert_ne!(last.parts["model"], trainee.state().unwrap().parts["model"]);
 }
 

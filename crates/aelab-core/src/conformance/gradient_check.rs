@@ -35,13 +35,13 @@ pub fn gradient_deviation(device: &Device, at: &[f64], shape: [usize; 2], functi
 /// of each, evenly spread. `noise` is drawn afresh, and so the same, for every evaluation.
 pub fn model_gradient_deviation<M: Autoencoder>(
     model: M,
-    x: &TensorData,
+    batch: Batch,
     per_tensor: usize,
     mut context: impl FnMut(&mut dyn FnMut(&mut StepContext<'_>)),
     device: &Device,
 ) -> f64 {
     let model = model.map(&mut ToDouble);
-    let batch = Batch::new(Tensor::from_data(x.clone(), (device, DType::F64)));
+    let batch = Batch { x: Tensor::from_data(batch.x.into_data().convert::<f64>(), (device, DType::F64)), ..batch };
     let mut loss = |model: &M| {
         let mut loss = None;
         context(&mut |ctx| loss = Some(model.objective(&batch, ctx).loss()));
@@ -83,10 +83,11 @@ struct ToDouble;
 
 impl ModuleMapper for ToDouble {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let is_trainable = param.is_require_grad();
         param.map(|tensor| {
             let (shape, device) = (tensor.dims(), tensor.device());
             let doubles = values(tensor.detach().cast(FloatDType::F64));
-            Tensor::from_data(TensorData::new(doubles, shape), (&device, DType::F64)).require_grad()
+            Tensor::from_data(TensorData::new(doubles, shape), (&device, DType::F64)).set_require_grad(is_trainable)
         })
     }
 }
@@ -100,6 +101,9 @@ struct Components<'a> {
 
 impl ModuleVisitor for Components<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !param.is_require_grad() {
+            return;
+        }
         let tensor = param.val();
         let gradient = values(tensor.grad(self.gradients).unwrap_or_else(|| tensor.zeros_like().detach()));
         let stride = gradient.len().div_ceil(self.per_tensor).max(1);
