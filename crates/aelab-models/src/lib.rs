@@ -1,7 +1,8 @@
 //! The zoo: one file per published model, each in the order header, configuration, module,
 //! [`Autoencoder`](aelab_core::Autoencoder), [`ModelConfig`](aelab_core::ModelConfig), tests.
 //!
-//! What several models share has files of its own: [`MlpAutoencoder`] (dense encoder and decoder),
+//! What several models share has files of its own: [`AutoencoderNetwork`] (deterministic encoder and
+//! decoder of any kind), [`VariationalNetwork`] (those of variational models),
 //! [`Reconstruction`] (output activation and reconstruction loss), [`Likelihood`] (of variational models).
 
 #![forbid(unsafe_code)]
@@ -11,19 +12,21 @@ use aelab_core::ModelEntry;
 mod convolutional;
 mod denoising;
 mod likelihood;
-mod mlp_autoencoder;
+mod network;
 mod reconstruction;
 mod schema;
 mod undercomplete;
 mod vae;
+mod variational_network;
 
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
-pub use mlp_autoencoder::{MlpAutoencoder, MlpAutoencoderConfig};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
+pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[

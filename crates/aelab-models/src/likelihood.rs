@@ -54,7 +54,7 @@ impl LikelihoodConfig {
     }
 
     /// The likelihood with its initial parameters, if it has any.
-    pub fn init(self, initializer: &mut Initializer) -> Likelihood {
+    pub fn init(self, _data: &DataSpec, initializer: &mut Initializer) -> Likelihood {
         let log_var = (self == LikelihoodConfig::GaussianLearnedVariance {}).then(|| initializer.constant([1, 1], 0.0));
         Likelihood { config: self, log_var }
     }

@@ -16,10 +16,10 @@ use aelab_core::{Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelCo
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::mlp_autoencoder::{mlp_autoencoder_config, overcomplete_warning};
-use crate::{MlpAutoencoder, MlpAutoencoderConfig};
+use crate::network::{autoencoder_network_config, overcomplete_warning};
+use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
-mlp_autoencoder_config! {
+autoencoder_network_config! {
     /// Hyperparameters of [`Undercomplete`].
     pub struct UndercompleteConfig {}
 }
@@ -27,7 +27,7 @@ mlp_autoencoder_config! {
 /// A dense autoencoder that reconstructs what it is shown.
 #[derive(Module, Debug)]
 pub struct Undercomplete {
-    network: MlpAutoencoder,
+    network: AutoencoderNetwork,
 }
 
 impl Autoencoder for Undercomplete {
@@ -68,6 +68,10 @@ impl ModelConfig for UndercompleteConfig {
         self.code_size
     }
 
+    fn validates_as_it_trains(&self) -> bool {
+        self.network().validates_as_it_trains()
+    }
+
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.network().reconstruction().term_spec()]
     }
@@ -77,11 +81,11 @@ impl ModelConfig for UndercompleteConfig {
     }
 
     fn example() -> Self {
-        Self::with_network(MlpAutoencoderConfig::example())
+        Self::with_network(AutoencoderNetworkConfig::example())
     }
 
     fn variations() -> Vec<(&'static str, Self)> {
-        MlpAutoencoderConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network))).collect()
+        AutoencoderNetworkConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network))).collect()
     }
 }
 
@@ -120,7 +124,7 @@ mod tests {
         let least = 2.0 * (0.5f64.powi(2) + 0.3f64.powi(2)) / 8.0;
 
         let device = Device::flex().autodiff();
-        let config = UndercompleteConfig { hidden: vec![], code_size: 2, ..UndercompleteConfig::example() };
+        let config = UndercompleteConfig { hidden: vec![].into(), code_size: 2, ..UndercompleteConfig::example() };
         let model = config.init(&DataSpec::new([4], Domain::Real), &mut Initializer::new(1, &device));
         let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
         let batch = Batch::new(Tensor::<1>::from_data(&points[..], &device).reshape([8, 4]));

@@ -7,17 +7,27 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod conv;
 mod conv_layout;
+mod decoder;
+mod encoder;
+mod gated;
 mod gaussian_head;
+mod hidden;
 mod initialization;
 mod linear;
 mod mlp;
 
 pub use activation::{Activation, Activations};
+pub use batch_norm::BatchNorm;
 pub use conv::{ConvDecoder, ConvEncoder};
 pub use conv_layout::{ConvForm, ConvLayout};
+pub use decoder::{Decoder, GatedDecoder, ImageDecoder};
+pub use encoder::{Encoder, GatedEncoder, ImageEncoder};
+pub use gated::GatedLinear;
 pub use gaussian_head::GaussianHead;
+pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
 pub use mlp::{Mlp, TiedMlp};

@@ -1,29 +1,29 @@
-//! The dense autoencoder that several models train with objectives of their own.
+//! The deterministic autoencoder that several models train with objectives of their own.
 
 use aelab_core::{ConfigError, DataSpec, Initialization, Initializer};
-use aelab_nn::{Activation, Activations, Mlp, TiedMlp, check_initialization};
+use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
 
-/// Dense encoder and decoder around a code, and how its output is compared with the data.
+/// Encoder and decoder around a code, and how its output is compared with the data.
 #[derive(Module, Debug)]
-pub struct MlpAutoencoder {
-    encoder: Mlp,
-    decoder: Decoder,
+pub struct AutoencoderNetwork {
+    encoder: Encoder,
+    decoder: MaybeTied,
     #[module(skip)]
     reconstruction: Reconstruction,
 }
 
 /// A decoder with weights of its own, or with those of the encoder.
 #[derive(Module, Debug)]
-enum Decoder {
-    Untied(Mlp),
+enum MaybeTied {
+    Untied(Decoder),
     Tied(TiedMlp),
 }
 
-impl MlpAutoencoder {
+impl AutoencoderNetwork {
     /// `[batch, feature]` to `[batch, code]`.
     pub fn encode(&self, x: Tensor<2>) -> Tensor<2> {
         self.encoder.forward(x)
@@ -44,24 +44,35 @@ impl MlpAutoencoder {
         self.reconstruction.term(target, self.output(self.encode(input)), mask)
     }
 
-    /// What the last layer leaves, before the output activation.
-    fn output(&self, z: Tensor<2>) -> Tensor<2> {
-        match &self.decoder {
-            Decoder::Untied(decoder) => decoder.forward(z),
-            Decoder::Tied(decoder) => decoder.forward(z, &self.encoder),
+    /// Name and value of the reconstruction term: `target`, `[batch, feature]`, against what becomes of the code `z`.
+    pub fn reconstruction_term_of_code(&self, z: Tensor<2>, target: Tensor<2>, mask: Option<&Tensor<2>>) -> (&'static str, Tensor<1>) {
+        self.reconstruction.term(target, self.output(z), mask)
+    }
+
+    /// The layers from data to code, the code's own among them.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// `[batch, code]` to what the last layer leaves, before the output activation, `[batch, feature]`.
+    pub fn output(&self, z: Tensor<2>) -> Tensor<2> {
+        match (&self.decoder, self.encoder.dense()) {
+            (MaybeTied::Untied(decoder), _) => decoder.forward(z),
+            (MaybeTied::Tied(decoder), Some(encoder)) => decoder.forward(z, encoder),
+            (MaybeTied::Tied(_), None) => unreachable!("only dense layers are tied"),
         }
     }
 }
 
-/// Hyperparameters of [`MlpAutoencoder`], the keys that its models share.
+/// Hyperparameters of [`AutoencoderNetwork`], the keys that its models share.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "each field is documented where `mlp_autoencoder_config!` makes it a key")]
-pub struct MlpAutoencoderConfig {
-    pub hidden: Vec<usize>,
+#[expect(missing_docs, reason = "each field is documented where `autoencoder_network_config!` makes it a key")]
+pub struct AutoencoderNetworkConfig {
+    pub hidden: Hidden,
     pub code_size: usize,
     pub activation: Activations,
     pub code_activation: Activation,
-    pub decoder_hidden: Option<Vec<usize>>,
+    pub decoder_hidden: Option<Hidden>,
     pub output_activation: OutputActivation,
     pub loss: ReconstructionLoss,
     pub tied: bool,
@@ -69,28 +80,42 @@ pub struct MlpAutoencoderConfig {
     pub initialization: Initialization,
 }
 
-impl MlpAutoencoderConfig {
+impl AutoencoderNetworkConfig {
     /// The first value that no training run could make sense of.
     pub fn check(&self, data: &DataSpec) -> Result<(), ConfigError> {
-        check_widths("hidden", &self.hidden)?;
         check_code_size("code_size", self.code_size)?;
-        check_widths("decoder_hidden", self.decoder_hidden.as_deref().unwrap_or_default())?;
-        if self.tied && self.decoder_hidden() != self.mirrored() {
-            let message = format!(
-                "`tied: true` makes the decoder the mirror image of the encoder, {:?}, but `decoder_hidden` is {:?}; leave out one of the two",
-                self.mirrored(),
-                self.decoder_hidden()
-            );
-            return Err(ConfigError::new("decoder_hidden", message));
+        self.hidden.check(data, self.code_size).map_err(|error| error.within("hidden"))?;
+        if let Some(hidden) = &self.decoder_hidden {
+            hidden.check(data, self.code_size).map_err(|error| error.within("decoder_hidden"))?;
+        }
+        if self.tied {
+            self.check_tied()?;
         }
         self.activations().map_err(|error| error.within("activation"))?;
         check_initialization(self.initialization).map_err(|error| error.within("initialization"))?;
         self.reconstruction().check(data)
     }
 
+    fn check_tied(&self) -> Result<(), ConfigError> {
+        if self.hidden.dense().is_none() {
+            let message = "`tied: true` runs backwards through dense layers; take a list of widths for `hidden`, or `tied: false`";
+            return Err(ConfigError::new("tied", message));
+        }
+        if self.decoder_layers() != self.hidden {
+            let message = "`tied: true` makes the decoder the mirror image of the encoder, but `decoder_hidden` is another one; leave out one of the two";
+            return Err(ConfigError::new("decoder_hidden", message));
+        }
+        Ok(())
+    }
+
     /// What is allowed but probably not meant, whatever the objective.
     pub fn warnings(&self, data: &DataSpec) -> Vec<String> {
         self.reconstruction().warning(data).into_iter().collect()
+    }
+
+    /// See [`ModelConfig::validates_as_it_trains`](aelab_core::ModelConfig::validates_as_it_trains).
+    pub fn validates_as_it_trains(&self) -> bool {
+        !self.hidden.has_batch_norm() && !self.decoder_hidden.as_ref().is_some_and(Hidden::has_batch_norm)
     }
 
     /// Output activation and loss.
@@ -102,25 +127,26 @@ impl MlpAutoencoderConfig {
     ///
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
-    pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> MlpAutoencoder {
-        let (encoder_activations, decoder_activations) = self.activations().expect("the configuration was checked");
-        let encoder_layers = self.hidden.iter().copied().zip(encoder_activations).chain([(self.code_size, self.code_activation)]);
-        let encoder = Mlp::new(data.num_features(), encoder_layers, self.bias, self.initialization, initializer);
-        let widths = self.decoder_hidden().into_iter().chain([data.num_features()]);
-        // The last layer's activation belongs to the reconstruction, which needs the logits.
-        let activations = decoder_activations.into_iter().chain([Activation::Linear]);
-        let decoder = if self.tied {
-            Decoder::Tied(TiedMlp::new(&encoder, activations.collect(), self.bias, self.initialization, initializer))
-        } else {
-            Decoder::Untied(Mlp::new(self.code_size, widths.zip(activations), self.bias, self.initialization, initializer))
+    pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
+        let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
+        let (bias, how) = (self.bias, self.initialization);
+        let code = Some((self.code_size, self.code_activation));
+        let encoder = Encoder::new(&self.hidden, data, inwards, code, bias, how, initializer);
+        let decoder = match encoder.dense().filter(|_| self.tied) {
+            Some(encoder) => {
+                // The last layer's activation belongs to the reconstruction, which needs the logits.
+                outwards.push(Activation::Linear);
+                MaybeTied::Tied(TiedMlp::new(encoder, outwards, bias, how, initializer))
+            }
+            None => MaybeTied::Untied(Decoder::new(&self.decoder_layers(), data, self.code_size, outwards, bias, how, initializer)),
         };
-        MlpAutoencoder { encoder, decoder, reconstruction: self.reconstruction() }
+        AutoencoderNetwork { encoder, decoder, reconstruction: self.reconstruction() }
     }
 
     /// A small network.
     pub fn example() -> Self {
         Self {
-            hidden: vec![16],
+            hidden: vec![16].into(),
             code_size: 4,
             activation: Activations::default(),
             code_activation: Activation::Linear,
@@ -137,40 +163,40 @@ impl MlpAutoencoderConfig {
     pub fn variations() -> Vec<(&'static str, Self)> {
         let example = Self::example;
         let sigmoid = OutputActivation::Sigmoid;
-        vec![
-            ("hidden", Self { hidden: vec![], ..example() }),
-            ("hidden", Self { hidden: vec![20, 8], activation: Activations::Each(vec![Activation::Tanh, Activation::Elu]), ..example() }),
+        let kinds = Hidden::examples().into_iter().map(|(key, hidden)| (key, Self { hidden, ..example() }));
+        let own = vec![
+            ("hidden", Self { hidden: vec![].into(), ..example() }),
+            (
+                "hidden",
+                Self { hidden: vec![20, 8].into(), activation: Activations::Each(vec![Activation::Tanh, Activation::Elu]), ..example() },
+            ),
             ("code_size", Self { code_size: 3, ..example() }),
             ("activation", Self { activation: Activations::All(Activation::Tanh), ..example() }),
             ("code_activation", Self { code_activation: Activation::Sigmoid, ..example() }),
-            ("decoder_hidden", Self { decoder_hidden: Some(vec![8, 12]), ..example() }),
+            ("decoder_hidden", Self { decoder_hidden: Some(vec![8, 12].into()), ..example() }),
             ("output_activation", Self { output_activation: sigmoid, ..example() }),
             ("loss", Self { loss: ReconstructionLoss::BinaryCrossEntropy, output_activation: sigmoid, ..example() }),
             ("tied", Self { tied: true, ..example() }),
-            ("tied", Self { tied: true, bias: false, hidden: vec![12, 8], ..example() }),
+            ("tied", Self { tied: true, bias: false, hidden: vec![12, 8].into(), ..example() }),
             ("bias", Self { bias: false, ..example() }),
             ("initialization", Self { initialization: Initialization::Torch, ..example() }),
-        ]
+        ];
+        own.into_iter().chain(kinds).collect()
     }
 
-    fn mirrored(&self) -> Vec<usize> {
-        self.hidden.iter().rev().copied().collect()
-    }
-
-    fn decoder_hidden(&self) -> Vec<usize> {
-        self.decoder_hidden.clone().unwrap_or_else(|| self.mirrored())
+    /// The decoder's hidden layers, named from the data inwards.
+    fn decoder_layers(&self) -> Hidden {
+        let reversed = |widths: &[usize]| widths.iter().rev().copied().collect();
+        match &self.decoder_hidden {
+            None => self.hidden.clone(),
+            Some(Hidden::Dense(widths)) => Hidden::Dense(reversed(widths)),
+            Some(Hidden::Gated(widths)) => Hidden::Gated(reversed(widths)),
+            Some(Hidden::Convolutional(conv)) => Hidden::Convolutional(conv.clone()),
+        }
     }
 
     fn activations(&self) -> Result<(Vec<Activation>, Vec<Activation>), ConfigError> {
-        self.activation.resolve(self.hidden.len(), self.decoder_hidden().len())
-    }
-}
-
-/// Rejects layers without units.
-pub(crate) fn check_widths(key: &str, widths: &[usize]) -> Result<(), ConfigError> {
-    match widths.iter().position(|&width| width == 0) {
-        Some(index) => Err(ConfigError::new(format!("{key}.{index}"), "a layer needs at least one unit; leave the layer out instead")),
-        None => Ok(()),
+        self.activation.resolve(self.hidden.num_layers(), self.decoder_layers().num_layers())
     }
 }
 
@@ -194,20 +220,21 @@ pub(crate) fn overcomplete_warning(code_size: usize, data: &DataSpec) -> Option<
     })
 }
 
-/// Defines the configuration of a model that trains an [`MlpAutoencoder`]: the keys of
-/// [`MlpAutoencoderConfig`], then those of its own. Written once here, because flattening one struct into
+/// Defines the configuration of a model that trains an [`AutoencoderNetwork`]: the keys of
+/// [`AutoencoderNetworkConfig`], then those of its own. Written once here, because flattening one struct into
 /// another would cost the line numbers of error messages.
 ///
-/// Makes `network(&self) -> MlpAutoencoderConfig` and `with_network(network, own keys in order)`.
-macro_rules! mlp_autoencoder_config {
+/// Makes `network(&self) -> AutoencoderNetworkConfig` and `with_network(network, own keys in order)`.
+macro_rules! autoencoder_network_config {
     ($(#[$attribute:meta])* pub struct $name:ident { $($(#[$own_attribute:meta])* pub $own:ident: $own_type:ty,)* }) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         #[schemars(transform = crate::schema::accept_latent_dim)]
         pub struct $name {
-            /// Units of each hidden layer of the encoder, from the data inwards; `[]` for none.
-            pub hidden: Vec<usize>,
+            /// The layers between data and code: units of dense ones from the data inwards (`[]` for none), `{gated: [...]}` or
+            /// `{convolutional: {...}}`.
+            pub hidden: aelab_nn::Hidden,
             /// Units of the code.
             #[serde(alias = "latent_dim")]
             pub code_size: usize,
@@ -216,11 +243,11 @@ macro_rules! mlp_autoencoder_config {
             #[serde(default)]
             pub activation: aelab_nn::Activations,
             /// Activation of the code.
-            #[serde(default = "crate::mlp_autoencoder::default_code_activation")]
+            #[serde(default = "crate::network::default_code_activation")]
             pub code_activation: aelab_nn::Activation,
-            /// Units of each hidden layer of the decoder, from the code outwards; the mirror image of `hidden` where left out.
+            /// The layers of the decoder: units from the code outwards; the mirror image of `hidden` where left out.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub decoder_hidden: Option<Vec<usize>>,
+            pub decoder_hidden: Option<aelab_nn::Hidden>,
             /// What the decoder's last layer is followed by.
             #[serde(default)]
             pub output_activation: crate::OutputActivation,
@@ -231,7 +258,7 @@ macro_rules! mlp_autoencoder_config {
             #[serde(default)]
             pub tied: bool,
             /// Whether layers have biases.
-            #[serde(default = "crate::mlp_autoencoder::default_bias")]
+            #[serde(default = "crate::network::default_bias")]
             pub bias: bool,
             /// How weights start.
             #[serde(default)]
@@ -241,8 +268,8 @@ macro_rules! mlp_autoencoder_config {
 
         impl $name {
             /// The keys that models with a dense autoencoder share.
-            pub fn network(&self) -> crate::MlpAutoencoderConfig {
-                crate::MlpAutoencoderConfig {
+            pub fn network(&self) -> crate::AutoencoderNetworkConfig {
+                crate::AutoencoderNetworkConfig {
                     hidden: self.hidden.clone(),
                     code_size: self.code_size,
                     activation: self.activation.clone(),
@@ -257,7 +284,7 @@ macro_rules! mlp_autoencoder_config {
             }
 
             /// The configuration with that network and the keys of its own.
-            pub fn with_network(network: crate::MlpAutoencoderConfig $(, $own: $own_type)*) -> Self {
+            pub fn with_network(network: crate::AutoencoderNetworkConfig $(, $own: $own_type)*) -> Self {
                 Self {
                     hidden: network.hidden,
                     code_size: network.code_size,
@@ -275,7 +302,7 @@ macro_rules! mlp_autoencoder_config {
         }
     };
 }
-pub(crate) use mlp_autoencoder_config;
+pub(crate) use autoencoder_network_config;
 
 pub(crate) fn default_code_activation() -> Activation {
     Activation::Linear
@@ -295,31 +322,33 @@ mod tests {
         DataSpec::new([10], Domain::UnitInterval)
     }
 
-    fn refused(config: MlpAutoencoderConfig) -> (String, String) {
+    fn refused(config: AutoencoderNetworkConfig) -> (String, String) {
         let error = config.check(&data()).unwrap_err();
         (error.path, error.message)
     }
 
     #[test]
     fn impossible_values_are_refused_at_their_path() {
-        let example = MlpAutoencoderConfig::example;
-        assert_eq!(refused(MlpAutoencoderConfig { hidden: vec![8, 0], ..example() }).0, "hidden.1");
-        assert_eq!(refused(MlpAutoencoderConfig { code_size: 0, ..example() }).0, "code_size");
-        assert_eq!(refused(MlpAutoencoderConfig { decoder_hidden: Some(vec![0]), ..example() }).0, "decoder_hidden.0");
+        let example = AutoencoderNetworkConfig::example;
+        assert_eq!(refused(AutoencoderNetworkConfig { hidden: vec![8, 0].into(), ..example() }).0, "hidden.1");
+        assert_eq!(refused(AutoencoderNetworkConfig { code_size: 0, ..example() }).0, "code_size");
+        assert_eq!(refused(AutoencoderNetworkConfig { decoder_hidden: Some(vec![0].into()), ..example() }).0, "decoder_hidden.0");
         let activation = Activations::Each(vec![Activation::Relu; 3]);
-        let (path, message) = refused(MlpAutoencoderConfig { activation, ..example() });
+        let (path, message) = refused(AutoencoderNetworkConfig { activation, ..example() });
         assert_eq!(path, "activation");
         assert!(message.contains("3 activations, expected 1"), "{message}");
-        let (path, message) = refused(MlpAutoencoderConfig { tied: true, decoder_hidden: Some(vec![9]), ..example() });
+        let (path, message) = refused(AutoencoderNetworkConfig { tied: true, decoder_hidden: Some(vec![9].into()), ..example() });
         assert_eq!(path, "decoder_hidden");
-        assert!(message.contains("[16]") && message.contains("[9]"), "{message}");
+        assert!(message.contains("leave out one of the two"), "{message}");
+        let hidden = Hidden::Gated(vec![4]);
+        assert_eq!(refused(AutoencoderNetworkConfig { tied: true, hidden, ..example() }).0, "tied");
         let initialization = Initialization::Normal { sigma: -1.0 };
-        assert_eq!(refused(MlpAutoencoderConfig { initialization, ..example() }).0, "initialization.normal.sigma");
+        assert_eq!(refused(AutoencoderNetworkConfig { initialization, ..example() }).0, "initialization.normal.sigma");
     }
 
     #[test]
     fn a_tied_network_has_one_set_of_weights() {
-        let config = MlpAutoencoderConfig { hidden: vec![7], code_size: 3, tied: true, ..MlpAutoencoderConfig::example() };
+        let config = AutoencoderNetworkConfig { hidden: vec![7].into(), code_size: 3, tied: true, ..AutoencoderNetworkConfig::example() };
         let model = config.init(&data(), &mut Initializer::new(1, &Device::flex()));
         let weights = 10 * 7 + 7 * 3;
         let (encoder_biases, decoder_biases) = (7 + 3, 7 + 10);
