@@ -9,21 +9,28 @@
 
 use aelab_core::ModelEntry;
 
+mod code_statistics;
+mod contractive;
 mod convolutional;
 mod denoising;
+mod k_sparse;
 mod likelihood;
 mod network;
 mod reconstruction;
 mod schema;
+mod sparse;
 mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use k_sparse::{KSparse, KSparseConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
+pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -34,4 +41,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DenoisingConfig>(),
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
+    ModelEntry::new::<SparseConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<KSparseConfig>(),
 ];

@@ -7,7 +7,9 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
+use aelab_models::{
+    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, KSparseConfig, MODELS, SparseConfig, UndercompleteConfig, VaeConfig,
+};
 
 use common::device;
 
@@ -25,6 +27,9 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    sparse: SparseConfig,
+    contractive: ContractiveConfig,
+    k_sparse: KSparseConfig,
 }
 
 #[test]

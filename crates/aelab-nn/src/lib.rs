@@ -18,6 +18,7 @@ mod hidden;
 mod initialization;
 mod linear;
 mod mlp;
+mod top_k;
 
 pub use activation::{Activation, Activations};
 pub use batch_norm::BatchNorm;
@@ -31,3 +32,4 @@ pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
 pub use mlp::{Mlp, TiedMlp};
+pub use top_k::keep_largest;
