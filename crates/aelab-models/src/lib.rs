@@ -13,12 +13,16 @@ mod code_statistics;
 mod contractive;
 mod convolutional;
 mod denoising;
+mod dictionary;
+mod gated_sae;
+mod jump_relu_sae;
 mod k_sparse;
 mod likelihood;
 mod network;
 mod reconstruction;
 mod schema;
 mod sparse;
+mod top_k_sae;
 mod undercomplete;
 mod vae;
 mod variational_network;
@@ -26,11 +30,15 @@ mod variational_network;
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use dictionary::InitialBias;
+pub use gated_sae::{GatedSae, GatedSaeConfig};
+pub use jump_relu_sae::{JumpReluSae, JumpReluSaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
+pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -44,4 +52,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<SparseConfig>(),
     ModelEntry::new::<ContractiveConfig>(),
     ModelEntry::new::<KSparseConfig>(),
+    ModelEntry::new::<TopKSaeConfig>(),
+    ModelEntry::new::<GatedSaeConfig>(),
+    ModelEntry::new::<JumpReluSaeConfig>(),
 ];

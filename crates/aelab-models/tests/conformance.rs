@@ -8,7 +8,8 @@ mod common;
 
 use aelab_core::ModelConfig;
 use aelab_models::{
-    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, KSparseConfig, MODELS, SparseConfig, UndercompleteConfig, VaeConfig,
+    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, GatedSaeConfig, JumpReluSaeConfig, KSparseConfig, MODELS, SparseConfig,
+    TopKSaeConfig, UndercompleteConfig, VaeConfig,
 };
 
 use common::device;
@@ -30,6 +31,9 @@ suite! {
     sparse: SparseConfig,
     contractive: ContractiveConfig,
     k_sparse: KSparseConfig,
+    top_k_sae: TopKSaeConfig,
+    gated_sae: GatedSaeConfig,
+    jump_relu_sae: JumpReluSaeConfig,
 }
 
 #[test]
