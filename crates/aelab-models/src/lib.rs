@@ -18,6 +18,7 @@ mod gated_sae;
 mod jump_relu_sae;
 mod k_sparse;
 mod likelihood;
+mod masked;
 mod network;
 mod reconstruction;
 mod schema;
@@ -29,12 +30,13 @@ mod variational_network;
 
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
-pub use denoising::{Denoising, DenoisingConfig};
+pub use denoising::{Denoising, DenoisingConfig, Emphasis};
 pub use dictionary::InitialBias;
 pub use gated_sae::{GatedSae, GatedSaeConfig};
 pub use jump_relu_sae::{JumpReluSae, JumpReluSaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
+pub use masked::{Fill, LossOn, Masked, MaskedConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
@@ -55,4 +57,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<TopKSaeConfig>(),
     ModelEntry::new::<GatedSaeConfig>(),
     ModelEntry::new::<JumpReluSaeConfig>(),
+    ModelEntry::new::<MaskedConfig>(),
 ];

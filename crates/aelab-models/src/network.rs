@@ -133,10 +133,18 @@ impl AutoencoderNetworkConfig {
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
     pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
+        self.init_with_input(data, data, initializer)
+    }
+
+    /// The same, with an encoder that is given something else than the data, of shape `input`. Only an untied network may be.
+    ///
+    /// # Panics
+    /// When [`check`](Self::check) refuses the configuration.
+    pub fn init_with_input(&self, input: &DataSpec, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
         let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
         let (bias, how) = (self.bias, self.initialization);
         let code = Some((self.code_size, self.code_activation));
-        let encoder = Encoder::new(&self.hidden, data, inwards, code, bias, how, initializer);
+        let encoder = Encoder::new(&self.hidden, input, inwards, code, bias, how, initializer);
         let decoder = match encoder.dense().filter(|_| self.tied) {
             Some(encoder) => {
                 // The last layer's activation belongs to the reconstruction, which needs the logits.

@@ -8,8 +8,8 @@ mod common;
 
 use aelab_core::ModelConfig;
 use aelab_models::{
-    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, GatedSaeConfig, JumpReluSaeConfig, KSparseConfig, MODELS, SparseConfig,
-    TopKSaeConfig, UndercompleteConfig, VaeConfig,
+    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, GatedSaeConfig, JumpReluSaeConfig, KSparseConfig, MODELS, MaskedConfig,
+    SparseConfig, TopKSaeConfig, UndercompleteConfig, VaeConfig,
 };
 
 use common::device;
@@ -34,6 +34,7 @@ suite! {
     top_k_sae: TopKSaeConfig,
     gated_sae: GatedSaeConfig,
     jump_relu_sae: JumpReluSaeConfig,
+    masked: MaskedConfig,
 }
 
 #[test]
