@@ -13,7 +13,10 @@ use std::path::Path;
 use aelab_core::{
     Batch, BuildContext, DataSpec, Domain, FixedNoise, Initializer, ModelConfig, Optimizer, Progress, StepContext, Trainee, TraineeState,
 };
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, UndercompleteConfig, VaeConfig};
+use aelab_models::{
+    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, GatedSaeConfig, JumpReluSaeConfig, KSparseConfig, SparseConfig, TopKSaeConfig,
+    UndercompleteConfig, VaeConfig,
+};
 use aelab_train::OptimizerConfig;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
@@ -72,6 +75,11 @@ fn models_follow_pytorch_over_twenty_steps_of_adam() {
 }
 
 #[test]
+fn sparse_and_contractive_models_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_sparse.json");
+}
+
+#[test]
 fn optimizers_follow_pytorch_over_twenty_steps() {
     follow_all("pytorch_optimizers.json");
 }
@@ -89,6 +97,12 @@ fn follow_all(file: &str) {
             "denoising" => follow::<DenoisingConfig>(case, section),
             "vae" => follow::<VaeConfig>(case, section),
             "convolutional" => follow::<ConvolutionalConfig>(case, section),
+            "sparse" => follow::<SparseConfig>(case, section),
+            "contractive" => follow::<ContractiveConfig>(case, section),
+            "k_sparse" => follow::<KSparseConfig>(case, section),
+            "top_k_sae" => follow::<TopKSaeConfig>(case, section),
+            "gated_sae" => follow::<GatedSaeConfig>(case, section),
+            "jump_relu_sae" => follow::<JumpReluSaeConfig>(case, section),
             other => panic!("no model `{other}`"),
         };
         report += &format!("{}: {loss:.1e}, {weight:.1e}\n", case.name);
