@@ -15,6 +15,7 @@ mod denoising;
 mod greedy;
 mod layer_stack;
 mod likelihood;
+mod linear;
 mod network;
 mod rbm_pretraining;
 mod reconstruction;
@@ -28,6 +29,7 @@ pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
+pub use linear::{LinearAutoencoder, LinearConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
@@ -42,4 +44,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
     ModelEntry::new::<DeepConfig>(),
+    ModelEntry::new::<LinearConfig>(),
 ];
