@@ -150,13 +150,13 @@ macro_rules! variational_network_config {
             pub latent_dim: usize,
             /// The distribution of features given a code.
             pub likelihood: crate::LikelihoodConfig,
+            $($(#[$own_attribute])* pub $own: $own_type,)*
             /// Activation of the hidden layers: one name, or a list with one per hidden layer of the encoder.
             #[serde(default)]
             pub activation: aelab_nn::Activations,
             /// How weights start; `torch` is what PyTorch's VAE example does.
             #[serde(default)]
             pub initialization: aelab_core::Initialization,
-            $($(#[$own_attribute])* pub $own: $own_type,)*
         }
 
         impl $name {
