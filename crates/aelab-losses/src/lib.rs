@@ -12,12 +12,16 @@
 #![forbid(unsafe_code)]
 
 mod bernoulli;
+mod contraction;
 mod divergence;
 mod gaussian;
 mod reduce;
+mod sparsity;
 mod squared_error;
 
 pub use bernoulli::binary_cross_entropy_from_logits;
+pub use contraction::{SmoothLayer, contraction, jacobian_change, projected_contraction, projected_jacobian_change};
 pub use divergence::kl_to_standard_normal;
 pub use gaussian::{gaussian_nll, gaussian_nll_with_log_var};
+pub use sparsity::{kl_sparsity, l1_norm};
 pub use squared_error::squared_error;
