@@ -88,6 +88,16 @@ impl VariationalNetworkConfig {
         check_initialization(self.initialization).map_err(|error| error.within("initialization"))
     }
 
+    /// What is allowed but probably not meant, whatever the objective.
+    pub fn warnings(&self, data: &DataSpec) -> Vec<String> {
+        self.likelihood.warning(data).into_iter().collect()
+    }
+
+    /// See [`ModelConfig::validates_as_it_trains`](aelab_core::ModelConfig::validates_as_it_trains).
+    pub fn validates_as_it_trains(&self) -> bool {
+        !self.hidden.has_batch_norm()
+    }
+
     /// The module with initial parameters: encoder, head, decoder, likelihood.
     ///
     /// # Panics
