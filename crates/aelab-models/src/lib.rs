@@ -10,9 +10,13 @@
 use aelab_core::ModelEntry;
 
 mod convolutional;
+mod deep;
 mod denoising;
+mod greedy;
+mod layer_stack;
 mod likelihood;
 mod network;
+mod rbm_pretraining;
 mod reconstruction;
 mod schema;
 mod undercomplete;
@@ -20,9 +24,12 @@ mod vae;
 mod variational_network;
 
 pub use convolutional::{Convolutional, ConvolutionalConfig};
+pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
+pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
@@ -34,4 +41,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DenoisingConfig>(),
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
+    ModelEntry::new::<DeepConfig>(),
 ];

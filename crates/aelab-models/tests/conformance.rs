@@ -7,7 +7,7 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
+use aelab_models::{ConvolutionalConfig, DeepConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
 
 use common::device;
 
@@ -25,6 +25,7 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    deep: DeepConfig,
 }
 
 #[test]

@@ -18,6 +18,9 @@ mod hidden;
 mod initialization;
 mod linear;
 mod mlp;
+mod rbm;
+mod rbm_learning;
+mod rbm_partition;
 
 pub use activation::{Activation, Activations};
 pub use batch_norm::BatchNorm;
@@ -31,3 +34,6 @@ pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
 pub use mlp::{Mlp, TiedMlp};
+pub use rbm::{Rbm, UnitKind};
+pub use rbm_learning::{RbmDirection, RbmUpdate};
+pub use rbm_partition::{PartitionEstimate, annealing_schedule, base_rate_bias};
