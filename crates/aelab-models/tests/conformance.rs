@@ -7,7 +7,7 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
+use aelab_models::{ConvolutionalConfig, DenoisingConfig, LstmConfig, MODELS, SequenceVaeConfig, UndercompleteConfig, VaeConfig};
 
 use common::device;
 
@@ -25,6 +25,8 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    lstm: LstmConfig,
+    sequence_vae: SequenceVaeConfig,
 }
 
 #[test]

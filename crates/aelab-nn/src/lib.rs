@@ -17,7 +17,10 @@ mod gaussian_head;
 mod hidden;
 mod initialization;
 mod linear;
+mod lstm;
+mod lstm_decoder;
 mod mlp;
+mod steps;
 
 pub use activation::{Activation, Activations};
 pub use batch_norm::BatchNorm;
@@ -30,4 +33,7 @@ pub use gaussian_head::GaussianHead;
 pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
+pub use lstm::{JoinedWeights, LstmCell, LstmEncoder, LstmLayer, LstmState};
+pub use lstm_decoder::{LstmDecoder, TeacherForcing};
 pub use mlp::{Mlp, TiedMlp};
+pub use steps::{Presence, Steps};
