@@ -12,12 +12,18 @@
 #![forbid(unsafe_code)]
 
 mod bernoulli;
+mod continuous_bernoulli;
+mod contraction;
 mod divergence;
 mod gaussian;
 mod reduce;
+mod sparsity;
 mod squared_error;
 
 pub use bernoulli::binary_cross_entropy_from_logits;
+pub use continuous_bernoulli::{continuous_bernoulli_mean, continuous_bernoulli_nll_from_logits};
+pub use contraction::{SmoothLayer, contraction, jacobian_change, projected_contraction, projected_jacobian_change};
 pub use divergence::kl_to_standard_normal;
 pub use gaussian::{gaussian_nll, gaussian_nll_with_log_var};
+pub use sparsity::{kl_sparsity, l1_norm};
 pub use squared_error::squared_error;

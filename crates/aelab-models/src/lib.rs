@@ -2,7 +2,7 @@
 //! [`Autoencoder`](aelab_core::Autoencoder), [`ModelConfig`](aelab_core::ModelConfig), tests.
 //!
 //! What several models share has files of its own: [`AutoencoderNetwork`] (deterministic encoder and
-//! decoder of any kind), [`VariationalNetwork`] (those of variational models),
+//! decoder of any kind), [`VariationalNetwork`] (those of variational models), [`SequenceNetwork`] (those of series),
 //! [`Reconstruction`] (output activation and reconstruction loss), [`Likelihood`] (of variational models).
 
 #![forbid(unsafe_code)]
@@ -16,10 +16,15 @@ mod greedy;
 mod layer_stack;
 mod likelihood;
 mod linear;
+mod lstm;
 mod network;
 mod rbm_pretraining;
 mod reconstruction;
 mod schema;
+mod sequence_network;
+#[cfg(test)]
+mod sequence_padding;
+mod sequence_vae;
 mod undercomplete;
 mod vae;
 mod variational_network;
@@ -30,9 +35,12 @@ pub use denoising::{Denoising, DenoisingConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
+pub use lstm::{Lstm, LstmConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
+pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
+pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -44,5 +52,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
     ModelEntry::new::<DeepConfig>(),
+    ModelEntry::new::<LstmConfig>(),
+    ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<LinearConfig>(),
 ];

@@ -74,8 +74,12 @@ impl ModelConfig for VaeConfig {
         check_not_negative("beta", &self.beta, "weighs a divergence")
     }
 
+    fn warnings(&self, data: &DataSpec) -> Vec<String> {
+        self.network().warnings(data)
+    }
+
     fn validates_as_it_trains(&self) -> bool {
-        !self.hidden.has_batch_norm()
+        self.network().validates_as_it_trains()
     }
 
     fn code_size(&self) -> usize {
@@ -98,8 +102,12 @@ impl ModelConfig for VaeConfig {
         let example = Self::example;
         let warm_up = Schedule::Linear { from: 0.0, to: 1.0, epochs: Some(2.0) };
         let shared = VariationalNetworkConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network, one())));
+        let per_feature = |min_variance| LikelihoodConfig::GaussianPerFeatureVariance { min_variance };
         let own = vec![
             ("likelihood.gaussian_learned_variance", Self { likelihood: LikelihoodConfig::GaussianLearnedVariance {}, ..example() }),
+            ("likelihood.continuous_bernoulli", Self { likelihood: LikelihoodConfig::ContinuousBernoulli, ..example() }),
+            ("likelihood.gaussian_per_feature_variance", Self { likelihood: per_feature(0.0), ..example() }),
+            ("likelihood.gaussian_per_feature_variance.min_variance", Self { likelihood: per_feature(0.1), ..example() }),
             ("beta", Self { beta: 4.0.into(), ..example() }),
             ("beta.linear", Self { beta: warm_up.into(), ..example() }),
         ];

@@ -88,6 +88,16 @@ impl VariationalNetworkConfig {
         check_initialization(self.initialization).map_err(|error| error.within("initialization"))
     }
 
+    /// What is allowed but probably not meant, whatever the objective.
+    pub fn warnings(&self, data: &DataSpec) -> Vec<String> {
+        self.likelihood.warning(data).into_iter().collect()
+    }
+
+    /// See [`ModelConfig::validates_as_it_trains`](aelab_core::ModelConfig::validates_as_it_trains).
+    pub fn validates_as_it_trains(&self) -> bool {
+        !self.hidden.has_batch_norm()
+    }
+
     /// The module with initial parameters: encoder, head, decoder, likelihood.
     ///
     /// # Panics
@@ -150,13 +160,13 @@ macro_rules! variational_network_config {
             pub latent_dim: usize,
             /// The distribution of features given a code.
             pub likelihood: crate::LikelihoodConfig,
+            $($(#[$own_attribute])* pub $own: $own_type,)*
             /// Activation of the hidden layers: one name, or a list with one per hidden layer of the encoder.
             #[serde(default)]
             pub activation: aelab_nn::Activations,
             /// How weights start; `torch` is what PyTorch's VAE example does.
             #[serde(default)]
             pub initialization: aelab_core::Initialization,
-            $($(#[$own_attribute])* pub $own: $own_type,)*
         }
 
         impl $name {

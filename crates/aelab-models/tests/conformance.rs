@@ -7,7 +7,7 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DeepConfig, DenoisingConfig, LinearConfig, MODELS, UndercompleteConfig, VaeConfig};
+use aelab_models::*;
 
 use common::device;
 
@@ -26,6 +26,8 @@ suite! {
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
     deep: DeepConfig,
+    lstm: LstmConfig,
+    sequence_vae: SequenceVaeConfig,
     linear: LinearConfig,
 }
 
