@@ -9,11 +9,14 @@
 
 use aelab_core::ModelEntry;
 
+mod code_statistics;
+mod contractive;
 mod convolutional;
 mod deep;
 mod denoising;
 mod greedy;
 mod layer_stack;
+mod k_sparse;
 mod likelihood;
 mod linear;
 mod lstm;
@@ -25,14 +28,17 @@ mod sequence_network;
 #[cfg(test)]
 mod sequence_padding;
 mod sequence_vae;
+mod sparse;
 mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use layer_stack::{LayerStack, StackLayer};
+pub use k_sparse::{KSparse, KSparseConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
@@ -41,6 +47,7 @@ pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
+pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -55,4 +62,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<LstmConfig>(),
     ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<SparseConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<KSparseConfig>(),
 ];

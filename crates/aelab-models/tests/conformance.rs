@@ -29,6 +29,9 @@ suite! {
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
     linear: LinearConfig,
+    sparse: SparseConfig,
+    contractive: ContractiveConfig,
+    k_sparse: KSparseConfig,
 }
 
 #[test]
