@@ -9,8 +9,13 @@
 
 use aelab_core::ModelEntry;
 
+mod beta_tc_vae;
+mod beta_vae;
 mod convolutional;
 mod denoising;
+mod dip_vae;
+mod discrepancy;
+mod info_vae;
 mod likelihood;
 mod network;
 mod reconstruction;
@@ -19,8 +24,13 @@ mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
+pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
+pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
@@ -34,4 +44,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DenoisingConfig>(),
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
+    ModelEntry::new::<BetaVaeConfig>(),
+    ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<DipVaeConfig>(),
+    ModelEntry::new::<InfoVaeConfig>(),
 ];

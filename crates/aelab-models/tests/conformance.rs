@@ -7,7 +7,10 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, MODELS, UndercompleteConfig, VaeConfig};
+use aelab_models::{
+    BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, InfoVaeConfig, MODELS, UndercompleteConfig,
+    VaeConfig,
+};
 
 use common::device;
 
@@ -25,6 +28,10 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    beta_vae: BetaVaeConfig,
+    beta_tc_vae: BetaTcVaeConfig,
+    dip_vae: DipVaeConfig,
+    info_vae: InfoVaeConfig,
 }
 
 #[test]
