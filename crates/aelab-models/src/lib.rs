@@ -11,12 +11,17 @@ use aelab_core::ModelEntry;
 
 mod code_statistics;
 mod contractive;
+mod beta_tc_vae;
+mod beta_vae;
 mod convolutional;
 mod deep;
 mod denoising;
 mod greedy;
 mod layer_stack;
 mod k_sparse;
+mod dip_vae;
+mod discrepancy;
+mod info_vae;
 mod likelihood;
 mod linear;
 mod lstm;
@@ -34,11 +39,16 @@ mod vae;
 mod variational_network;
 
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
+pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
+pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use k_sparse::{KSparse, KSparseConfig};
+pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
+pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
@@ -65,4 +75,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<SparseConfig>(),
     ModelEntry::new::<ContractiveConfig>(),
     ModelEntry::new::<KSparseConfig>(),
+    ModelEntry::new::<BetaVaeConfig>(),
+    ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<DipVaeConfig>(),
+    ModelEntry::new::<InfoVaeConfig>(),
 ];

@@ -32,6 +32,10 @@ suite! {
     sparse: SparseConfig,
     contractive: ContractiveConfig,
     k_sparse: KSparseConfig,
+    beta_vae: BetaVaeConfig,
+    beta_tc_vae: BetaTcVaeConfig,
+    dip_vae: DipVaeConfig,
+    info_vae: InfoVaeConfig,
 }
 
 #[test]
