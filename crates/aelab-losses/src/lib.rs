@@ -14,10 +14,14 @@
 mod bernoulli;
 mod divergence;
 mod gaussian;
+mod multinomial;
 mod reduce;
 mod squared_error;
+mod weight_decay;
 
 pub use bernoulli::binary_cross_entropy_from_logits;
 pub use divergence::kl_to_standard_normal;
 pub use gaussian::{gaussian_nll, gaussian_nll_with_log_var};
+pub use multinomial::multinomial_nll;
 pub use squared_error::squared_error;
+pub use weight_decay::weight_decay;

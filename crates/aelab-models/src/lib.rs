@@ -9,10 +9,15 @@
 
 use aelab_core::ModelEntry;
 
+mod auto_rec;
+mod choices;
 mod convolutional;
 mod denoising;
 mod likelihood;
 mod lstm;
+mod mult_dae;
+mod mult_vae;
+mod multi_decoder;
 mod network;
 mod reconstruction;
 mod schema;
@@ -24,11 +29,15 @@ mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use lstm::{Lstm, LstmConfig};
-pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
+pub use mult_dae::{MultDae, MultDaeConfig};
+pub use mult_vae::{MultVae, MultVaeConfig};
+pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
@@ -44,4 +53,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<ConvolutionalConfig>(),
     ModelEntry::new::<LstmConfig>(),
     ModelEntry::new::<SequenceVaeConfig>(),
+    ModelEntry::new::<MultiDecoderConfig>(),
+    ModelEntry::new::<AutoRecConfig>(),
+    ModelEntry::new::<MultDaeConfig>(),
+    ModelEntry::new::<MultVaeConfig>(),
 ];

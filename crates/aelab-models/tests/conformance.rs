@@ -7,7 +7,10 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{ConvolutionalConfig, DenoisingConfig, LstmConfig, MODELS, SequenceVaeConfig, UndercompleteConfig, VaeConfig};
+use aelab_models::{
+    AutoRecConfig, ConvolutionalConfig, DenoisingConfig, LstmConfig, MODELS, MultDaeConfig, MultVaeConfig, MultiDecoderConfig, SequenceVaeConfig,
+    UndercompleteConfig, VaeConfig,
+};
 
 use common::device;
 
@@ -27,6 +30,10 @@ suite! {
     convolutional: ConvolutionalConfig,
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
+    multi_decoder: MultiDecoderConfig,
+    auto_rec: AutoRecConfig,
+    mult_dae: MultDaeConfig,
+    mult_vae: MultVaeConfig,
 }
 
 #[test]
