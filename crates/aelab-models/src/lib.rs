@@ -13,6 +13,8 @@ mod code_statistics;
 mod contractive;
 mod beta_tc_vae;
 mod beta_vae;
+mod auto_rec;
+mod choices;
 mod convolutional;
 mod deep;
 mod denoising;
@@ -25,6 +27,9 @@ mod info_vae;
 mod likelihood;
 mod linear;
 mod lstm;
+mod mult_dae;
+mod mult_vae;
+mod multi_decoder;
 mod network;
 mod rbm_pretraining;
 mod reconstruction;
@@ -41,6 +46,7 @@ mod variational_network;
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
@@ -54,6 +60,10 @@ pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
 pub use rbm_pretraining::{Momentum, RbmTraining};
+pub use mult_dae::{MultDae, MultDaeConfig};
+pub use mult_vae::{MultVae, MultVaeConfig};
+pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
@@ -79,4 +89,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<MultiDecoderConfig>(),
+    ModelEntry::new::<AutoRecConfig>(),
+    ModelEntry::new::<MultDaeConfig>(),
+    ModelEntry::new::<MultVaeConfig>(),
 ];

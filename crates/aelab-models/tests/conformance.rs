@@ -36,6 +36,10 @@ suite! {
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
+    multi_decoder: MultiDecoderConfig,
+    auto_rec: AutoRecConfig,
+    mult_dae: MultDaeConfig,
+    mult_vae: MultVaeConfig,
 }
 
 #[test]
