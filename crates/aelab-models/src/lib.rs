@@ -21,6 +21,7 @@ mod denoising;
 mod dip_vae;
 mod discrepancy;
 mod greedy;
+mod hierarchical_vae;
 mod info_vae;
 mod k_sparse;
 mod layer_stack;
@@ -52,6 +53,7 @@ pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
 pub use layer_stack::{LayerStack, StackLayer};
@@ -88,6 +90,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<HierarchicalVaeConfig>(),
     ModelEntry::new::<MultiDecoderConfig>(),
     ModelEntry::new::<AutoRecConfig>(),
     ModelEntry::new::<MultDaeConfig>(),

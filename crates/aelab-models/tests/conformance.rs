@@ -36,6 +36,7 @@ suite! {
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
+    hierarchical_vae: HierarchicalVaeConfig,
     multi_decoder: MultiDecoderConfig,
     auto_rec: AutoRecConfig,
     mult_dae: MultDaeConfig,
