@@ -132,25 +132,25 @@ def per_example(values):
 def dense_weights(seed, tied=False):
     def make():
         weights = Weights(seed)
-        weights.dense("network.encoder.layers.0", 12, 8)
-        weights.dense("network.encoder.layers.1", 8, 3)
+        weights.dense("network.encoder.Dense.layers.0", 12, 8)
+        weights.dense("network.encoder.Dense.layers.1", 8, 3)
         if tied:
             weights.add("network.decoder.Tied.biases.0", (8,), 0.2)
             weights.add("network.decoder.Tied.biases.1", (12,), 0.2)
         else:
-            weights.dense("network.decoder.Untied.layers.0", 3, 8)
-            weights.dense("network.decoder.Untied.layers.1", 8, 12)
+            weights.dense("network.decoder.Untied.Dense.layers.0", 3, 8)
+            weights.dense("network.decoder.Untied.Dense.layers.1", 8, 12)
         return weights
 
     return make
 
 
 def dense_output(weights, x):
-    z = weights.linear("network.encoder.layers.1", torch.tanh(weights.linear("network.encoder.layers.0", x)))
+    z = weights.linear("network.encoder.Dense.layers.1", torch.tanh(weights.linear("network.encoder.Dense.layers.0", x)))
     if "network.decoder.Tied.biases.0" in weights.tensors:
-        hidden = torch.tanh(F.linear(z, weights["network.encoder.layers.1.weight"], weights["network.decoder.Tied.biases.0"]))
-        return F.linear(hidden, weights["network.encoder.layers.0.weight"], weights["network.decoder.Tied.biases.1"])
-    return weights.linear("network.decoder.Untied.layers.1", torch.tanh(weights.linear("network.decoder.Untied.layers.0", z)))
+        hidden = torch.tanh(F.linear(z, weights["network.encoder.Dense.layers.1.weight"], weights["network.decoder.Tied.biases.0"]))
+        return F.linear(hidden, weights["network.encoder.Dense.layers.0.weight"], weights["network.decoder.Tied.biases.1"])
+    return weights.linear("network.decoder.Untied.Dense.layers.1", torch.tanh(weights.linear("network.decoder.Untied.Dense.layers.0", z)))
 
 
 def squared_error_objective(x, target=None):
@@ -191,23 +191,23 @@ def vae_cases():
     def make(seed, learned=False):
         def build():
             weights = Weights(seed)
-            weights.dense("encoder.layers.0", 12, 8)
-            weights.dense("posterior.mean", 8, 3)
-            weights.dense("posterior.log_var", 8, 3)
-            weights.dense("decoder.layers.0", 3, 8)
-            weights.dense("decoder.layers.1", 8, 12)
+            weights.dense("network.encoder.Dense.layers.0", 12, 8)
+            weights.dense("network.posterior.mean", 8, 3)
+            weights.dense("network.posterior.log_var", 8, 3)
+            weights.dense("network.decoder.Dense.layers.0", 3, 8)
+            weights.dense("network.decoder.Dense.layers.1", 8, 12)
             if learned:
-                weights.tensors["likelihood.log_var"] = torch.zeros((1, 1)).requires_grad_()
+                weights.tensors["network.likelihood.log_var"] = torch.zeros((1, 1)).requires_grad_()
             return weights
 
         return build
 
     def objective(nll, beta=1.0):
         def terms(weights, step):
-            hidden = F.relu(weights.linear("encoder.layers.0", x))
-            mean, log_var = weights.linear("posterior.mean", hidden), weights.linear("posterior.log_var", hidden)
+            hidden = F.relu(weights.linear("network.encoder.Dense.layers.0", x))
+            mean, log_var = weights.linear("network.posterior.mean", hidden), weights.linear("network.posterior.log_var", hidden)
             z = mean + torch.exp(0.5 * log_var) * noise[step]
-            output = weights.linear("decoder.layers.1", F.relu(weights.linear("decoder.layers.0", z)))
+            output = weights.linear("network.decoder.Dense.layers.1", F.relu(weights.linear("network.decoder.Dense.layers.0", z)))
             posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_var))
             kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0))
             return [("nll", per_example(nll(weights, output)), 1.0), ("kl", per_example(kl), beta)]
@@ -221,7 +221,7 @@ def vae_cases():
         return -torch.distributions.Normal(output, math.sqrt(0.1)).log_prob(x)
 
     def learned(weights, output):
-        return -torch.distributions.Normal(output, torch.exp(0.5 * weights["likelihood.log_var"])).log_prob(x)
+        return -torch.distributions.Normal(output, torch.exp(0.5 * weights["network.likelihood.log_var"])).log_prob(x)
 
     def config(likelihood, **more):
         return {"vae": {"hidden": [8], "latent_dim": 3, "likelihood": likelihood} | more}
@@ -248,12 +248,12 @@ def conv_cases():
     def make(seed, transposed):
         def build():
             weights = Weights(seed)
-            weights.convolution("encoder.convolutions.0", 1, 3, 3)
-            weights.convolution("encoder.convolutions.1", 3, 4, 3)
-            weights.dense("to_code", 16, 5)
-            weights.dense("from_code", 5, 16)
-            weights.convolution("decoder.convolutions.0", 4, 3, 3, transposed)
-            weights.convolution("decoder.convolutions.1", 3, 1, 3, transposed)
+            weights.convolution("network.encoder.Convolutional.maps.convolutions.0", 1, 3, 3)
+            weights.convolution("network.encoder.Convolutional.maps.convolutions.1", 3, 4, 3)
+            weights.dense("network.encoder.Convolutional.dense.layers.0", 16, 5)
+            weights.dense("network.decoder.Untied.Convolutional.dense.layers.0", 5, 16)
+            weights.convolution("network.decoder.Untied.Convolutional.maps.convolutions.0", 4, 3, 3, transposed)
+            weights.convolution("network.decoder.Untied.Convolutional.maps.convolutions.1", 3, 1, 3, transposed)
             return weights
 
         return build
@@ -264,14 +264,14 @@ def conv_cases():
     def strided(weights, step):
         images = x.reshape(-1, 1, height, width)
         for layer in range(2):
-            images = F.elu(F.conv2d(images, *parameters(weights, f"encoder.convolutions.{layer}"), stride=2, padding=1))
-        z = weights.linear("to_code", images.flatten(1))
-        images = F.elu(weights.linear("from_code", z)).reshape(-1, 4, *sizes[2])
+            images = F.elu(F.conv2d(images, *parameters(weights, f"network.encoder.Convolutional.maps.convolutions.{layer}"), stride=2, padding=1))
+        z = weights.linear("network.encoder.Convolutional.dense.layers.0", images.flatten(1))
+        images = F.elu(weights.linear("network.decoder.Untied.Convolutional.dense.layers.0", z)).reshape(-1, 4, *sizes[2])
         for layer in range(2):
             target = sizes[1 - layer]
             extra = [size - (2 * small - 1) for size, small in zip(target, images.shape[2:])]
             images = F.conv_transpose2d(
-                images, *parameters(weights, f"decoder.convolutions.{layer}"), stride=2, padding=1, output_padding=extra
+                images, *parameters(weights, f"network.decoder.Untied.Convolutional.maps.convolutions.{layer}"), stride=2, padding=1, output_padding=extra
             )
             images = F.elu(images) if layer == 0 else images
         return [("squared_error", per_example((images.flatten(1) - x) ** 2), 1.0)]
@@ -279,14 +279,14 @@ def conv_cases():
     def pooled(weights, step):
         images = x.reshape(-1, 1, height, width)
         for layer in range(2):
-            images = F.tanh(F.conv2d(images, *parameters(weights, f"encoder.convolutions.{layer}"), padding=1))
+            images = F.tanh(F.conv2d(images, *parameters(weights, f"network.encoder.Convolutional.maps.convolutions.{layer}"), padding=1))
             images = F.max_pool2d(images, 2, ceil_mode=True)
-        z = weights.linear("to_code", images.flatten(1))
-        images = F.tanh(weights.linear("from_code", z)).reshape(-1, 4, *sizes[2])
+        z = weights.linear("network.encoder.Convolutional.dense.layers.0", images.flatten(1))
+        images = F.tanh(weights.linear("network.decoder.Untied.Convolutional.dense.layers.0", z)).reshape(-1, 4, *sizes[2])
         for layer in range(2):
             target = sizes[1 - layer]
             images = F.interpolate(images, scale_factor=2, mode="nearest")[:, :, : target[0], : target[1]]
-            images = F.conv2d(images, *parameters(weights, f"decoder.convolutions.{layer}"), padding=1)
+            images = F.conv2d(images, *parameters(weights, f"network.decoder.Untied.Convolutional.maps.convolutions.{layer}"), padding=1)
             images = F.tanh(images) if layer == 0 else images
         value = F.binary_cross_entropy_with_logits(images.flatten(1), x, reduction="none")
         return [("nll", per_example(value), 1.0)]

@@ -11,14 +11,14 @@
 //! Each layer halves the image, rounding up, and the decoder comes back to exactly the size before it.
 
 use aelab_core::{Autoencoder, Batch, ConfigError, DataSpec, Initialization, Initializer, ModelConfig, Objective, StepContext, TermSpec};
-use aelab_nn::{Activation, Activations, ConvDecoder, ConvEncoder, ConvForm, ConvLayout, Linear, check_initialization};
+use aelab_nn::{Activation, Activations, ConvForm, ConvHidden, Hidden};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::mlp_autoencoder::{check_code_size, overcomplete_warning};
-use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
+use crate::network::overcomplete_warning;
+use crate::{AutoencoderNetwork, AutoencoderNetworkConfig, OutputActivation, ReconstructionLoss};
 
 /// Hyperparameters of [`Convolutional`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,18 @@ pub struct ConvolutionalConfig {
     /// How layers halve and double.
     #[serde(default)]
     pub form: ConvForm,
+    /// Whether each convolution is followed by batch normalisation.
+    #[serde(default)]
+    pub batch_norm: bool,
+    /// Residual blocks after each halving, and before each doubling.
+    #[serde(default)]
+    pub residual_blocks: usize,
+    /// Units of dense layers between the smallest map and the code.
+    #[serde(default)]
+    pub dense: Vec<usize>,
+    /// Whether a dense layer makes the code; without it the smallest map itself is the code.
+    #[serde(default = "yes")]
+    pub dense_code: bool,
     /// Activation of the convolutions: one name, or a list with one per convolution of the encoder, which the decoder mirrors.
     #[serde(default)]
     pub activation: Activations,
@@ -54,64 +66,56 @@ fn three() -> usize {
     3
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl ConvolutionalConfig {
-    fn layout(&self, data: &DataSpec) -> Result<ConvLayout, ConfigError> {
-        let Some(image) = data.image_shape() else {
-            let message = format!(
-                "`convolutional` needs images of 1 or 3 channels, but an example of this data has shape {:?}; take `undercomplete` for flat data",
-                data.event_shape
-            );
-            return Err(ConfigError::new("", message));
-        };
-        ConvLayout::solve(image, &self.channels, self.kernel_size, self.form)
-    }
-
-    /// Activations of the encoder's convolutions, and of the decoder's maps, the dense one first.
-    fn activations(&self) -> Result<(Vec<Activation>, Vec<Activation>), ConfigError> {
-        self.activation.resolve(self.channels.len(), self.channels.len())
-    }
-
-    fn reconstruction(&self) -> Reconstruction {
-        Reconstruction { activation: self.output_activation, loss: self.loss }
+    fn network(&self) -> AutoencoderNetworkConfig {
+        AutoencoderNetworkConfig {
+            hidden: Hidden::Convolutional(ConvHidden {
+                channels: self.channels.clone(),
+                kernel_size: self.kernel_size,
+                form: self.form,
+                batch_norm: self.batch_norm,
+                residual_blocks: self.residual_blocks,
+                dense: self.dense.clone(),
+                dense_code: self.dense_code,
+            }),
+            code_size: self.code_size,
+            activation: self.activation.clone(),
+            code_activation: Activation::Linear,
+            decoder_hidden: None,
+            output_activation: self.output_activation,
+            loss: self.loss,
+            tied: false,
+            bias: true,
+            initialization: self.initialization,
+        }
     }
 }
 
 /// Convolutions, a dense layer to the code, a dense layer back, and convolutions.
 #[derive(Module, Debug)]
 pub struct Convolutional {
-    encoder: ConvEncoder,
-    to_code: Linear,
-    from_code: Linear,
-    decoder: ConvDecoder,
-    #[module(skip)]
-    from_code_activation: Activation,
-    #[module(skip)]
-    reconstruction: Reconstruction,
-}
-
-impl Convolutional {
-    /// What the last layer leaves, before the output activation.
-    fn output(&self, z: Tensor<2>) -> Tensor<2> {
-        self.decoder.forward(self.from_code_activation.apply(self.from_code.forward(z)))
-    }
+    network: AutoencoderNetwork,
 }
 
 impl Autoencoder for Convolutional {
     fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.to_code.forward(self.encoder.forward(x))
+        self.network.encode(x)
     }
 
     fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.reconstruction.mean(self.output(z))
+        self.network.decode(z)
     }
 
     fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.reconstruction.logits(self.output(z))
+        self.network.decode_logits(z)
     }
 
     fn objective(&self, batch: &Batch, _ctx: &mut StepContext<'_>) -> Objective {
-        let output = self.output(self.encode(batch.x.clone()));
-        let (name, value) = self.reconstruction.term(batch.x.clone(), output, batch.mask.as_ref());
+        let (name, value) = self.network.reconstruction_term(batch.x.clone(), batch.x.clone(), batch.mask.as_ref());
         Objective::new().term(name, value, 1.0)
     }
 }
@@ -124,15 +128,20 @@ impl ModelConfig for ConvolutionalConfig {
     type Model = Convolutional;
 
     fn check(&self, data: &DataSpec) -> Result<(), ConfigError> {
-        self.layout(data)?;
-        check_code_size("code_size", self.code_size)?;
-        self.activations().map_err(|error| error.within("activation"))?;
-        check_initialization(self.initialization).map_err(|error| error.within("initialization"))?;
-        self.reconstruction().check(data)
+        // The keys of the convolutions stand at the top here.
+        let lift = |mut error: ConfigError| {
+            for outer in ["hidden.convolutional.", "hidden.convolutional"] {
+                if let Some(path) = error.path.strip_prefix(outer) {
+                    error.path = path.to_owned();
+                }
+            }
+            error
+        };
+        self.network().check(data).map_err(lift)
     }
 
     fn warnings(&self, data: &DataSpec) -> Vec<String> {
-        self.reconstruction().warning(data).into_iter().chain(overcomplete_warning(self.code_size, data)).collect()
+        self.network().warnings(data).into_iter().chain(overcomplete_warning(self.code_size, data)).collect()
     }
 
     fn code_size(&self) -> usize {
@@ -140,22 +149,15 @@ impl ModelConfig for ConvolutionalConfig {
     }
 
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
-        vec![self.reconstruction().term_spec()]
+        vec![self.network().reconstruction().term_spec()]
+    }
+
+    fn validates_as_it_trains(&self) -> bool {
+        !self.batch_norm
     }
 
     fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> Convolutional {
-        let layout = self.layout(data).expect("the configuration was checked");
-        let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
-        let from_code_activation = outwards.remove(0);
-        let how = self.initialization;
-        Convolutional {
-            encoder: ConvEncoder::new(&layout, inwards, how, initializer),
-            to_code: Linear::new(layout.num_features(), self.code_size, true, how, initializer),
-            from_code: Linear::new(self.code_size, layout.num_features(), true, how, initializer),
-            decoder: ConvDecoder::new(&layout, outwards, how, initializer),
-            from_code_activation,
-            reconstruction: self.reconstruction(),
-        }
+        Convolutional { network: self.network().init(data, initializer) }
     }
 
     fn example() -> Self {
@@ -164,6 +166,10 @@ impl ModelConfig for ConvolutionalConfig {
             code_size: 4,
             kernel_size: 3,
             form: ConvForm::default(),
+            batch_norm: false,
+            residual_blocks: 0,
+            dense: Vec::new(),
+            dense_code: true,
             activation: Activations::default(),
             output_activation: OutputActivation::default(),
             loss: ReconstructionLoss::default(),
@@ -179,6 +185,12 @@ impl ModelConfig for ConvolutionalConfig {
             ("code_size", Self { code_size: 3, ..example() }),
             ("kernel_size", Self { kernel_size: 4, ..example() }),
             ("form", Self { form: ConvForm::Pooled, ..example() }),
+            ("batch_norm", Self { batch_norm: true, ..example() }),
+            // Smooth: where maps are 0, as behind a ReLU, the biases of what follows start in its kink.
+            ("residual_blocks", Self { residual_blocks: 1, activation: Activations::All(Activation::Elu), ..example() }),
+            ("residual_blocks", Self { residual_blocks: 2, batch_norm: true, activation: Activations::All(Activation::Tanh), ..example() }),
+            ("dense", Self { dense: vec![10], ..example() }),
+            ("dense_code", Self { dense_code: false, code_size: 6 * 2 * 2, activation: Activations::All(Activation::Elu), ..example() }),
             ("activation", Self { activation: Activations::Each(vec![Activation::Tanh, Activation::Elu]), ..example() }),
             ("output_activation", Self { output_activation: sigmoid, ..example() }),
             ("loss", Self { loss: ReconstructionLoss::BinaryCrossEntropy, output_activation: sigmoid, ..example() }),

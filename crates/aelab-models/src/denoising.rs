@@ -14,10 +14,10 @@ use aelab_core::{Autoencoder, Batch, ConfigError, Corruption, DataSpec, Initiali
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::mlp_autoencoder::mlp_autoencoder_config;
-use crate::{MlpAutoencoder, MlpAutoencoderConfig};
+use crate::network::autoencoder_network_config;
+use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
-mlp_autoencoder_config! {
+autoencoder_network_config! {
     /// Hyperparameters of [`Denoising`].
     pub struct DenoisingConfig {
         /// What is done to the input, anew at each step. Required: it is the experiment.
@@ -28,7 +28,7 @@ mlp_autoencoder_config! {
 /// A dense autoencoder that reconstructs the clean example from a corrupted one.
 #[derive(Module, Debug)]
 pub struct Denoising {
-    network: MlpAutoencoder,
+    network: AutoencoderNetwork,
     #[module(skip)]
     corruption: Corruption,
 }
@@ -77,6 +77,10 @@ impl ModelConfig for DenoisingConfig {
         self.code_size
     }
 
+    fn validates_as_it_trains(&self) -> bool {
+        self.network().validates_as_it_trains()
+    }
+
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.network().reconstruction().term_spec()]
     }
@@ -86,7 +90,7 @@ impl ModelConfig for DenoisingConfig {
     }
 
     fn example() -> Self {
-        Self::with_network(MlpAutoencoderConfig::example(), Corruption::Masking { rate: 0.3.into() })
+        Self::with_network(AutoencoderNetworkConfig::example(), Corruption::Masking { rate: 0.3.into() })
     }
 
     fn variations() -> Vec<(&'static str, Self)> {
@@ -96,7 +100,7 @@ impl ModelConfig for DenoisingConfig {
             ("corruption.salt_and_pepper", Corruption::SaltAndPepper { rate: 0.2.into() }),
         ];
         let with_network = |(key, network)| (key, Self::with_network(network, Self::example().corruption));
-        let shared = MlpAutoencoderConfig::variations().into_iter().map(with_network);
+        let shared = AutoencoderNetworkConfig::variations().into_iter().map(with_network);
         let own = corruptions.into_iter().map(|(key, corruption)| (key, Self { corruption, ..Self::example() }));
         shared.chain(own).collect()
     }
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn the_corrupted_input_is_compared_with_the_clean_one() {
         let device = Device::flex();
-        let config = DenoisingConfig { hidden: vec![], code_size: 4, ..DenoisingConfig::example() };
+        let config = DenoisingConfig { hidden: vec![].into(), code_size: 4, ..DenoisingConfig::example() };
         let model = config.init(&data(), &mut Initializer::new(1, &device));
         let x = Tensor::<2>::from_data([[0.1, 0.9, 0.4, 0.6]], &device);
         let kept = vec![1.0, 0.0, 0.0, 1.0];

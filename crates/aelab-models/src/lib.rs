@@ -1,29 +1,75 @@
 //! The zoo: one file per published model, each in the order header, configuration, module,
 //! [`Autoencoder`](aelab_core::Autoencoder), [`ModelConfig`](aelab_core::ModelConfig), tests.
 //!
-//! What several models share has files of its own: [`MlpAutoencoder`] (dense encoder and decoder),
+//! What several models share has files of its own: [`AutoencoderNetwork`] (deterministic encoder and
+//! decoder of any kind), [`VariationalNetwork`] (those of variational models), [`SequenceNetwork`] (those of series),
 //! [`Reconstruction`] (output activation and reconstruction loss), [`Likelihood`] (of variational models).
 
 #![forbid(unsafe_code)]
 
 use aelab_core::ModelEntry;
 
+mod auto_rec;
+mod beta_tc_vae;
+mod beta_vae;
+mod choices;
+mod code_statistics;
+mod contractive;
 mod convolutional;
+mod deep;
 mod denoising;
+mod dip_vae;
+mod discrepancy;
+mod greedy;
+mod info_vae;
+mod k_sparse;
+mod layer_stack;
 mod likelihood;
-mod mlp_autoencoder;
+mod linear;
+mod lstm;
+mod mult_dae;
+mod mult_vae;
+mod multi_decoder;
+mod network;
+mod rbm_pretraining;
 mod reconstruction;
 mod schema;
+mod sequence_network;
+#[cfg(test)]
+mod sequence_padding;
+mod sequence_vae;
+mod sparse;
 mod undercomplete;
 mod vae;
+mod variational_network;
 
+pub use auto_rec::{AutoRec, AutoRecConfig};
+pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
+pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
+pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
+pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use info_vae::{InfoVae, InfoVaeConfig};
+pub use k_sparse::{KSparse, KSparseConfig};
+pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
-pub use mlp_autoencoder::{MlpAutoencoder, MlpAutoencoderConfig};
+pub use linear::{LinearAutoencoder, LinearConfig};
+pub use lstm::{Lstm, LstmConfig};
+pub use mult_dae::{MultDae, MultDaeConfig};
+pub use mult_vae::{MultVae, MultVaeConfig};
+pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
+pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
+pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
+pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
+pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
+pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
@@ -31,4 +77,19 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DenoisingConfig>(),
     ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<ConvolutionalConfig>(),
+    ModelEntry::new::<DeepConfig>(),
+    ModelEntry::new::<LstmConfig>(),
+    ModelEntry::new::<SequenceVaeConfig>(),
+    ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<SparseConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<KSparseConfig>(),
+    ModelEntry::new::<BetaVaeConfig>(),
+    ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<DipVaeConfig>(),
+    ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<MultiDecoderConfig>(),
+    ModelEntry::new::<AutoRecConfig>(),
+    ModelEntry::new::<MultDaeConfig>(),
+    ModelEntry::new::<MultVaeConfig>(),
 ];

@@ -16,10 +16,10 @@ use aelab_core::{Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelCo
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::mlp_autoencoder::{mlp_autoencoder_config, overcomplete_warning};
-use crate::{MlpAutoencoder, MlpAutoencoderConfig};
+use crate::network::{autoencoder_network_config, overcomplete_warning};
+use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
-mlp_autoencoder_config! {
+autoencoder_network_config! {
     /// Hyperparameters of [`Undercomplete`].
     pub struct UndercompleteConfig {}
 }
@@ -27,7 +27,7 @@ mlp_autoencoder_config! {
 /// A dense autoencoder that reconstructs what it is shown.
 #[derive(Module, Debug)]
 pub struct Undercomplete {
-    network: MlpAutoencoder,
+    network: AutoencoderNetwork,
 }
 
 impl Autoencoder for Undercomplete {
@@ -68,6 +68,10 @@ impl ModelConfig for UndercompleteConfig {
         self.code_size
     }
 
+    fn validates_as_it_trains(&self) -> bool {
+        self.network().validates_as_it_trains()
+    }
+
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.network().reconstruction().term_spec()]
     }
@@ -77,11 +81,11 @@ impl ModelConfig for UndercompleteConfig {
     }
 
     fn example() -> Self {
-        Self::with_network(MlpAutoencoderConfig::example())
+        Self::with_network(AutoencoderNetworkConfig::example())
     }
 
     fn variations() -> Vec<(&'static str, Self)> {
-        MlpAutoencoderConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network))).collect()
+        AutoencoderNetworkConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network))).collect()
     }
 }
 
@@ -120,7 +124,7 @@ mod tests {
         let least = 2.0 * (0.5f64.powi(2) + 0.3f64.powi(2)) / 8.0;
 
         let device = Device::flex().autodiff();
-        let config = UndercompleteConfig { hidden: vec![], code_size: 2, ..UndercompleteConfig::example() };
+        let config = UndercompleteConfig { hidden: vec![].into(), code_size: 2, ..UndercompleteConfig::example() };
         let model = config.init(&DataSpec::new([4], Domain::Real), &mut Initializer::new(1, &device));
         let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
         let batch = Batch::new(Tensor::<1>::from_data(&points[..], &device).reshape([8, 4]));
@@ -132,5 +136,38 @@ mod tests {
         }
         assert!(loss >= least - 1e-6, "{loss} is below the optimum {least}");
         assert!(loss < least * 1.001, "{loss} is above the optimum {least}");
+    }
+
+    /// The encoder problem (Ackley, Hinton & Sejnowski 1985; Rumelhart, Hinton & Williams 1986): eight patterns with one of eight
+    /// units on, through three logistic units, which have to find a binary code.
+    #[test]
+    fn the_8_3_8_problem_is_solved() {
+        use crate::{OutputActivation, ReconstructionLoss};
+        use aelab_nn::Activation;
+
+        let device = Device::flex().autodiff();
+        let config = UndercompleteConfig {
+            hidden: vec![].into(),
+            code_size: 3,
+            code_activation: Activation::Sigmoid,
+            output_activation: OutputActivation::Sigmoid,
+            loss: ReconstructionLoss::BinaryCrossEntropy,
+            ..UndercompleteConfig::example()
+        };
+        let data = DataSpec::new([8], Domain::Binary);
+        config.check(&data).unwrap();
+        for seed in 1..=3 {
+            let model = config.init(&data, &mut Initializer::new(seed, &device));
+            let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
+            let x = Tensor::<2>::eye(8, &device);
+            let batch = Batch::new(x.clone());
+            for step in 0..3000 {
+                let ctx = &mut StepContext { progress: Progress::end(1.0, step), learning_rate: 0.02, noise: &mut FixedNoise::new([]) };
+                trainee.train_step(&batch, ctx);
+            }
+            let model = trainee.snapshot();
+            let furthest = (model.reconstruct(x.clone().inner()) - x.clone().inner()).abs().max().into_scalar::<f32>();
+            assert!(furthest < 0.1, "seed {seed}: a unit is off by {furthest}");
+        }
     }
 }

@@ -12,80 +12,38 @@
 //! `beta` warms the KL term up (Bowman et al. 2016, Sonderby et al. 2016).
 
 use aelab_core::{
-    Autoencoder, Batch, ConfigError, DataSpec, Initialization, Initializer, ModelConfig, Noise, Objective, Schedule, Scheduled,
-    StepContext, TermSpec, Unit,
+    Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelConfig, Noise, Objective, Schedule, Scheduled, StepContext, TermSpec, Unit,
 };
 use aelab_losses::kl_to_standard_normal;
-use aelab_nn::{Activation, Activations, GaussianHead, Mlp, check_initialization};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::mlp_autoencoder::{check_code_size, check_widths};
-use crate::{Likelihood, LikelihoodConfig};
+use crate::variational_network::{check_not_negative, one, variational_config_methods, variational_methods, variational_network_config};
+use crate::{LikelihoodConfig, VariationalNetwork, VariationalNetworkConfig};
 
-/// Hyperparameters of [`Vae`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = crate::schema::accept_code_size)]
-pub struct VaeConfig {
-    /// Units of each hidden layer of the encoder, from the data inwards; the decoder mirrors them.
-    pub hidden: Vec<usize>,
-    /// Latent dimensions.
-    #[serde(alias = "code_size")]
-    pub latent_dim: usize,
-    /// The distribution of features given a code.
-    pub likelihood: LikelihoodConfig,
-    /// Weight of the KL term; a number or a schedule.
-    #[serde(default = "one")]
-    pub beta: Scheduled,
-    /// Activation of the hidden layers: one name, or a list with one per hidden layer of the encoder.
-    #[serde(default)]
-    pub activation: Activations,
-    /// How weights start; `torch` is what PyTorch's VAE example does.
-    #[serde(default)]
-    pub initialization: Initialization,
+variational_network_config! {
+    /// Hyperparameters of [`Vae`].
+    pub struct VaeConfig {
+        /// Weight of the KL term; a number or a schedule.
+        #[serde(default = "one")]
+        pub beta: Scheduled,
+    }
 }
 
-fn one() -> Scheduled {
-    Scheduled::Constant(1.0)
-}
-
-/// Encoder to a Gaussian, decoder to the parameters of the likelihood.
+/// A variational autoencoder with a standard normal prior.
 #[derive(Module, Debug)]
 pub struct Vae {
-    encoder: Mlp,
-    posterior: GaussianHead,
-    decoder: Mlp,
-    likelihood: Likelihood,
+    network: VariationalNetwork,
     #[module(skip)]
     beta: Scheduled,
-    #[module(skip)]
-    latent_dim: usize,
 }
 
 impl Autoencoder for Vae {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.posterior.mean(self.encoder.forward(x))
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.likelihood.mean(self.decoder.forward(z))
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.likelihood.logits(self.decoder.forward(z))
-    }
-
-    fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
-        Some(noise.normal([num, self.latent_dim], device))
-    }
+    variational_methods!();
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
-        let posterior = self.posterior.forward(self.encoder.forward(batch.x.clone()));
-        let z = posterior.sample(ctx.noise);
-        let nll = self.likelihood.nll(batch.x.clone(), self.decoder.forward(z), batch.mask.as_ref());
+        let posterior = self.network.posterior(batch.x.clone());
+        let nll = self.network.nll(batch.x.clone(), posterior.sample(ctx.noise), batch.mask.as_ref());
         let kl = kl_to_standard_normal(&posterior);
         Objective::new().term("nll", nll, 1.0).term("kl", kl, self.beta.at(ctx.progress))
     }
@@ -98,65 +56,38 @@ impl ModelConfig for VaeConfig {
     type Model = Vae;
 
     fn check(&self, data: &DataSpec) -> Result<(), ConfigError> {
-        check_widths("hidden", &self.hidden)?;
-        check_code_size("latent_dim", self.latent_dim)?;
-        self.activation.resolve(self.hidden.len(), self.hidden.len()).map_err(|error| error.within("activation"))?;
-        self.likelihood.check(data).map_err(|error| error.within("likelihood"))?;
-        self.beta.check().map_err(|error| error.within("beta"))?;
-        if let Some(value) = self.beta.first_outside(0.0, f64::MAX) {
-            return Err(ConfigError::new("beta", format!("`beta` weighs a divergence and cannot be negative or infinite, but is {value}")));
-        }
-        check_initialization(self.initialization).map_err(|error| error.within("initialization"))
+        self.network().check(data)?;
+        check_not_negative("beta", &self.beta, "weighs a divergence")
     }
 
-    fn code_size(&self) -> usize {
-        self.latent_dim
-    }
+    variational_config_methods!();
 
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.likelihood.term_spec(), TermSpec::new("kl", Unit::Nats, self.beta.clone())]
     }
 
     fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> Vae {
-        let (inwards, outwards) = self.activation.resolve(self.hidden.len(), self.hidden.len()).expect("the configuration was checked");
-        let how = self.initialization;
-        let encoder = Mlp::new(data.num_features(), self.hidden.iter().copied().zip(inwards), true, how, initializer);
-        let num_features = self.hidden.last().copied().unwrap_or(data.num_features());
-        let posterior = GaussianHead::new(num_features, self.latent_dim, how, initializer);
-        let widths = self.hidden.iter().rev().copied().zip(outwards).chain([(data.num_features(), Activation::Linear)]);
-        let decoder = Mlp::new(self.latent_dim, widths, true, how, initializer);
-        let likelihood = self.likelihood.init(initializer);
-        Vae { encoder, posterior, decoder, likelihood, beta: self.beta.clone(), latent_dim: self.latent_dim }
+        Vae { network: self.network().init(data, initializer), beta: self.beta.clone() }
     }
 
     fn example() -> Self {
-        Self {
-            hidden: vec![16],
-            latent_dim: 3,
-            likelihood: LikelihoodConfig::Bernoulli,
-            beta: one(),
-            activation: Activations::default(),
-            initialization: Initialization::default(),
-        }
+        Self::with_network(VariationalNetworkConfig::example(), one())
     }
 
     fn variations() -> Vec<(&'static str, Self)> {
         let example = Self::example;
         let warm_up = Schedule::Linear { from: 0.0, to: 1.0, epochs: Some(2.0) };
-        vec![
-            ("hidden", Self { hidden: vec![], ..example() }),
-            (
-                "hidden",
-                Self { hidden: vec![12, 8], activation: Activations::Each(vec![Activation::Tanh, Activation::Softplus]), ..example() },
-            ),
-            ("latent_dim", Self { latent_dim: 2, ..example() }),
-            ("likelihood.gaussian", Self { likelihood: LikelihoodConfig::Gaussian { variance: 0.5 }, ..example() }),
+        let shared = VariationalNetworkConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network, one())));
+        let per_feature = |min_variance| LikelihoodConfig::GaussianPerFeatureVariance { min_variance };
+        let own = vec![
             ("likelihood.gaussian_learned_variance", Self { likelihood: LikelihoodConfig::GaussianLearnedVariance {}, ..example() }),
+            ("likelihood.continuous_bernoulli", Self { likelihood: LikelihoodConfig::ContinuousBernoulli, ..example() }),
+            ("likelihood.gaussian_per_feature_variance", Self { likelihood: per_feature(0.0), ..example() }),
+            ("likelihood.gaussian_per_feature_variance.min_variance", Self { likelihood: per_feature(0.1), ..example() }),
             ("beta", Self { beta: 4.0.into(), ..example() }),
             ("beta.linear", Self { beta: warm_up.into(), ..example() }),
-            ("activation", Self { activation: Activations::All(Activation::Tanh), ..example() }),
-            ("initialization", Self { initialization: Initialization::Torch, ..example() }),
-        ]
+        ];
+        shared.chain(own).collect()
     }
 }
 
@@ -183,7 +114,7 @@ mod tests {
         let path = |config: VaeConfig, domain| config.check(&data(domain)).unwrap_err().path;
         assert_eq!(path(example(), Domain::Real), "likelihood");
         assert_eq!(path(VaeConfig { latent_dim: 0, ..example() }, Domain::Binary), "latent_dim");
-        assert_eq!(path(VaeConfig { hidden: vec![0], ..example() }, Domain::Binary), "hidden.0");
+        assert_eq!(path(VaeConfig { hidden: vec![0].into(), ..example() }, Domain::Binary), "hidden.0");
         assert_eq!(path(VaeConfig { beta: (-1.0).into(), ..example() }, Domain::Binary), "beta");
         let never = Schedule::Linear { from: 0.0, to: 1.0, epochs: Some(0.0) };
         assert_eq!(path(VaeConfig { beta: never.into(), ..example() }, Domain::Binary), "beta.linear.epochs");

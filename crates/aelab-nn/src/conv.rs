@@ -6,48 +6,100 @@ use burn::tensor::module::{conv_transpose2d, conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{Tensor, assert_shape};
 
-use crate::{Activation, ConvForm, ConvLayout};
+use crate::{Activation, BatchNorm, ConvForm, ConvLayout};
 
-/// A convolution or a transposed one: weight and bias.
+/// A convolution or a transposed one, and batch normalisation where wanted.
 #[derive(Module, Debug)]
 struct Convolution {
     /// `[output, input, kernel, kernel]`; `[input, output, kernel, kernel]` where transposed.
     weight: Param<Tensor<4>>,
-    /// `[output]`.
-    bias: Param<Tensor<1>>,
+    /// `[output]`; none before batch normalisation, which would take it out again.
+    bias: Option<Param<Tensor<1>>>,
+    batch_norm: Option<BatchNorm>,
+}
+
+/// What a convolution is made of besides its weight.
+#[derive(Clone, Copy)]
+struct Form {
+    kernel_size: usize,
+    transposed: bool,
+    batch_norm: bool,
+    how: Initialization,
 }
 
 impl Convolution {
-    fn new(num_inputs: usize, num_outputs: usize, kernel_size: usize, how: Initialization, initializer: &mut Initializer) -> Self {
+    fn new(num_inputs: usize, num_outputs: usize, form: Form, initializer: &mut Initializer) -> Self {
+        let Form { kernel_size, transposed, batch_norm, how } = form;
         let area = kernel_size * kernel_size;
-        let shape = [num_outputs, num_inputs, kernel_size, kernel_size];
-        let weight = initializer.weight(shape, num_inputs * area, num_outputs * area, how);
-        Self { weight, bias: initializer.bias(num_outputs, num_inputs * area, how) }
-    }
-
-    fn transposed(num_inputs: usize, num_outputs: usize, kernel_size: usize, how: Initialization, initializer: &mut Initializer) -> Self {
-        let area = kernel_size * kernel_size;
-        let shape = [num_inputs, num_outputs, kernel_size, kernel_size];
-        // PyTorch takes the second axis of the weight for the inputs, here too.
-        let fan_in = if how == Initialization::Torch { num_outputs } else { num_inputs } * area;
-        let weight = initializer.weight(shape, fan_in, num_outputs * area, how);
-        Self { weight, bias: initializer.bias(num_outputs, fan_in, how) }
+        let channels = if transposed { [num_inputs, num_outputs] } else { [num_outputs, num_inputs] };
+        // PyTorch takes the second axis of the weight for the inputs, also where it is transposed.
+        let fan_in = if transposed && how == Initialization::Torch { num_outputs } else { num_inputs } * area;
+        let weight = initializer.weight([channels[0], channels[1], kernel_size, kernel_size], fan_in, num_outputs * area, how);
+        let bias = (!batch_norm).then(|| initializer.bias(num_outputs, fan_in, how));
+        Self { weight, bias, batch_norm: batch_norm.then(|| BatchNorm::new(num_outputs, initializer)) }
     }
 
     fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-        conv2d(x, self.weight.val(), Some(self.bias.val()), ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1))
+        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+        self.normalise(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options))
     }
 
     fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output_padding: [usize; 2]) -> Tensor<4> {
         let options = ConvTransposeOptions::new([2; 2], [padding; 2], output_padding, [1; 2], 1);
-        conv_transpose2d(x, self.weight.val(), Some(self.bias.val()), options)
+        self.normalise(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options))
     }
+
+    fn normalise(&self, map: Tensor<4>) -> Tensor<4> {
+        match &self.batch_norm {
+            Some(batch_norm) => batch_norm.forward(map),
+            None => map,
+        }
+    }
+}
+
+/// `a(x + c(a(d(x))))` with a convolution `d` of 3 x 3, one `c` of 1 x 1 and the activation `a` of the level (He et al.
+/// 2016, <https://arxiv.org/abs/1512.03385>, Fig. 2; the sizes are those of van den Oord et al. 2017, Sec. 4.1).
+#[derive(Module, Debug)]
+struct ResidualBlock {
+    first: Convolution,
+    second: Convolution,
+}
+
+impl ResidualBlock {
+    fn new(num_channels: usize, form: Form, initializer: &mut Initializer) -> Self {
+        let form = |kernel_size| Form { kernel_size, transposed: false, ..form };
+        Self {
+            first: Convolution::new(num_channels, num_channels, form(3), initializer),
+            second: Convolution::new(num_channels, num_channels, form(1), initializer),
+        }
+    }
+
+    fn forward(&self, map: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let change = self.second.convolve(activation.apply(self.first.convolve(map.clone(), 1, 1)), 1, 0);
+        activation.apply(map + change)
+    }
+}
+
+/// The residual blocks of every level with `num_channels`, one list after the other.
+fn residual_blocks(
+    layout: &ConvLayout,
+    num_channels: impl Iterator<Item = usize>,
+    how: Initialization,
+    initializer: &mut Initializer,
+) -> Vec<ResidualBlock> {
+    let form = Form { kernel_size: 3, transposed: false, batch_norm: layout.batch_norm, how };
+    num_channels
+        .flat_map(|channels| std::iter::repeat_n(channels, layout.residual_blocks))
+        .map(|channels| ResidualBlock::new(channels, form, initializer))
+        .collect()
 }
 
 /// Convolutions that halve an image at each layer.
 #[derive(Module, Debug)]
 pub struct ConvEncoder {
     convolutions: Vec<Convolution>,
+    /// Those after the first convolution first.
+    residual_blocks: Vec<ResidualBlock>,
     #[module(skip)]
     activations: Vec<Activation>,
     #[module(skip)]
@@ -61,12 +113,10 @@ impl ConvEncoder {
     /// When there are not as many activations as layers.
     pub fn new(layout: &ConvLayout, activations: Vec<Activation>, how: Initialization, initializer: &mut Initializer) -> Self {
         assert_eq!(activations.len() + 1, layout.levels.len(), "each convolution has an activation");
-        let convolutions = layout
-            .levels
-            .windows(2)
-            .map(|levels| Convolution::new(levels[0][0], levels[1][0], layout.kernel_size, how, initializer))
-            .collect();
-        Self { convolutions, activations, layout: layout.clone() }
+        let form = Form { kernel_size: layout.kernel_size, transposed: false, batch_norm: layout.batch_norm, how };
+        let convolutions = layout.levels.windows(2).map(|levels| Convolution::new(levels[0][0], levels[1][0], form, initializer)).collect();
+        let residual_blocks = residual_blocks(layout, layout.levels.iter().skip(1).map(|level| level[0]), how, initializer);
+        Self { convolutions, residual_blocks, activations, layout: layout.clone() }
     }
 
     /// Flattened images, `[batch, channel * height * width]`, to the flattened smallest map, `[batch, feature]`.
@@ -75,11 +125,16 @@ impl ConvEncoder {
         let [channels, height, width] = layout.levels[0];
         assert_shape!(x, [_, channels * height * width]);
         let batch_size = x.dims()[0];
-        let images = x.reshape([batch_size, channels, height, width]);
-        let map = self.convolutions.iter().zip(&self.activations).fold(images, |map, (convolution, activation)| match layout.form {
-            ConvForm::Strided => activation.apply(convolution.convolve(map, 2, layout.padding())),
-            ConvForm::Pooled => halve(activation.apply(convolution.convolve(map, 1, layout.padding()))),
-        });
+        let mut map = x.reshape([batch_size, channels, height, width]);
+        for (index, (convolution, &activation)) in self.convolutions.iter().zip(&self.activations).enumerate() {
+            map = match layout.form {
+                ConvForm::Strided => activation.apply(convolution.convolve(map, 2, layout.padding())),
+                ConvForm::Pooled => halve(activation.apply(convolution.convolve(map, 1, layout.padding()))),
+            };
+            let first = index * layout.residual_blocks;
+            let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
+            map = blocks.iter().fold(map, |map, block| block.forward(map, activation));
+        }
         map.reshape([batch_size, layout.num_features()])
     }
 }
@@ -89,7 +144,9 @@ impl ConvEncoder {
 pub struct ConvDecoder {
     /// From the smallest map outwards.
     convolutions: Vec<Convolution>,
-    /// As `convolutions`; the last one, which makes the image, is linear and not listed.
+    /// Those before the first convolution first.
+    residual_blocks: Vec<ResidualBlock>,
+    /// Of the smallest map's residual blocks, then of the convolutions; the last one, which makes the image, is linear.
     #[module(skip)]
     activations: Vec<Activation>,
     #[module(skip)]
@@ -97,19 +154,26 @@ pub struct ConvDecoder {
 }
 
 impl ConvDecoder {
-    /// A decoder of the given layout; `activations` has one entry for each layer but the last, which is linear.
+    /// A decoder of the given layout; `activations` has one entry per layer: the first is that of the smallest map, which
+    /// comes in activated, the others those of all convolutions but the last, which is linear.
     ///
     /// # Panics
     /// When the number of activations is another.
     pub fn new(layout: &ConvLayout, activations: Vec<Activation>, how: Initialization, initializer: &mut Initializer) -> Self {
-        assert_eq!(activations.len() + 2, layout.levels.len(), "each convolution but the last has an activation");
-        let make = match layout.form {
-            ConvForm::Strided => Convolution::transposed,
-            ConvForm::Pooled => Convolution::new,
-        };
-        let convolutions =
-            layout.levels.windows(2).rev().map(|levels| make(levels[1][0], levels[0][0], layout.kernel_size, how, initializer)).collect();
-        Self { convolutions, activations, layout: layout.clone() }
+        assert_eq!(activations.len() + 1, layout.levels.len(), "each map but the image has an activation");
+        let convolutions = layout
+            .levels
+            .windows(2)
+            .enumerate()
+            .rev()
+            .map(|(level, levels)| {
+                let batch_norm = layout.batch_norm && level > 0;
+                let form = Form { kernel_size: layout.kernel_size, transposed: layout.form == ConvForm::Strided, batch_norm, how };
+                Convolution::new(levels[1][0], levels[0][0], form, initializer)
+            })
+            .collect();
+        let residual_blocks = residual_blocks(layout, layout.levels.iter().skip(1).rev().map(|level| level[0]), how, initializer);
+        Self { convolutions, residual_blocks, activations, layout: layout.clone() }
     }
 
     /// The flattened smallest map, `[batch, feature]`, to flattened images before any output activation,
@@ -118,16 +182,18 @@ impl ConvDecoder {
         let layout = &self.layout;
         assert_shape!(features, [_, layout.num_features()]);
         let batch_size = features.dims()[0];
-        let num_layers = self.convolutions.len();
-        let [channels, height, width] = layout.levels[num_layers];
+        let [channels, height, width] = layout.smallest();
         let mut map = features.reshape([batch_size, channels, height, width]);
-        for (index, convolution) in self.convolutions.iter().enumerate() {
-            let level = num_layers - 1 - index;
+        for (index, (convolution, &activation)) in self.convolutions.iter().zip(&self.activations).enumerate() {
+            let first = index * layout.residual_blocks;
+            let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
+            map = blocks.iter().fold(map, |map, block| block.forward(map, activation));
+            let level = self.convolutions.len() - 1 - index;
             map = match layout.form {
                 ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), layout.output_padding(level)),
                 ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding()),
             };
-            map = self.activations.get(index).copied().unwrap_or(Activation::Linear).apply(map);
+            map = self.activations.get(index + 1).copied().unwrap_or(Activation::Linear).apply(map);
         }
         map.reshape([batch_size, layout.levels[0].iter().product()])
     }
@@ -185,13 +251,16 @@ mod tests {
             kernel in 1usize..6,
             depth in 1usize..4,
             pooled in any::<bool>(),
+            batch_norm in any::<bool>(),
+            residual_blocks in 0usize..3,
         ) {
             let form = if pooled { ConvForm::Pooled } else { ConvForm::Strided };
             let Ok(layout) = ConvLayout::solve([channels, height, width], &vec![2; depth], kernel, form) else { return Ok(()) };
+            let layout = layout.with_blocks(batch_norm, residual_blocks);
             let device = Device::flex();
             let initializer = &mut Initializer::new(1, &device);
             let encoder = ConvEncoder::new(&layout, vec![Activation::Relu; depth], Initialization::default(), initializer);
-            let decoder = ConvDecoder::new(&layout, vec![Activation::Relu; depth - 1], Initialization::default(), initializer);
+            let decoder = ConvDecoder::new(&layout, vec![Activation::Relu; depth], Initialization::default(), initializer);
             let x = Tensor::ones([2, channels * height * width], &device);
             let code = encoder.forward(x.clone());
             prop_assert_eq!(code.dims(), [2, layout.num_features()]);

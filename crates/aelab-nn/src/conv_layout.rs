@@ -26,6 +26,9 @@ pub struct ConvLayout {
     pub(crate) kernel_size: usize,
     /// `[channel, height, width]` per level.
     pub(crate) levels: Vec<[usize; 3]>,
+    pub(crate) batch_norm: bool,
+    /// Residual blocks at each level but the image's.
+    pub(crate) residual_blocks: usize,
 }
 
 impl ConvLayout {
@@ -61,7 +64,19 @@ impl ConvLayout {
             }
             levels.push([num_channels, height, width]);
         }
-        Ok(Self { form, kernel_size, levels })
+        Ok(Self { form, kernel_size, levels, batch_norm: false, residual_blocks: 0 })
+    }
+
+    /// The layout with batch normalisation after each convolution but the one that makes the image, and with residual
+    /// blocks at each level but the image's.
+    #[must_use]
+    pub fn with_blocks(self, batch_norm: bool, residual_blocks: usize) -> Self {
+        Self { batch_norm, residual_blocks, ..self }
+    }
+
+    /// The smallest map, `[channel, height, width]`.
+    pub fn smallest(&self) -> [usize; 3] {
+        self.levels[self.levels.len() - 1]
     }
 
     /// Values of the smallest map: channels times height times width.

@@ -7,17 +7,41 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod conv;
 mod conv_layout;
+mod decoder;
+mod encoder;
+mod gated;
 mod gaussian_head;
+mod hidden;
 mod initialization;
 mod linear;
+mod lstm;
+mod lstm_decoder;
 mod mlp;
+mod rbm;
+mod rbm_learning;
+mod rbm_partition;
+mod steps;
+mod top_k;
 
 pub use activation::{Activation, Activations};
+pub use batch_norm::BatchNorm;
 pub use conv::{ConvDecoder, ConvEncoder};
 pub use conv_layout::{ConvForm, ConvLayout};
+pub use decoder::{Decoder, GatedDecoder, ImageDecoder};
+pub use encoder::{Encoder, GatedEncoder, ImageEncoder};
+pub use gated::GatedLinear;
 pub use gaussian_head::GaussianHead;
+pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
+pub use lstm::{JoinedWeights, LstmCell, LstmEncoder, LstmLayer, LstmState};
+pub use lstm_decoder::{LstmDecoder, TeacherForcing};
 pub use mlp::{Mlp, TiedMlp};
+pub use rbm::{Rbm, UnitKind};
+pub use rbm_learning::{RbmDirection, RbmUpdate};
+pub use rbm_partition::{PartitionEstimate, annealing_schedule, base_rate_bias};
+pub use steps::{Presence, Steps};
+pub use top_k::keep_largest;

@@ -1,0 +1,81 @@
+//! Batch normalisation of maps (Ioffe & Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Alg. 1 and 2).
+
+use aelab_core::Initializer;
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+
+const EPSILON: f64 = 1e-5;
+/// Share of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Normalises each channel by the statistics of the batch in training and by running ones afterwards.
+///
+/// burn's own layer brings its running statistics up to date one step late, so that a checkpoint would not hold
+/// the last step; here they are current at any time.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// `[channel]`.
+    gamma: Param<Tensor<1>>,
+    /// `[channel]`.
+    beta: Param<Tensor<1>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+}
+
+impl BatchNorm {
+    /// The identity, up to normalisation, of maps with that many channels.
+    pub fn new(num_channels: usize, initializer: &mut Initializer) -> Self {
+        let device = initializer.device().clone();
+        Self {
+            gamma: initializer.constant([num_channels], 1.0),
+            beta: initializer.constant([num_channels], 0.0),
+            running_mean: RunningState::with_id(initializer.id(), Tensor::zeros([num_channels], &device)),
+            running_var: RunningState::with_id(initializer.id(), Tensor::ones([num_channels], &device)),
+        }
+    }
+
+    /// Maps, `[batch, channel, height, width]`, to maps of that shape. Training is where there is a tape.
+    pub fn forward(&self, map: Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !map.device().is_autodiff() {
+            return batch_norm(map, gamma, beta, self.running_mean.value(), self.running_var.value(), EPSILON);
+        }
+        let [batch_size, _, height, width] = map.dims();
+        let num_values = (batch_size * height * width) as f64;
+        let normalised = batch_norm_train(map, gamma, beta, EPSILON);
+        // Alg. 2 takes the unbiased variance for inference.
+        let variance = normalised.variance * (num_values / (num_values - 1.0).max(1.0));
+        for (running, of_batch) in [(&self.running_mean, normalised.mean), (&self.running_var, variance)] {
+            running.update((running.value() * (1.0 - MOMENTUM) + of_batch.detach() * MOMENTUM).detach());
+            running.value_sync();
+        }
+        normalised.output
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn data(tensor: Tensor<4>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn training_normalises_by_the_batch_and_validation_by_running_statistics_of_the_last_step() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm::new(1, &mut Initializer::new(1, &device));
+        let maps = |device: &Device| Tensor::<1>::from_data([1.0, 3.0, 5.0, 7.0], device).reshape([2, 1, 1, 2]);
+        let scale = 1.0 / (5.0f32 + 1e-5).sqrt();
+        for (found, value) in data(layer.forward(maps(&device))).iter().zip([1.0, 3.0, 5.0, 7.0]) {
+            assert!((found - (value - 4.0) * scale).abs() < 1e-5);
+        }
+        let (mean, var) = (0.1 * 4.0, 0.9 + 0.1 * 20.0 / 3.0);
+        for (found, value) in data(layer.valid().forward(maps(&Device::flex()))).iter().zip([1.0f32, 3.0, 5.0, 7.0]) {
+            let expected = (value - mean) / (var + 1e-5f32).sqrt();
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+    }
+}
