@@ -53,5 +53,6 @@ pub use sources::spheres::SpheresConfig;
 pub use sources::sprites::{SPRITE_FACTORS, SpritesConfig, sprite};
 pub use sources::swiss_roll::SwissRollConfig;
 pub use sources::synthetic_ecg::SyntheticEcgConfig;
+pub use sources::uci::{UciConfig, UciName};
 pub use sources::ucr::{UcrConfig, ucr_names};
 pub use transform::{Binarize, Per, Scale};

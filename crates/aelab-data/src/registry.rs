@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     BarsConfig, Cifar10Config, CsvConfig, DictionaryConfig, DigitsConfig, FashionMnistConfig, IdxConfig, ImagesConfig, MixtureConfig,
     MnistConfig, MnistVariantConfig, Movielens100kConfig, NpyConfig, NpzConfig, ReutersConfig, SinesConfig, SpheresConfig, SpritesConfig,
-    SwissRollConfig, SyntheticEcgConfig, UcrConfig,
+    SwissRollConfig, SyntheticEcgConfig, UciConfig, UcrConfig,
 };
 use crate::{DataError, Dataset, LoadContext};
 
@@ -169,6 +169,7 @@ pub static DATASETS: &[DatasetEntry] = &[
     DatasetEntry::new::<MnistVariantConfig>(),
     DatasetEntry::new::<Cifar10Config>(),
     DatasetEntry::new::<ReutersConfig>(),
+    DatasetEntry::new::<UciConfig>(),
 ];
 
 /// The entry of that name.

@@ -132,24 +132,32 @@ fn digits(part: &Part) -> impl Iterator<Item = (&[u8], u32)> {
     data.chunks_exact(WIDTH).zip(part.labels.iter().flatten().copied())
 }
 
+/// Pixels of 0 around a digit: as far as a corner of the picture can come from, and a neighbour.
+const MARGIN: usize = 7;
+
+const PADDED: usize = SIDE + 2 * MARGIN;
+
 /// Appends a digit turned clockwise around the centre of the picture; what comes from outside is 0.
 fn rotated(digit: &[u8], angle: f64, out: &mut Vec<u8>) {
+    let mut padded = [0.0f64; PADDED * PADDED];
+    for (row, pixels) in digit.chunks_exact(SIDE).enumerate() {
+        let start = (row + MARGIN) * PADDED + MARGIN;
+        padded[start..start + SIDE].iter_mut().zip(pixels).for_each(|(value, &pixel)| *value = f64::from(pixel));
+    }
     let (sine, cosine) = angle.sin_cos();
     let center = (SIDE as f64 - 1.0) / 2.0;
-    let at = |row: i32, column: i32| {
-        let inside = 0..SIDE as i32;
-        if inside.contains(&row) && inside.contains(&column) { f64::from(digit[row as usize * SIDE + column as usize]) } else { 0.0 }
-    };
     for row in 0..SIDE {
         for column in 0..SIDE {
             let (dx, dy) = (column as f64 - center, row as f64 - center);
-            // Where the pixel came from: rows go down, so that a positive angle turns clockwise.
-            let (x, y) = (center + cosine * dx + sine * dy, center - sine * dx + cosine * dy);
-            let (left, top) = (x.floor(), y.floor());
-            let (right_share, bottom_share) = (x - left, y - top);
-            let (left, top) = (left as i32, top as i32);
-            let line = |row: i32| at(row, left) * (1.0 - right_share) + at(row, left + 1) * right_share;
-            out.push((line(top) * (1.0 - bottom_share) + line(top + 1) * bottom_share).round() as u8);
+            // Where the pixel came from, in padded coordinates, which are positive: rows go down, so that a positive angle
+            // turns clockwise.
+            let x = center + cosine * dx + sine * dy + MARGIN as f64;
+            let y = center - sine * dx + cosine * dy + MARGIN as f64;
+            let (left, top) = (x as usize, y as usize);
+            let (right_share, bottom_share) = (x - left as f64, y - top as f64);
+            let line = |start: usize| padded[start + left] * (1.0 - right_share) + padded[start + left + 1] * right_share;
+            let value = line(top * PADDED) * (1.0 - bottom_share) + line((top + 1) * PADDED) * bottom_share;
+            out.push((value + 0.5) as u8);
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) mod spheres;
 pub(crate) mod sprites;
 pub(crate) mod swiss_roll;
 pub(crate) mod synthetic_ecg;
+pub(crate) mod uci;
 pub(crate) mod ucr;
 
 /// Values and labels of one part, as arrays.
