@@ -13,6 +13,8 @@ mod convolutional;
 mod deep;
 mod denoising;
 mod greedy;
+mod layer_autoencoder;
+mod layer_kind;
 mod layer_stack;
 mod likelihood;
 mod linear;
@@ -25,6 +27,7 @@ mod sequence_network;
 #[cfg(test)]
 mod sequence_padding;
 mod sequence_vae;
+mod stacked;
 mod undercomplete;
 mod vae;
 mod variational_network;
@@ -32,6 +35,7 @@ mod variational_network;
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use layer_kind::{LayerKind, LayerKinds, LayerSparsity};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
@@ -41,6 +45,7 @@ pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
+pub use stacked::{Stacked, StackedConfig, StackedPretraining};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -55,4 +60,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<LstmConfig>(),
     ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<StackedConfig>(),
 ];

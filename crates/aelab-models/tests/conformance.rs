@@ -29,6 +29,7 @@ suite! {
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
     linear: LinearConfig,
+    stacked: StackedConfig,
 }
 
 #[test]
