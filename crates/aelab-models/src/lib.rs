@@ -24,6 +24,8 @@ mod greedy;
 mod hierarchical_vae;
 mod info_vae;
 mod k_sparse;
+mod layer_autoencoder;
+mod layer_kind;
 mod layer_stack;
 mod likelihood;
 mod linear;
@@ -40,6 +42,7 @@ mod sequence_network;
 mod sequence_padding;
 mod sequence_vae;
 mod sparse;
+mod stacked;
 mod undercomplete;
 mod vae;
 mod variational_network;
@@ -56,6 +59,7 @@ pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
 pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
+pub use layer_kind::{LayerKind, LayerKinds, LayerSparsity};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
@@ -69,6 +73,7 @@ pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
 pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
+pub use stacked::{Stacked, StackedConfig, StackedPretraining};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -95,4 +100,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<AutoRecConfig>(),
     ModelEntry::new::<MultDaeConfig>(),
     ModelEntry::new::<MultVaeConfig>(),
+    ModelEntry::new::<StackedConfig>(),
 ];

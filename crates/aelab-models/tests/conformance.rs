@@ -41,6 +41,7 @@ suite! {
     auto_rec: AutoRecConfig,
     mult_dae: MultDaeConfig,
     mult_vae: MultVaeConfig,
+    stacked: StackedConfig,
 }
 
 #[test]
