@@ -23,6 +23,9 @@ mod discrepancy;
 mod greedy;
 mod hierarchical_vae;
 mod info_vae;
+mod dictionary;
+mod gated_sae;
+mod jump_relu_sae;
 mod k_sparse;
 mod layer_autoencoder;
 mod layer_kind;
@@ -43,6 +46,7 @@ mod sequence_padding;
 mod sequence_vae;
 mod sparse;
 mod stacked;
+mod top_k_sae;
 mod undercomplete;
 mod vae;
 mod variational_network;
@@ -58,6 +62,9 @@ pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
 pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
+pub use dictionary::InitialBias;
+pub use gated_sae::{GatedSae, GatedSaeConfig};
+pub use jump_relu_sae::{JumpReluSae, JumpReluSaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
 pub use layer_kind::{LayerKind, LayerKinds, LayerSparsity};
 pub use layer_stack::{LayerStack, StackLayer};
@@ -74,6 +81,7 @@ pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
 pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
 pub use stacked::{Stacked, StackedConfig, StackedPretraining};
+pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -101,4 +109,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<MultDaeConfig>(),
     ModelEntry::new::<MultVaeConfig>(),
     ModelEntry::new::<StackedConfig>(),
+    ModelEntry::new::<TopKSaeConfig>(),
+    ModelEntry::new::<GatedSaeConfig>(),
+    ModelEntry::new::<JumpReluSaeConfig>(),
 ];

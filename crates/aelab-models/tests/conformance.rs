@@ -42,6 +42,9 @@ suite! {
     mult_dae: MultDaeConfig,
     mult_vae: MultVaeConfig,
     stacked: StackedConfig,
+    top_k_sae: TopKSaeConfig,
+    gated_sae: GatedSaeConfig,
+    jump_relu_sae: JumpReluSaeConfig,
 }
 
 #[test]
