@@ -9,12 +9,15 @@
 
 use aelab_core::ModelEntry;
 
+mod adversarial;
+mod adversarial_training;
 mod beta_tc_vae;
 mod beta_vae;
 mod convolutional;
 mod denoising;
 mod dip_vae;
 mod discrepancy;
+mod factor_vae;
 mod info_vae;
 mod likelihood;
 mod network;
@@ -23,13 +26,17 @@ mod schema;
 mod undercomplete;
 mod vae;
 mod variational_network;
+mod wae;
 
+pub use adversarial::{Adversarial, AdversarialConfig};
+pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use factor_vae::{FactorVae, FactorVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
@@ -37,6 +44,7 @@ pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
@@ -48,4 +56,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<FactorVaeConfig>(),
+    ModelEntry::new::<WaeConfig>(),
+    ModelEntry::new::<AdversarialConfig>(),
 ];

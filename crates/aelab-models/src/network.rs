@@ -304,6 +304,43 @@ macro_rules! autoencoder_network_config {
 }
 pub(crate) use autoencoder_network_config;
 
+/// The methods of an [`Autoencoder`](aelab_core::Autoencoder) with an [`AutoencoderNetwork`] in its field `network`.
+macro_rules! network_methods {
+    () => {
+        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+            self.network.encode(x)
+        }
+
+        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+            self.network.decode(z)
+        }
+
+        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+            self.network.decode_logits(z)
+        }
+    };
+}
+pub(crate) use network_methods;
+
+/// The methods of a [`ModelConfig`](aelab_core::ModelConfig) made by [`autoencoder_network_config!`] that say the same for all
+/// of them whose code is constrained otherwise than by its size.
+macro_rules! network_config_methods {
+    () => {
+        fn warnings(&self, data: &DataSpec) -> Vec<String> {
+            self.network().warnings(data)
+        }
+
+        fn validates_as_it_trains(&self) -> bool {
+            self.network().validates_as_it_trains()
+        }
+
+        fn code_size(&self) -> usize {
+            self.code_size
+        }
+    };
+}
+pub(crate) use network_config_methods;
+
 pub(crate) fn default_code_activation() -> Activation {
     Activation::Linear
 }

@@ -8,8 +8,8 @@ mod common;
 
 use aelab_core::ModelConfig;
 use aelab_models::{
-    BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, InfoVaeConfig, MODELS, UndercompleteConfig,
-    VaeConfig,
+    AdversarialConfig, BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, FactorVaeConfig, InfoVaeConfig,
+    MODELS, UndercompleteConfig, VaeConfig, WaeConfig,
 };
 
 use common::device;
@@ -32,6 +32,9 @@ suite! {
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
+    factor_vae: FactorVaeConfig,
+    wae: WaeConfig,
+    adversarial: AdversarialConfig,
 }
 
 #[test]
