@@ -178,13 +178,15 @@ mod tests {
             let second = first.clone() * correlation + independent.narrow(1, 1, 1) * (1.0 - correlation * correlation).sqrt();
             Tensor::cat(vec![first, second], 1)
         };
-        for step in 0..1500 {
-            let z = draw(256, step, &device);
+        let num_steps = 2000;
+        for step in 0..num_steps {
+            let z = draw(512, step, &device);
             let shuffled = shuffle_dimensions(z.clone(), &mut StreamNoise(stream(3, Purpose::Training, 0, step)));
             let gradients = discriminator.loss(z, shuffled).backward();
-            discriminator = at_first_step(3e-3, |ctx| discriminator.step(&mut optimizer, gradients, ctx));
+            discriminator =
+                at_first_step(5e-3 * (1.0 - step as f64 / num_steps as f64), |ctx| discriminator.step(&mut optimizer, gradients, ctx));
         }
-        let estimate = f64::from(discriminator.logits(draw(5000, 9999, &device)).mean().into_scalar::<f32>());
+        let estimate = f64::from(discriminator.logits(draw(20_000, 9999, &device)).mean().into_scalar::<f32>());
         let exact = -0.5 * (1.0 - correlation * correlation).ln();
         assert!((estimate - exact).abs() < 0.1 * exact, "{estimate} is not {exact}");
     }

@@ -15,12 +15,14 @@ mod beta_tc_vae;
 mod beta_vae;
 mod convolutional;
 mod denoising;
+mod density;
 mod dip_vae;
 mod discrepancy;
 mod factor_vae;
 mod info_vae;
 mod likelihood;
 mod network;
+mod rae;
 mod reconstruction;
 mod schema;
 mod undercomplete;
@@ -34,12 +36,14 @@ pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use density::{CodeDensity, GaussianMixture};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
 pub use factor_vae::{FactorVae, FactorVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
+pub use rae::{DecoderRegularizer, DensityConfig, Rae, RaeConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
@@ -59,4 +63,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<FactorVaeConfig>(),
     ModelEntry::new::<WaeConfig>(),
     ModelEntry::new::<AdversarialConfig>(),
+    ModelEntry::new::<RaeConfig>(),
 ];

@@ -2,7 +2,7 @@
 
 use aelab_core::{ConfigError, DataSpec, Initialization, Initializer};
 use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization};
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
@@ -21,6 +21,25 @@ pub struct AutoencoderNetwork {
 enum MaybeTied {
     Untied(Decoder),
     Tied(TiedMlp),
+}
+
+/// Adds up squares on the tape.
+struct SquaredNorm {
+    weights_only: bool,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SquaredNorm {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 1 && self.weights_only {
+            return;
+        }
+        let square = param.val().square().sum();
+        self.sum = Some(match self.sum.take() {
+            Some(sum) => sum + square,
+            None => square,
+        });
+    }
 }
 
 impl AutoencoderNetwork {
@@ -47,6 +66,17 @@ impl AutoencoderNetwork {
     /// Name and value of the reconstruction term: `target`, `[batch, feature]`, against what becomes of the code `z`.
     pub fn reconstruction_term_of_code(&self, z: Tensor<2>, target: Tensor<2>, mask: Option<&Tensor<2>>) -> (&'static str, Tensor<1>) {
         self.reconstruction.term(target, self.output(z), mask)
+    }
+
+    /// The sum of the squares of the decoder's parameters, `[1]`; with `tied` those of the encoder's weights, which it shares.
+    pub fn decoder_squared_norm(&self) -> Tensor<1> {
+        let mut squares = SquaredNorm { weights_only: false, sum: None };
+        self.decoder.visit(&mut squares);
+        if matches!(self.decoder, MaybeTied::Tied(_)) {
+            squares.weights_only = true;
+            self.encoder.visit(&mut squares);
+        }
+        squares.sum.expect("a decoder has parameters")
     }
 
     /// The layers from data to code, the code's own among them.

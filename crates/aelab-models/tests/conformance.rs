@@ -9,7 +9,7 @@ mod common;
 use aelab_core::ModelConfig;
 use aelab_models::{
     AdversarialConfig, BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, FactorVaeConfig, InfoVaeConfig,
-    MODELS, UndercompleteConfig, VaeConfig, WaeConfig,
+    MODELS, RaeConfig, UndercompleteConfig, VaeConfig, WaeConfig,
 };
 
 use common::device;
@@ -35,6 +35,7 @@ suite! {
     factor_vae: FactorVaeConfig,
     wae: WaeConfig,
     adversarial: AdversarialConfig,
+    rae: RaeConfig,
 }
 
 #[test]
