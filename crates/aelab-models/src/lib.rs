@@ -10,6 +10,8 @@
 use aelab_core::ModelEntry;
 
 mod auto_rec;
+mod adversarial;
+mod adversarial_training;
 mod beta_tc_vae;
 mod beta_vae;
 mod choices;
@@ -18,10 +20,12 @@ mod contractive;
 mod convolutional;
 mod deep;
 mod denoising;
+mod density;
 mod dip_vae;
 mod discrepancy;
 mod greedy;
 mod hierarchical_vae;
+mod factor_vae;
 mod info_vae;
 mod dictionary;
 mod gated_sae;
@@ -38,6 +42,7 @@ mod mult_vae;
 mod multi_decoder;
 mod network;
 mod rbm_pretraining;
+mod rae;
 mod reconstruction;
 mod schema;
 mod sequence_network;
@@ -50,17 +55,22 @@ mod top_k_sae;
 mod undercomplete;
 mod vae;
 mod variational_network;
+mod wae;
 
 pub use auto_rec::{AutoRec, AutoRecConfig};
+pub use adversarial::{Adversarial, AdversarialConfig};
+pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use density::{CodeDensity, GaussianMixture};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
 pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
+pub use factor_vae::{FactorVae, FactorVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use dictionary::InitialBias;
 pub use gated_sae::{GatedSae, GatedSaeConfig};
@@ -76,6 +86,8 @@ pub use mult_vae::{MultVae, MultVaeConfig};
 pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
 pub use rbm_pretraining::{Momentum, RbmTraining};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
+pub use rae::{DecoderRegularizer, DensityConfig, Rae, RaeConfig};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
@@ -85,6 +97,7 @@ pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
@@ -112,4 +125,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<TopKSaeConfig>(),
     ModelEntry::new::<GatedSaeConfig>(),
     ModelEntry::new::<JumpReluSaeConfig>(),
+    ModelEntry::new::<FactorVaeConfig>(),
+    ModelEntry::new::<WaeConfig>(),
+    ModelEntry::new::<AdversarialConfig>(),
+    ModelEntry::new::<RaeConfig>(),
 ];

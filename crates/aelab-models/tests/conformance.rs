@@ -45,6 +45,10 @@ suite! {
     top_k_sae: TopKSaeConfig,
     gated_sae: GatedSaeConfig,
     jump_relu_sae: JumpReluSaeConfig,
+    factor_vae: FactorVaeConfig,
+    wae: WaeConfig,
+    adversarial: AdversarialConfig,
+    rae: RaeConfig,
 }
 
 #[test]
