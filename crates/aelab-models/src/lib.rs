@@ -9,10 +9,15 @@
 
 use aelab_core::ModelEntry;
 
+mod beta_tc_vae;
+mod beta_vae;
 mod convolutional;
 mod deep;
 mod denoising;
+mod dip_vae;
+mod discrepancy;
 mod greedy;
+mod info_vae;
 mod layer_stack;
 mod likelihood;
 mod lstm;
@@ -28,9 +33,14 @@ mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
+pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
+pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use lstm::{Lstm, LstmConfig};
@@ -52,4 +62,8 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DeepConfig>(),
     ModelEntry::new::<LstmConfig>(),
     ModelEntry::new::<SequenceVaeConfig>(),
+    ModelEntry::new::<BetaVaeConfig>(),
+    ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<DipVaeConfig>(),
+    ModelEntry::new::<InfoVaeConfig>(),
 ];

@@ -18,7 +18,7 @@ use aelab_losses::kl_to_standard_normal;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::variational_network::{check_not_negative, one, variational_network_config};
+use crate::variational_network::{check_not_negative, one, variational_config_methods, variational_methods, variational_network_config};
 use crate::{LikelihoodConfig, VariationalNetwork, VariationalNetworkConfig};
 
 variational_network_config! {
@@ -39,21 +39,7 @@ pub struct Vae {
 }
 
 impl Autoencoder for Vae {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
-
-    fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
-        Some(self.network.sample_standard_normal(num, noise, device))
-    }
+    variational_methods!();
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let posterior = self.network.posterior(batch.x.clone());
@@ -74,17 +60,7 @@ impl ModelConfig for VaeConfig {
         check_not_negative("beta", &self.beta, "weighs a divergence")
     }
 
-    fn warnings(&self, data: &DataSpec) -> Vec<String> {
-        self.network().warnings(data)
-    }
-
-    fn validates_as_it_trains(&self) -> bool {
-        self.network().validates_as_it_trains()
-    }
-
-    fn code_size(&self) -> usize {
-        self.latent_dim
-    }
+    variational_config_methods!();
 
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.likelihood.term_spec(), TermSpec::new("kl", Unit::Nats, self.beta.clone())]

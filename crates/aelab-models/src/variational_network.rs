@@ -197,6 +197,47 @@ macro_rules! variational_network_config {
 }
 pub(crate) use variational_network_config;
 
+/// The methods of an [`Autoencoder`](aelab_core::Autoencoder) with a [`VariationalNetwork`] in its field `network` and a
+/// standard normal prior.
+macro_rules! variational_methods {
+    () => {
+        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+            self.network.encode(x)
+        }
+
+        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+            self.network.decode(z)
+        }
+
+        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+            self.network.decode_logits(z)
+        }
+
+        fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
+            Some(self.network.sample_standard_normal(num, noise, device))
+        }
+    };
+}
+pub(crate) use variational_methods;
+
+/// The methods of a [`ModelConfig`](aelab_core::ModelConfig) made by [`variational_network_config!`] that say the same for all of them.
+macro_rules! variational_config_methods {
+    () => {
+        fn warnings(&self, data: &DataSpec) -> Vec<String> {
+            self.network().warnings(data)
+        }
+
+        fn validates_as_it_trains(&self) -> bool {
+            self.network().validates_as_it_trains()
+        }
+
+        fn code_size(&self) -> usize {
+            self.latent_dim
+        }
+    };
+}
+pub(crate) use variational_config_methods;
+
 /// The weight 1 of a term.
 pub(crate) fn one() -> aelab_core::Scheduled {
     aelab_core::Scheduled::Constant(1.0)

@@ -8,6 +8,10 @@ mod common;
 
 use aelab_core::ModelConfig;
 use aelab_models::*;
+use aelab_models::{
+    BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, InfoVaeConfig, MODELS, UndercompleteConfig,
+    VaeConfig,
+};
 
 use common::device;
 
@@ -28,6 +32,10 @@ suite! {
     deep: DeepConfig,
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
+    beta_vae: BetaVaeConfig,
+    beta_tc_vae: BetaTcVaeConfig,
+    dip_vae: DipVaeConfig,
+    info_vae: InfoVaeConfig,
 }
 
 #[test]
