@@ -18,6 +18,7 @@ mod dip_vae;
 mod discrepancy;
 mod greedy;
 mod info_vae;
+mod iwae;
 mod layer_stack;
 mod likelihood;
 mod lstm;
@@ -41,6 +42,7 @@ pub use denoising::{Denoising, DenoisingConfig};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
+pub use iwae::{Iwae, IwaeConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use lstm::{Lstm, LstmConfig};
@@ -66,4 +68,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<IwaeConfig>(),
 ];

@@ -36,6 +36,7 @@ suite! {
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
+    iwae: IwaeConfig,
 }
 
 #[test]
