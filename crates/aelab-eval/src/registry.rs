@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::evaluation::{LatentScatter, MeanBaseline, ObjectiveTerms, PcaBaseline, Reconstruction, Samples};
+use crate::evaluation::{LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Reconstruction, Samples};
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
 /// One entry of a YAML `evaluate:` list, its options read.
@@ -102,6 +102,7 @@ fn schema<M: Measure>(generator: &mut SchemaGenerator) -> Schema {
 pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Reconstruction>(),
     entry::<ObjectiveTerms>(),
+    entry::<LogLikelihood>(),
     entry::<MeanBaseline>(),
     entry::<PcaBaseline>(),
     entry::<LatentScatter>(),
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(names(&DataSpec::new([1, 28, 28], Domain::UnitInterval)), all);
         assert_eq!(
             names(&DataSpec::new([30], Domain::Real)),
-            ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter"]
+            ["reconstruction", "objective", "log_likelihood", "mean_baseline", "pca_baseline", "latent_scatter"]
         );
         assert!(!names(&DataSpec::new([3, 128, 128], Domain::UnitInterval)).contains(&"pca_baseline"));
     }

@@ -33,6 +33,11 @@ mod jump_relu_sae;
 mod k_sparse;
 mod layer_autoencoder;
 mod layer_kind;
+mod dip_vae;
+mod discrepancy;
+mod greedy;
+mod info_vae;
+mod iwae;
 mod layer_stack;
 mod likelihood;
 mod linear;
@@ -77,6 +82,7 @@ pub use gated_sae::{GatedSae, GatedSaeConfig};
 pub use jump_relu_sae::{JumpReluSae, JumpReluSaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
 pub use layer_kind::{LayerKind, LayerKinds, LayerSparsity};
+pub use iwae::{Iwae, IwaeConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
@@ -129,4 +135,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<WaeConfig>(),
     ModelEntry::new::<AdversarialConfig>(),
     ModelEntry::new::<RaeConfig>(),
+    ModelEntry::new::<IwaeConfig>(),
 ];

@@ -49,6 +49,7 @@ suite! {
     wae: WaeConfig,
     adversarial: AdversarialConfig,
     rae: RaeConfig,
+    iwae: IwaeConfig,
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
 mod latent_scatter;
+mod log_likelihood;
 mod mean_baseline;
 mod objective;
 mod pca_baseline;
@@ -8,6 +9,7 @@ mod reconstruction;
 mod samples;
 
 pub(crate) use latent_scatter::LatentScatter;
+pub(crate) use log_likelihood::LogLikelihood;
 pub(crate) use mean_baseline::MeanBaseline;
 pub(crate) use objective::ObjectiveTerms;
 pub(crate) use pca_baseline::PcaBaseline;

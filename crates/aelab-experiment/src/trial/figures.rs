@@ -54,9 +54,10 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError>
             let title = format!("{model} on {data}: {code_size}-dimensional code");
             reconstruction_grid(&ReconstructionGrid { title: &title, subtitle: &subtitle, shape: *shape, rows, labels: &labels })
         }
-        Picture::Samples { images, shape } => {
-            let title = format!("{model} on {data}: samples from the prior");
-            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: None })
+        Picture::Samples { images, shape, columns } => {
+            let each = if columns.is_some() { ", one class per column" } else { "" };
+            let title = format!("{model} on {data}: samples from the prior{each}");
+            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: *columns })
         }
         Picture::LatentScatter { points, labels, class_names } => {
             let title = format!("{model} on {data}: codes of test examples");
