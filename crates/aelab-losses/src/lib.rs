@@ -12,16 +12,28 @@
 #![forbid(unsafe_code)]
 
 mod bernoulli;
+mod continuous_bernoulli;
+mod contraction;
+mod covariance;
 mod divergence;
 mod gaussian;
+mod mmd;
 mod multinomial;
 mod reduce;
+mod sparsity;
 mod squared_error;
+mod total_correlation;
 mod weight_decay;
 
 pub use bernoulli::binary_cross_entropy_from_logits;
+pub use continuous_bernoulli::{continuous_bernoulli_mean, continuous_bernoulli_nll_from_logits};
+pub use contraction::{SmoothLayer, contraction, jacobian_change, projected_contraction, projected_jacobian_change};
+pub use covariance::{aggregate_covariance, covariance, off_diagonal_squares, unit_variance_squares};
 pub use divergence::kl_to_standard_normal;
 pub use gaussian::{gaussian_nll, gaussian_nll_with_log_var};
+pub use mmd::{Kernel, MmdEstimator, mmd};
 pub use multinomial::multinomial_nll;
+pub use sparsity::{kl_sparsity, l1_norm};
 pub use squared_error::squared_error;
+pub use total_correlation::{AggregateEstimator, KlDecomposition, decompose_kl};
 pub use weight_decay::weight_decay;

@@ -1,4 +1,4 @@
-//! The one way in which values per feature become a scalar.
+//! The one way in which values per feature become a scalar, and sums of exponentials.
 
 use burn::tensor::Tensor;
 
@@ -9,4 +9,10 @@ pub(crate) fn per_example(values: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor
         None => values,
     };
     values.sum_dim(1).mean()
+}
+
+/// `log sum exp` along a dimension, which stays with length 1. The largest value is taken out first, so that nothing overflows.
+pub(crate) fn log_sum_exp<const D: usize>(values: Tensor<D>, dim: usize) -> Tensor<D> {
+    let largest = values.clone().max_dim(dim).detach();
+    (values - largest.clone()).exp().sum_dim(dim).log() + largest
 }

@@ -7,7 +7,10 @@ use std::path::Path;
 
 use aelab_core::DiagonalGaussian;
 use aelab_core::conformance::{TOLERANCE, gradient_deviation};
-use aelab_losses::{binary_cross_entropy_from_logits, gaussian_nll, gaussian_nll_with_log_var, kl_to_standard_normal, multinomial_nll, squared_error, weight_decay};
+use aelab_losses::{
+    binary_cross_entropy_from_logits, gaussian_nll, gaussian_nll_with_log_var, kl_to_standard_normal, multinomial_nll, squared_error,
+    weight_decay,
+};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 use serde_json::Value;

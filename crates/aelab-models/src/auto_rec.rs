@@ -89,9 +89,11 @@ impl Autoencoder for AutoRec {
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let mask = batch.mask.as_ref();
         let predictions = self.decode(self.encoder.forward(observed(batch.x.clone(), mask)));
-        Objective::new()
-            .term("squared_error", squared_error(batch.x.clone(), predictions, mask), 1.0)
-            .term("weight_decay", weight_decay(self.weights()), self.lambda.at(ctx.progress))
+        Objective::new().term("squared_error", squared_error(batch.x.clone(), predictions, mask), 1.0).term(
+            "weight_decay",
+            weight_decay(self.weights()),
+            self.lambda.at(ctx.progress),
+        )
     }
 
     fn conditioned(&self, batch: &Batch) -> Option<Self> {

@@ -154,8 +154,7 @@ mod tests {
             assert!((loss - loss_padded).abs() < 1e-6 * loss, "{key}: {loss} {loss_padded}");
             assert_eq!(gradients, gradients_padded, "{key}");
             let observed: Vec<f32> = numbers(batch.mask.clone().unwrap());
-            for (row, (short, long)) in
-                reconstruction.chunks(num_steps * 2).zip(reconstruction_padded.chunks(padded_steps * 2)).enumerate()
+            for (row, (short, long)) in reconstruction.chunks(num_steps * 2).zip(reconstruction_padded.chunks(padded_steps * 2)).enumerate()
             {
                 for (index, value) in short.iter().enumerate().filter(|(index, _)| observed[row * num_steps * 2 + index] == 1.0) {
                     assert_eq!(*value, long[index], "{key}: series {row}, value {index}");

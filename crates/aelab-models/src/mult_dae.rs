@@ -88,9 +88,11 @@ impl Autoencoder for MultDae {
         let shown = with_dropout(normalized(batch.x.clone()), self.input_dropout.at(ctx.progress), ctx);
         let logits = self.decoder.forward(self.encoder.forward(shown));
         let weights = self.encoder.layers().iter().chain(self.decoder.layers()).map(|layer| layer.weight.val());
-        Objective::new()
-            .term("nll", multinomial_nll(batch.x.clone(), logits, batch.mask.as_ref()), 1.0)
-            .term("weight_decay", weight_decay(weights), self.lambda.at(ctx.progress))
+        Objective::new().term("nll", multinomial_nll(batch.x.clone(), logits, batch.mask.as_ref()), 1.0).term(
+            "weight_decay",
+            weight_decay(weights),
+            self.lambda.at(ctx.progress),
+        )
     }
 }
 

@@ -49,6 +49,11 @@ impl AutoencoderNetwork {
         self.reconstruction.term(target, self.output(z), mask)
     }
 
+    /// How outputs become reconstructions, and what these are compared by.
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.reconstruction
+    }
+
     /// The layers from data to code, the code's own among them.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder

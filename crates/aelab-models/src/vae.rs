@@ -18,7 +18,7 @@ use aelab_losses::kl_to_standard_normal;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::variational_network::{check_not_negative, one, variational_network_config};
+use crate::variational_network::{check_not_negative, one, variational_config_methods, variational_methods, variational_network_config};
 use crate::{LikelihoodConfig, VariationalNetwork, VariationalNetworkConfig};
 
 variational_network_config! {
@@ -39,21 +39,7 @@ pub struct Vae {
 }
 
 impl Autoencoder for Vae {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
-
-    fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
-        Some(self.network.sample_standard_normal(num, noise, device))
-    }
+    variational_methods!();
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let posterior = self.network.posterior(batch.x.clone());
@@ -74,13 +60,7 @@ impl ModelConfig for VaeConfig {
         check_not_negative("beta", &self.beta, "weighs a divergence")
     }
 
-    fn validates_as_it_trains(&self) -> bool {
-        !self.hidden.has_batch_norm()
-    }
-
-    fn code_size(&self) -> usize {
-        self.latent_dim
-    }
+    variational_config_methods!();
 
     fn terms(&self, _data: &DataSpec) -> Vec<TermSpec> {
         vec![self.likelihood.term_spec(), TermSpec::new("kl", Unit::Nats, self.beta.clone())]
@@ -98,8 +78,12 @@ impl ModelConfig for VaeConfig {
         let example = Self::example;
         let warm_up = Schedule::Linear { from: 0.0, to: 1.0, epochs: Some(2.0) };
         let shared = VariationalNetworkConfig::variations().into_iter().map(|(key, network)| (key, Self::with_network(network, one())));
+        let per_feature = |min_variance| LikelihoodConfig::GaussianPerFeatureVariance { min_variance };
         let own = vec![
             ("likelihood.gaussian_learned_variance", Self { likelihood: LikelihoodConfig::GaussianLearnedVariance {}, ..example() }),
+            ("likelihood.continuous_bernoulli", Self { likelihood: LikelihoodConfig::ContinuousBernoulli, ..example() }),
+            ("likelihood.gaussian_per_feature_variance", Self { likelihood: per_feature(0.0), ..example() }),
+            ("likelihood.gaussian_per_feature_variance.min_variance", Self { likelihood: per_feature(0.1), ..example() }),
             ("beta", Self { beta: 4.0.into(), ..example() }),
             ("beta.linear", Self { beta: warm_up.into(), ..example() }),
         ];

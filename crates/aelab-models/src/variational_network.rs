@@ -88,6 +88,16 @@ impl VariationalNetworkConfig {
         check_initialization(self.initialization).map_err(|error| error.within("initialization"))
     }
 
+    /// What is allowed but probably not meant, whatever the objective.
+    pub fn warnings(&self, data: &DataSpec) -> Vec<String> {
+        self.likelihood.warning(data).into_iter().collect()
+    }
+
+    /// See [`ModelConfig::validates_as_it_trains`](aelab_core::ModelConfig::validates_as_it_trains).
+    pub fn validates_as_it_trains(&self) -> bool {
+        !self.hidden.has_batch_norm()
+    }
+
     /// The module with initial parameters: encoder, head, decoder, likelihood.
     ///
     /// # Panics
@@ -150,13 +160,13 @@ macro_rules! variational_network_config {
             pub latent_dim: usize,
             /// The distribution of features given a code.
             pub likelihood: crate::LikelihoodConfig,
+            $($(#[$own_attribute])* pub $own: $own_type,)*
             /// Activation of the hidden layers: one name, or a list with one per hidden layer of the encoder.
             #[serde(default)]
             pub activation: aelab_nn::Activations,
             /// How weights start; `torch` is what PyTorch's VAE example does.
             #[serde(default)]
             pub initialization: aelab_core::Initialization,
-            $($(#[$own_attribute])* pub $own: $own_type,)*
         }
 
         impl $name {
@@ -186,6 +196,47 @@ macro_rules! variational_network_config {
     };
 }
 pub(crate) use variational_network_config;
+
+/// The methods of an [`Autoencoder`](aelab_core::Autoencoder) with a [`VariationalNetwork`] in its field `network` and a
+/// standard normal prior.
+macro_rules! variational_methods {
+    () => {
+        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+            self.network.encode(x)
+        }
+
+        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+            self.network.decode(z)
+        }
+
+        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+            self.network.decode_logits(z)
+        }
+
+        fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
+            Some(self.network.sample_standard_normal(num, noise, device))
+        }
+    };
+}
+pub(crate) use variational_methods;
+
+/// The methods of a [`ModelConfig`](aelab_core::ModelConfig) made by [`variational_network_config!`] that say the same for all of them.
+macro_rules! variational_config_methods {
+    () => {
+        fn warnings(&self, data: &DataSpec) -> Vec<String> {
+            self.network().warnings(data)
+        }
+
+        fn validates_as_it_trains(&self) -> bool {
+            self.network().validates_as_it_trains()
+        }
+
+        fn code_size(&self) -> usize {
+            self.latent_dim
+        }
+    };
+}
+pub(crate) use variational_config_methods;
 
 /// The weight 1 of a term.
 pub(crate) fn one() -> aelab_core::Scheduled {

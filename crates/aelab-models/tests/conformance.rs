@@ -7,10 +7,7 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{
-    AutoRecConfig, ConvolutionalConfig, DenoisingConfig, LstmConfig, MODELS, MultDaeConfig, MultVaeConfig, MultiDecoderConfig, SequenceVaeConfig,
-    UndercompleteConfig, VaeConfig,
-};
+use aelab_models::*;
 
 use common::device;
 
@@ -28,8 +25,17 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    deep: DeepConfig,
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
+    linear: LinearConfig,
+    sparse: SparseConfig,
+    contractive: ContractiveConfig,
+    k_sparse: KSparseConfig,
+    beta_vae: BetaVaeConfig,
+    beta_tc_vae: BetaTcVaeConfig,
+    dip_vae: DipVaeConfig,
+    info_vae: InfoVaeConfig,
     multi_decoder: MultiDecoderConfig,
     auto_rec: AutoRecConfig,
     mult_dae: MultDaeConfig,

@@ -13,9 +13,7 @@ use std::path::Path;
 use aelab_core::{
     Batch, BuildContext, DataSpec, Domain, FixedNoise, Initializer, ModelConfig, Optimizer, Progress, StepContext, Trainee, TraineeState,
 };
-use aelab_models::{
-    AutoRecConfig, ConvolutionalConfig, DenoisingConfig, LstmConfig, MultDaeConfig, MultVaeConfig, SequenceVaeConfig, UndercompleteConfig, VaeConfig,
-};
+use aelab_models::*;
 use aelab_train::OptimizerConfig;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::store::ModuleRecord;

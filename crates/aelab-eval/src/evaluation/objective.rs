@@ -9,14 +9,15 @@ use crate::pass::{Draw, for_each_batch, to_tensor};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
 
-/// Every unweighted term of the objective and their weighted sum, with fixed noise.
+/// Every unweighted term of the objective, their weighted sum and what else the model logs of itself, with fixed noise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ObjectiveTerms {}
 
 impl Measure for ObjectiveTerms {
     const NAME: &'static str = "objective";
-    const SUMMARY: &'static str = "the training objective on the test split, term by term, and the ELBO where there is one";
+    const SUMMARY: &'static str =
+        "the training objective on the test split, term by term, what the model logs beside it, and the ELBO where there is one";
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true
@@ -41,7 +42,8 @@ impl Measure for ObjectiveTerms {
             let batch = Batch { x: to_tensor(rows, num_features, context.device), mask: None, labels };
             let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };
             let terms = context.model.objective(&batch, &mut step).values();
-            for (name, value) in [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value))) {
+            let values = [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value)));
+            for (name, value) in values.chain(terms.diagnostics.iter().copied()) {
                 match sums.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, sum)) => *sum += weight * value,
                     None => sums.push((name, weight * value)),

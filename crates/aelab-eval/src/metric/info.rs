@@ -85,7 +85,7 @@ pub const METRICS: &[MetricInfo] = &[
 /// What holds for a term of an objective that is not in [`METRICS`]: its model defines it.
 const OTHER_TERM: MetricInfo = MetricInfo {
     name: "(other terms)",
-    definition: "any further term of the training objective, as its model defines it, unweighted, mean over examples",
+    definition: "any further term of the training objective (unweighted) or number that is logged beside it (`l0`, `perplexity`), as its model defines it, mean over examples",
     unit: "per example",
     direction: Direction::Neutral,
     version: 1,
