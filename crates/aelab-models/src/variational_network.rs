@@ -1,6 +1,7 @@
 //! The variational autoencoder's two halves, which several models train with objectives of their own.
 
-use aelab_core::{ConfigError, DataSpec, DiagonalGaussian, Initialization, Initializer, Noise};
+use aelab_core::{Batch, ConfigError, DataSpec, DiagonalGaussian, Initialization, Initializer, Noise};
+use aelab_losses::gaussian_log_density;
 use aelab_nn::{Activations, Decoder, Encoder, GaussianHead, Hidden, check_initialization};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -48,6 +49,26 @@ impl VariationalNetwork {
     /// `-log p(x | z)` in nats per example.
     pub fn nll(&self, x: Tensor<2>, z: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
         self.likelihood.nll(x, self.output(z), mask)
+    }
+
+    /// `log p(x | z) + log p(z) - log q(z | x)` in nats for `num_samples` codes of each example, drawn from `posterior`, which is
+    /// that of `batch`: `[batch, sample]`. `log_prior` gives `log p(z)`, `[num, latent]` to `[num, 1]`.
+    ///
+    /// Noise is one draw, `[sample * batch, latent]`: all examples for the first sample, then all for the second.
+    pub fn log_importance_weights(
+        &self,
+        posterior: &DiagonalGaussian,
+        batch: &Batch,
+        num_samples: usize,
+        log_prior: impl FnOnce(Tensor<2>) -> Tensor<2>,
+        noise: &mut dyn Noise,
+    ) -> Tensor<2> {
+        let repeated = posterior.repeat(num_samples);
+        let z = repeated.sample(noise);
+        let mask = batch.mask.as_ref().map(|mask| mask.clone().repeat_dim(0, num_samples));
+        let nll = self.likelihood.nll_of_each(batch.x.clone().repeat_dim(0, num_samples), self.output(z.clone()), mask.as_ref());
+        let log_weights = log_prior(z.clone()) - gaussian_log_density(z, &repeated) - nll;
+        log_weights.reshape([num_samples, batch.size()]).transpose()
     }
 
     /// The likelihood.
@@ -160,13 +181,13 @@ macro_rules! variational_network_config {
             pub latent_dim: usize,
             /// The distribution of features given a code.
             pub likelihood: crate::LikelihoodConfig,
+            $($(#[$own_attribute])* pub $own: $own_type,)*
             /// Activation of the hidden layers: one name, or a list with one per hidden layer of the encoder.
             #[serde(default)]
             pub activation: aelab_nn::Activations,
             /// How weights start; `torch` is what PyTorch's VAE example does.
             #[serde(default)]
             pub initialization: aelab_core::Initialization,
-            $($(#[$own_attribute])* pub $own: $own_type,)*
         }
 
         impl $name {
@@ -215,6 +236,12 @@ macro_rules! variational_methods {
 
         fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
             Some(self.network.sample_standard_normal(num, noise, device))
+        }
+
+        fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+            let posterior = self.network.posterior(batch.x.clone());
+            let log_prior = aelab_losses::standard_normal_log_density;
+            Some(self.network.log_importance_weights(&posterior, batch, num_samples, log_prior, noise))
         }
     };
 }

@@ -68,6 +68,26 @@ impl Activation {
             Activation::Silu => activation::silu(x),
         }
     }
+
+    /// The derivative, written as a function of what [`apply`](Self::apply) gave, on a tensor of any shape: the tape can
+    /// differentiate it once more. `None` where it jumps (`relu`, `leaky_relu`, `selu`) or is no function of the output
+    /// (`gelu`, `silu`, which are not monotone).
+    pub fn slope<const D: usize>(self, output: Tensor<D>) -> Option<Tensor<D>> {
+        match self {
+            Activation::Linear => Some(output.ones_like()),
+            Activation::Sigmoid => Some(output.clone() * (output * -1.0 + 1.0)),
+            Activation::Tanh => Some(output.square() * -1.0 + 1.0),
+            // exp(x) where x is not positive, and 1 elsewhere.
+            Activation::Elu => Some(output.clamp_max(0.0) + 1.0),
+            Activation::Softplus => Some((output * -1.0).exp() * -1.0 + 1.0),
+            Activation::Relu | Activation::LeakyRelu | Activation::Selu | Activation::Gelu | Activation::Silu => None,
+        }
+    }
+
+    /// Whether [`slope`](Self::slope) is known: what penalties on a Jacobian need.
+    pub fn has_slope(self) -> bool {
+        matches!(self, Activation::Linear | Activation::Sigmoid | Activation::Tanh | Activation::Elu | Activation::Softplus)
+    }
 }
 
 /// burn's own `elu` takes the exponential of positive values too, and the gradient is 0 times infinity
@@ -219,6 +239,23 @@ mod tests {
         for activation in ALL {
             let at = [-3.0, -1.1, -0.2, 0.3, 1.7, 25.0];
             let deviation = gradient_deviation(&device, &at, [2, 3], |x| activation.apply(x).square().sum());
+            assert!(deviation < TOLERANCE, "{}: {deviation}", activation.name());
+        }
+    }
+
+    #[test]
+    fn a_slope_from_the_output_is_the_gradient_and_its_own_gradient_equals_central_differences() {
+        let device = Device::flex().autodiff();
+        for activation in ALL {
+            let x = Tensor::<2>::from_data([[-30.0, -3.0, -0.2, 0.3, 1.7, 25.0]], &device).require_grad();
+            let y = activation.apply(x.clone());
+            assert_eq!(activation.slope(y.clone()).is_some(), activation.has_slope(), "{}", activation.name());
+            let Some(slope) = activation.slope(y.clone().detach()) else { continue };
+            let gradient = x.grad(&y.sum().backward()).unwrap();
+            let apart = (slope.inner() - gradient).abs().max().into_scalar::<f32>();
+            assert!(apart < 1e-6, "{}: {apart}", activation.name());
+            let slope = |x: Tensor<2>| activation.slope(activation.apply(x.clone())).unwrap() * x;
+            let deviation = gradient_deviation(&device, &[-3.0, -0.2, 0.3, 1.7], [2, 2], |x| slope(x).sum());
             assert!(deviation < TOLERANCE, "{}: {deviation}", activation.name());
         }
     }

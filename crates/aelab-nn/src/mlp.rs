@@ -44,9 +44,34 @@ impl Mlp {
         self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| activation.apply(layer.forward(x)))
     }
 
+    /// The output, `[batch, output]`, and beside it the derivative of the activation at each unit of each layer,
+    /// `[batch, unit]`, from the input on; see [`Activation::slope`].
+    ///
+    /// # Panics
+    /// When an activation has no such derivative, see [`Activation::has_slope`].
+    pub fn forward_with_slopes(&self, x: Tensor<2>) -> (Tensor<2>, Vec<Tensor<2>>) {
+        let mut slopes = Vec::with_capacity(self.layers.len());
+        let output = self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| {
+            let output = activation.apply(layer.forward(x));
+            slopes.push(activation.slope(output.clone()).expect("the activation was checked to have a slope"));
+            output
+        });
+        (output, slopes)
+    }
+
     /// The layers, from the input on.
     pub fn layers(&self) -> &[Linear] {
         &self.layers
+    }
+
+    /// The layers, to be given other weights.
+    pub fn layers_mut(&mut self) -> &mut [Linear] {
+        &mut self.layers
+    }
+
+    /// The activations, one per layer.
+    pub fn activations(&self) -> &[Activation] {
+        &self.activations
     }
 }
 
@@ -73,6 +98,16 @@ impl TiedMlp {
             Vec::new()
         };
         Self { biases, activations }
+    }
+
+    /// The biases, from the code outwards.
+    pub fn biases(&self) -> &[Param<Tensor<1>>] {
+        &self.biases
+    }
+
+    /// The biases, to be given other values.
+    pub fn biases_mut(&mut self) -> &mut [Param<Tensor<1>>] {
+        &mut self.biases
     }
 
     /// `[batch, code]` to `[batch, input of the encoder]`.
