@@ -9,19 +9,30 @@
 
 use aelab_core::ModelEntry;
 
+mod auto_rec;
 mod beta_tc_vae;
 mod beta_vae;
+mod choices;
+mod code_statistics;
+mod contractive;
 mod convolutional;
 mod deep;
 mod denoising;
 mod dip_vae;
 mod discrepancy;
 mod greedy;
+mod hierarchical_vae;
+mod info_vae;
 mod info_vae;
 mod iwae;
+mod k_sparse;
 mod layer_stack;
 mod likelihood;
+mod linear;
 mod lstm;
+mod mult_dae;
+mod mult_vae;
+mod multi_decoder;
 mod network;
 mod rbm_pretraining;
 mod reconstruction;
@@ -30,27 +41,37 @@ mod sequence_network;
 #[cfg(test)]
 mod sequence_padding;
 mod sequence_vae;
+mod sparse;
 mod undercomplete;
 mod vae;
 mod variational_network;
 
+pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
 pub use iwae::{Iwae, IwaeConfig};
+pub use k_sparse::{KSparse, KSparseConfig};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
+pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
-pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig};
+pub use mult_dae::{MultDae, MultDaeConfig};
+pub use mult_vae::{MultVae, MultVaeConfig};
+pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
+pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
 pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
+pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
@@ -64,9 +85,18 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<DeepConfig>(),
     ModelEntry::new::<LstmConfig>(),
     ModelEntry::new::<SequenceVaeConfig>(),
+    ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<SparseConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<KSparseConfig>(),
     ModelEntry::new::<BetaVaeConfig>(),
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
     ModelEntry::new::<IwaeConfig>(),
+    ModelEntry::new::<HierarchicalVaeConfig>(),
+    ModelEntry::new::<MultiDecoderConfig>(),
+    ModelEntry::new::<AutoRecConfig>(),
+    ModelEntry::new::<MultDaeConfig>(),
+    ModelEntry::new::<MultVaeConfig>(),
 ];

@@ -18,7 +18,7 @@ pub struct AutoencoderNetwork {
 
 /// A decoder with weights of its own, or with those of the encoder.
 #[derive(Module, Debug)]
-enum MaybeTied {
+pub(crate) enum MaybeTied {
     Untied(Decoder),
     Tied(TiedMlp),
 }
@@ -49,6 +49,11 @@ impl AutoencoderNetwork {
         self.reconstruction.term(target, self.output(z), mask)
     }
 
+    /// How outputs become reconstructions, and what these are compared by.
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.reconstruction
+    }
+
     /// The layers from data to code, the code's own among them.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -56,11 +61,51 @@ impl AutoencoderNetwork {
 
     /// `[batch, code]` to what the last layer leaves, before the output activation, `[batch, feature]`.
     pub fn output(&self, z: Tensor<2>) -> Tensor<2> {
-        match (&self.decoder, self.encoder.dense()) {
+        self.decoder.output(z, &self.encoder)
+    }
+}
+
+impl MaybeTied {
+    fn output(&self, z: Tensor<2>, encoder: &Encoder) -> Tensor<2> {
+        match (self, encoder.dense()) {
             (MaybeTied::Untied(decoder), _) => decoder.forward(z),
             (MaybeTied::Tied(decoder), Some(encoder)) => decoder.forward(z, encoder),
             (MaybeTied::Tied(_), None) => unreachable!("only dense layers are tied"),
         }
+    }
+}
+
+/// One encoder and several decoders around one code.
+#[derive(Module, Debug)]
+pub struct SharedEncoderNetwork {
+    encoder: Encoder,
+    pub(crate) decoders: Vec<MaybeTied>,
+    #[module(skip)]
+    reconstruction: Reconstruction,
+}
+
+impl SharedEncoderNetwork {
+    /// `[batch, feature]` to `[batch, code]`.
+    pub fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+        self.encoder.forward(x)
+    }
+
+    /// What the last layer of one decoder leaves, before the output activation, from `[batch, code]` to `[batch, feature]`.
+    ///
+    /// # Panics
+    /// When there is no decoder of that number.
+    pub fn output(&self, z: Tensor<2>, decoder: usize) -> Tensor<2> {
+        self.decoders[decoder].output(z, &self.encoder)
+    }
+
+    /// Number of decoders.
+    pub fn num_decoders(&self) -> usize {
+        self.decoders.len()
+    }
+
+    /// Output activation and loss.
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.reconstruction
     }
 }
 
@@ -128,19 +173,33 @@ impl AutoencoderNetworkConfig {
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
     pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
+        let SharedEncoderNetwork { encoder, mut decoders, reconstruction } = self.init_shared(data, 1, initializer);
+        AutoencoderNetwork { encoder, decoder: decoders.remove(0), reconstruction }
+    }
+
+    /// One encoder with several decoders, one after the other.
+    ///
+    /// # Panics
+    /// When [`check`](Self::check) refuses the configuration.
+    pub fn init_shared(&self, data: &DataSpec, num_decoders: usize, initializer: &mut Initializer) -> SharedEncoderNetwork {
         let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
         let (bias, how) = (self.bias, self.initialization);
         let code = Some((self.code_size, self.code_activation));
         let encoder = Encoder::new(&self.hidden, data, inwards, code, bias, how, initializer);
-        let decoder = match encoder.dense().filter(|_| self.tied) {
-            Some(encoder) => {
-                // The last layer's activation belongs to the reconstruction, which needs the logits.
-                outwards.push(Activation::Linear);
-                MaybeTied::Tied(TiedMlp::new(encoder, outwards, bias, how, initializer))
+        let tied_to = encoder.dense().filter(|_| self.tied);
+        if tied_to.is_some() {
+            // The last layer's activation belongs to the reconstruction, which needs the logits.
+            outwards.push(Activation::Linear);
+        }
+        let mut decoder = || match tied_to {
+            Some(encoder) => MaybeTied::Tied(TiedMlp::new(encoder, outwards.clone(), bias, how, initializer)),
+            None => {
+                let layers = self.decoder_layers();
+                MaybeTied::Untied(Decoder::new(&layers, data, self.code_size, outwards.clone(), bias, how, initializer))
             }
-            None => MaybeTied::Untied(Decoder::new(&self.decoder_layers(), data, self.code_size, outwards, bias, how, initializer)),
         };
-        AutoencoderNetwork { encoder, decoder, reconstruction: self.reconstruction() }
+        let decoders = (0..num_decoders).map(|_| decoder()).collect();
+        SharedEncoderNetwork { encoder, decoders, reconstruction: self.reconstruction() }
     }
 
     /// A small network.

@@ -32,11 +32,20 @@ suite! {
     deep: DeepConfig,
     lstm: LstmConfig,
     sequence_vae: SequenceVaeConfig,
+    linear: LinearConfig,
+    sparse: SparseConfig,
+    contractive: ContractiveConfig,
+    k_sparse: KSparseConfig,
     beta_vae: BetaVaeConfig,
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
     iwae: IwaeConfig,
+    hierarchical_vae: HierarchicalVaeConfig,
+    multi_decoder: MultiDecoderConfig,
+    auto_rec: AutoRecConfig,
+    mult_dae: MultDaeConfig,
+    mult_vae: MultVaeConfig,
 }
 
 #[test]
