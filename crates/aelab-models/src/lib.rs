@@ -23,7 +23,6 @@ mod discrepancy;
 mod greedy;
 mod hierarchical_vae;
 mod info_vae;
-mod info_vae;
 mod iwae;
 mod k_sparse;
 mod layer_stack;

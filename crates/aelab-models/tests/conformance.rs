@@ -8,10 +8,6 @@ mod common;
 
 use aelab_core::ModelConfig;
 use aelab_models::*;
-use aelab_models::{
-    BetaTcVaeConfig, BetaVaeConfig, ConvolutionalConfig, DenoisingConfig, DipVaeConfig, InfoVaeConfig, MODELS, UndercompleteConfig,
-    VaeConfig,
-};
 
 use common::device;
 
