@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::evaluation::{LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Reconstruction, Samples};
+use crate::evaluation::{
+    LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+};
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
 /// One entry of a YAML `evaluate:` list, its options read.
@@ -107,6 +109,8 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<PcaBaseline>(),
     entry::<LatentScatter>(),
     entry::<Samples>(),
+    entry::<Sequence>(),
+    entry::<Recommendation>(),
 ];
 
 /// The entry of that name.
@@ -154,11 +158,14 @@ mod tests {
     #[test]
     fn defaults_follow_the_data() {
         let names = |data: &DataSpec| default_evaluations(data).iter().map(|evaluation| evaluation.name()).collect::<Vec<_>>();
-        let all: Vec<_> = EVALUATIONS.iter().map(|entry| entry.name).collect();
-        assert_eq!(names(&DataSpec::new([1, 28, 28], Domain::UnitInterval)), all);
+        assert_eq!(
+            names(&DataSpec::new([1, 28, 28], Domain::UnitInterval)),
+            ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter", "samples"]
+        );
+        assert!(names(&DataSpec::new([140, 1], Domain::Real)).contains(&"sequence"));
         assert_eq!(
             names(&DataSpec::new([30], Domain::Real)),
-            ["reconstruction", "objective", "log_likelihood", "mean_baseline", "pca_baseline", "latent_scatter"]
+            ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter"]
         );
         assert!(!names(&DataSpec::new([3, 128, 128], Domain::UnitInterval)).contains(&"pca_baseline"));
     }

@@ -120,7 +120,7 @@ fn push_cross_entropies(rows: &Rows, logits: &[f32], cross_entropies: &mut Examp
 
 /// Positions of the images to show: the first two of each class in the order of the classes, or the first
 /// ten where there are no classes or too many.
-fn shown(num_examples: usize, labels: Option<&[u32]>) -> Vec<usize> {
+pub(super) fn shown(num_examples: usize, labels: Option<&[u32]>) -> Vec<usize> {
     if let Some(labels) = labels {
         let mut classes: Vec<u32> = labels.to_vec();
         classes.sort_unstable();

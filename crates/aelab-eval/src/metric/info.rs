@@ -95,6 +95,23 @@ pub const METRICS: &[MetricInfo] = &[
     lower("pca_mse", "squared units", "`pca_sse` divided by the number of features"),
     higher("pca_psnr", "dB", "`psnr` of that PCA"),
     higher("pca_ssim", "", "`ssim` of that PCA"),
+    lower(
+        "held_out_rmse",
+        "units",
+        "root of the mean squared error of predictions of what was held out of test rows, over held-out values; predictions not clipped",
+    ),
+    lower("held_out_mae", "units", "mean absolute error of those predictions"),
+    higher(
+        "ndcg_100",
+        "",
+        "normalised discounted cumulative gain of the first 100 items by prediction, those shown left out, mean over rows that hold something out",
+    ),
+    higher(
+        "recall_20",
+        "",
+        "share of a row's held-out items among the first 20 by prediction, of as many as there could be, mean over such rows",
+    ),
+    higher("recall_50", "", "the same of the first 50"),
 ];
 
 /// What holds for a term of an objective that is not in [`METRICS`]: its model defines it.
