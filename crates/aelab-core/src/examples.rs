@@ -2,6 +2,24 @@
 
 use crate::{DataSpec, Stream};
 
+/// What examples were made of: factors of variation with finitely many values each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factors {
+    /// Name of each factor.
+    pub names: Vec<String>,
+    /// Number of values of each factor, `[factor]`.
+    pub sizes: Vec<u32>,
+    /// Value of each factor of each example, from 0, `[example, factor]`.
+    pub indices: Vec<u32>,
+}
+
+impl Factors {
+    /// The values of the factors of one example, `[factor]`.
+    pub fn of(&self, example: usize) -> &[u32] {
+        &self.indices[example * self.sizes.len()..(example + 1) * self.sizes.len()]
+    }
+}
+
 /// A split of a data set: examples addressed by position.
 ///
 /// Values arrive already transformed (scaled, standardised, binarised). A transform that draws anew at
@@ -34,6 +52,19 @@ pub trait Examples: Send + Sync {
     /// Observed time steps of every series, `[example]`, where they differ: batches are then made of series of
     /// similar length.
     fn lengths(&self) -> Option<&[u32]> {
+        None
+    }
+
+    /// Appends what was held out of the examples at `indices` (ratings of a user that are to be predicted from the
+    /// others): to `values` the values, 0 where nothing was held out, and to `mask` 1 for each that was; row after
+    /// row. They are neither in what [`gather`](Self::gather) nor in what [`gather_mask`](Self::gather_mask) gives.
+    /// Says `false` where nothing is held out.
+    fn gather_held_out(&self, _indices: &[usize], _values: &mut Vec<f32>, _mask: &mut Vec<f32>) -> bool {
+        false
+    }
+
+    /// What the examples were made of, where that is known.
+    fn factors(&self) -> Option<&Factors> {
         None
     }
 

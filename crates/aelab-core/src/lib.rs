@@ -43,7 +43,7 @@ pub use corruption::Corruption;
 pub use data_spec::{DataSpec, Domain};
 pub use error::{ConfigError, StateError};
 pub use event::{Event, Observer, ObserverError, RunInfo, Split};
-pub use examples::Examples;
+pub use examples::{Examples, Factors};
 pub use gaussian::DiagonalGaussian;
 pub use gradient::{GradientClipping, Optimizer, OptimizerFactory};
 pub use image_grid::{Image, image_grid};

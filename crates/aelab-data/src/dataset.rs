@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use aelab_core::{DataSpec, Domain, Examples, Purpose, Stream, stream};
+use aelab_core::{DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
 
+use crate::observed::Observed;
 use crate::options::Options;
 use crate::partition::{Partition, Rows, partition};
 use crate::transform::{Binarize, Scale, Scaling, Transform, check_range, draw};
@@ -26,6 +27,19 @@ impl Values {
         }
     }
 
+    /// The same with 0 where `hidden` has 1.
+    fn without(&self, hidden: &[u8]) -> Self {
+        match self {
+            Values::Bytes { data, divisor } => {
+                let data = data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0 } else { value }).collect();
+                Values::Bytes { data: Arc::new(data), divisor: *divisor }
+            }
+            Values::Floats(data) => {
+                Values::Floats(Arc::new(data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0.0 } else { value }).collect()))
+            }
+        }
+    }
+
     /// What the values are before any transform.
     pub(crate) fn domain(&self) -> Domain {
         match self {
@@ -35,17 +49,17 @@ impl Values {
         }
     }
 
-    /// Hands each of `rows` to `visit`, before any transform.
-    pub(crate) fn for_each_row(&self, rows: &Rows, width: usize, mut visit: impl FnMut(&[f32])) {
+    /// Hands each of `rows`, with its number, to `visit`, before any transform.
+    pub(crate) fn for_each_row(&self, rows: &Rows, width: usize, mut visit: impl FnMut(usize, &[f32])) {
         let mut buffer = Vec::with_capacity(width);
         for row in rows.iter() {
             let range = row * width..(row + 1) * width;
             match self {
-                Values::Floats(data) => visit(&data[range]),
+                Values::Floats(data) => visit(row, &data[range]),
                 Values::Bytes { data, divisor } => {
                     buffer.clear();
                     buffer.extend(data[range].iter().map(|&byte| f32::from(byte) / divisor));
-                    visit(&buffer);
+                    visit(row, &buffer);
                 }
             }
         }
@@ -57,8 +71,37 @@ impl Values {
 pub(crate) struct Part {
     pub(crate) origin: Origin,
     pub(crate) values: Values,
+    /// What of the values is there; the others are stored as 0.
+    pub(crate) observed: Observed,
     /// Class of each example.
     pub(crate) labels: Option<Vec<u32>>,
+    /// What each example was made of.
+    pub(crate) factors: Option<Factors>,
+}
+
+impl Part {
+    /// Examples of which nothing is missing.
+    pub(crate) fn new(origin: Origin, values: Values, labels: Option<Vec<u32>>) -> Self {
+        Self { origin, values, observed: Observed::everything(), labels, factors: None }
+    }
+}
+
+/// What the examples of a split do not show, 1 for each such value.
+#[derive(Debug, Clone)]
+pub(crate) struct Concealed {
+    /// Not in the examples.
+    pub(crate) hidden: Arc<Vec<u8>>,
+    /// What of it is to be predicted.
+    pub(crate) held_out: Option<Arc<Vec<u8>>>,
+}
+
+/// How values of the single part of a data set are kept for prediction.
+#[derive(Debug, Clone)]
+pub(crate) struct HoldOut {
+    /// Of the training, validation and test split.
+    pub(crate) splits: [Option<Concealed>; 3],
+    /// Whether all three splits have all examples, and differ in what of them they show.
+    pub(crate) shares_examples: bool,
 }
 
 /// A data set as its source gives it, before splits and transforms.
@@ -69,6 +112,15 @@ pub(crate) struct RawDataset {
     pub(crate) test: Option<Part>,
     pub(crate) event_shape: Vec<usize>,
     pub(crate) class_names: Option<Vec<String>>,
+    /// Only without `test`.
+    pub(crate) hold_out: Option<HoldOut>,
+}
+
+impl RawDataset {
+    /// Examples that the options split.
+    pub(crate) fn new(train: Part, event_shape: impl Into<Vec<usize>>, class_names: Option<Vec<String>>) -> Self {
+        Self { train, test: None, event_shape: event_shape.into(), class_names, hold_out: None }
+    }
 }
 
 /// A data set, split and transformed.
@@ -95,14 +147,28 @@ pub struct DataSplit {
     values: Values,
     rows: Rows,
     transform: Arc<Transform>,
+    /// By `masked_rows`.
+    observed: Observed,
+    /// Rows before static binarization has made others of them.
+    masked_rows: Rows,
+    lengths: Option<Arc<[u32]>>,
+    held_out: Option<HeldOut>,
     labels: Option<Arc<[u32]>>,
+    factors: Option<Arc<Factors>>,
     class_names: Option<Arc<[String]>>,
+}
+
+/// Values to be predicted, by `masked_rows`.
+#[derive(Debug, Clone)]
+struct HeldOut {
+    values: Values,
+    mask: Observed,
 }
 
 impl Dataset {
     /// Splits, fits the transform on the training split, and applies what is applied once.
     pub(crate) fn new(name: &'static str, checksum: String, raw: RawDataset, options: &Options) -> Result<Self, DataError> {
-        let RawDataset { train, test, event_shape, class_names } = raw;
+        let RawDataset { train, test, event_shape, class_names, hold_out } = raw;
         let width: usize = event_shape.iter().product();
         if let Some(test) = &test
             && test.values.domain() != train.values.domain()
@@ -113,19 +179,26 @@ impl Dataset {
         for part in [Some(&train), test.as_ref()].into_iter().flatten() {
             check_domain(part, width, options)?;
         }
-        let num_test = test.as_ref().map(|test| test.values.len() / width);
-        let rows = partition(&train.origin, train.values.len() / width, num_test, options)?;
+        let num_examples = train.values.len() / width;
+        let rows = if hold_out.as_ref().is_some_and(|hold_out| hold_out.shares_examples) {
+            let all = Rows::Range(0..num_examples);
+            Partition { train: all.clone(), valid: all.clone(), test: all }
+        } else {
+            partition(&train.origin, num_examples, test.as_ref().map(|test| test.values.len() / width), options)?
+        };
         let Partition { train: train_rows, valid: valid_rows, test: test_rows } = rows;
-        let scaling = Scaling::fit(options.scale, &train.values, &train_rows, width);
+        let [concealed_train, concealed_valid, concealed_test] = hold_out.map_or([None, None, None], |hold_out| hold_out.splits);
+        let (seen, _) = shown(&train, concealed_train.as_ref());
+        let scaling = Scaling::fit(options.scale, &seen.values, &seen.observed, &train_rows, width);
         let spec = options.spec(event_shape, train.values.domain(), class_names.as_ref().map(Vec::len));
         let shared = Shared { spec: Arc::new(spec), scaling, options, width, class_names: class_names.map(Arc::from) };
         let (test_part, test_index) = test.as_ref().map_or((&train, 0), |test| (test, 1));
         Ok(Self {
             name,
             checksum,
-            train: shared.split(&train, 0, train_rows),
-            valid: shared.split(&train, 0, valid_rows),
-            test: shared.split(test_part, test_index, test_rows),
+            train: shared.split(&train, 0, train_rows, concealed_train.as_ref()),
+            valid: shared.split(&train, 0, valid_rows, concealed_valid.as_ref()),
+            test: shared.split(test_part, test_index, test_rows, concealed_test.as_ref()),
             class_names: shared.class_names,
         })
     }
@@ -134,6 +207,16 @@ impl Dataset {
     pub fn spec(&self) -> &DataSpec {
         &self.train.spec
     }
+}
+
+/// What a split has of a part: everything but what is concealed from it, and what is to be predicted.
+fn shown(part: &Part, concealed: Option<&Concealed>) -> (Part, Option<HeldOut>) {
+    let Some(Concealed { hidden, held_out }) = concealed else { return (part.clone(), None) };
+    let held_out = held_out.as_ref().map(|mask| HeldOut { values: part.values.clone(), mask: Observed::values(mask.to_vec()) });
+    let mut part = part.clone();
+    part.observed = part.observed.without(hidden);
+    part.values = part.values.without(hidden);
+    (part, held_out)
 }
 
 /// What the three splits of a data set have in common.
@@ -147,15 +230,33 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     /// The split of the given rows; `part_index` tells training files (0) from test files (1).
-    fn split(&self, part: &Part, part_index: u64, rows: Rows) -> DataSplit {
+    fn split(&self, part: &Part, part_index: u64, rows: Rows, concealed: Option<&Concealed>) -> DataSplit {
+        let (part, held_out) = shown(part, concealed);
+        let masked_rows = rows.clone();
         let labels = part.labels.as_ref().map(|labels| rows.iter().map(|row| labels[row]).collect());
+        let lengths = part.observed.lengths().map(|lengths| rows.iter().map(|row| lengths[row]).collect());
+        let factors = part.factors.as_ref().map(|factors| {
+            let indices = rows.iter().flat_map(|row| factors.of(row).iter().copied()).collect();
+            Arc::new(Factors { names: factors.names.clone(), sizes: factors.sizes.clone(), indices })
+        });
         let (values, rows, transform) = if self.options.binarize == Binarize::Static {
-            self.binarized_once(part, part_index, &rows)
+            self.binarized_once(&part, part_index, &rows)
         } else {
             (part.values.clone(), rows, Transform::new(&self.scaling, self.options.binarize, &part.values, self.width))
         };
-        let class_names = self.class_names.clone();
-        DataSplit { spec: Arc::clone(&self.spec), values, rows, transform: Arc::new(transform), labels, class_names }
+        DataSplit {
+            spec: Arc::clone(&self.spec),
+            values,
+            rows,
+            transform: Arc::new(transform),
+            observed: part.observed,
+            masked_rows,
+            lengths,
+            held_out,
+            labels,
+            factors,
+            class_names: self.class_names.clone(),
+        }
     }
 
     /// Draws every value once. The draw is a function of the seed and of the row in its file, so that other
@@ -172,7 +273,8 @@ impl Shared<'_> {
         }
         let values = Values::Bytes { data: Arc::new(bits), divisor: 1.0 };
         let rows = Rows::Range(0..rows.len());
-        let transform = Transform::new(&Scaling::fit(Scale::None, &values, &rows, self.width), Binarize::None, &values, self.width);
+        let scaling = Scaling::fit(Scale::None, &values, &Observed::everything(), &rows, self.width);
+        let transform = Transform::new(&scaling, Binarize::None, &values, self.width);
         (values, rows, transform)
     }
 }
@@ -180,11 +282,11 @@ impl Shared<'_> {
 /// Refuses values that the scaling or the binarization cannot take.
 fn check_domain(part: &Part, width: usize, options: &Options) -> Result<(), DataError> {
     if let Scale::KnownRange { low, high } = options.scale {
-        return check_range(&part.origin, &part.values, width, low as f32, high as f32, "`scale: known_range`");
+        return check_range(&part.origin, &part.values, &part.observed, width, low as f32, high as f32, "`scale: known_range`");
     }
     if options.binarize != Binarize::None && options.scale == Scale::None && part.values.domain() == Domain::Real {
         let required_by = "binarization without `scale: unit_interval` or `scale: known_range`";
-        return check_range(&part.origin, &part.values, width, 0.0, 1.0, required_by);
+        return check_range(&part.origin, &part.values, &part.observed, width, 0.0, 1.0, required_by);
     }
     Ok(())
 }
@@ -213,6 +315,41 @@ impl Examples for DataSplit {
             at += count;
         }
         self.transform.finish(&mut out[start..], stream);
+        if !self.observed.is_everything() {
+            for (&index, row) in indices.iter().zip(out[start..].chunks_exact_mut(width)) {
+                self.observed.clear_row(self.masked_rows.row(index), row);
+            }
+        }
+    }
+
+    fn gather_mask(&self, indices: &[usize], out: &mut Vec<f32>) -> bool {
+        if self.observed.is_everything() {
+            return false;
+        }
+        let width = self.spec.num_features();
+        out.reserve(indices.len() * width);
+        indices.iter().for_each(|&index| self.observed.append_row(self.masked_rows.row(index), width, out));
+        true
+    }
+
+    fn lengths(&self) -> Option<&[u32]> {
+        self.lengths.as_deref()
+    }
+
+    fn gather_held_out(&self, indices: &[usize], values: &mut Vec<f32>, mask: &mut Vec<f32>) -> bool {
+        let Some(held_out) = &self.held_out else { return false };
+        let width = self.spec.num_features();
+        for row in indices.iter().map(|&index| self.masked_rows.row(index)) {
+            let start = values.len();
+            self.transform.append(&held_out.values, row * width..(row + 1) * width, values);
+            held_out.mask.clear_row(row, &mut values[start..]);
+            held_out.mask.append_row(row, width, mask);
+        }
+        true
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        self.factors.as_deref()
     }
 
     fn labels(&self) -> Option<&[u32]> {

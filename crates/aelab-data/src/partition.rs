@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aelab_core::{Purpose, Stream, stream};
-use rand::Rng;
 
 use crate::options::{DEFAULT_FRACTION, Options};
+use crate::random::below;
 use crate::{DataError, Origin};
 
 /// Rows of a file, ascending.
@@ -102,12 +102,10 @@ pub(crate) fn partition(
 }
 
 /// Fisher and Yates' shuffle of `0..count`, written out so that no library version changes a split.
-fn permutation(count: usize, stream: &mut Stream) -> Vec<u32> {
+pub(crate) fn permutation(count: usize, stream: &mut Stream) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
     for last in (1..count).rev() {
-        // 64 random bits leave a bias below 2^-32.
-        let chosen = ((u128::from(stream.next_u64()) * (last as u128 + 1)) >> 64) as usize;
-        order.swap(last, chosen);
+        order.swap(last, below(stream, last + 1));
     }
     order
 }

@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{CsvConfig, DigitsConfig, FashionMnistConfig, IdxConfig, ImagesConfig, MnistConfig, NpyConfig, NpzConfig};
+use crate::{
+    BarsConfig, Cifar10Config, CsvConfig, DictionaryConfig, DigitsConfig, FashionMnistConfig, IdxConfig, ImagesConfig, MixtureConfig,
+    MnistConfig, MnistVariantConfig, Movielens100kConfig, NpyConfig, NpzConfig, ReutersConfig, SinesConfig, SpheresConfig, SpritesConfig,
+    SwissRollConfig, SyntheticEcgConfig, UciConfig, UcrConfig,
+};
 use crate::{DataError, Dataset, LoadContext};
 
 /// What the author of a source writes: one serde struct that can check itself and load.
@@ -152,6 +156,20 @@ pub static DATASETS: &[DatasetEntry] = &[
     DatasetEntry::new::<NpyConfig>(),
     DatasetEntry::new::<NpzConfig>(),
     DatasetEntry::new::<ImagesConfig>(),
+    DatasetEntry::new::<SinesConfig>(),
+    DatasetEntry::new::<MixtureConfig>(),
+    DatasetEntry::new::<BarsConfig>(),
+    DatasetEntry::new::<DictionaryConfig>(),
+    DatasetEntry::new::<UcrConfig>(),
+    DatasetEntry::new::<Movielens100kConfig>(),
+    DatasetEntry::new::<SwissRollConfig>(),
+    DatasetEntry::new::<SpheresConfig>(),
+    DatasetEntry::new::<SyntheticEcgConfig>(),
+    DatasetEntry::new::<SpritesConfig>(),
+    DatasetEntry::new::<MnistVariantConfig>(),
+    DatasetEntry::new::<Cifar10Config>(),
+    DatasetEntry::new::<ReutersConfig>(),
+    DatasetEntry::new::<UciConfig>(),
 ];
 
 /// The entry of that name.
@@ -173,7 +191,7 @@ mod tests {
     fn names_are_unique_snake_case_and_found() {
         for entry in DATASETS {
             assert_eq!(find(entry.name).unwrap().summary, entry.summary);
-            assert!(entry.name.chars().all(|character| character.is_ascii_lowercase() || character == '_'));
+            assert!(entry.name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'));
             assert_eq!(DATASETS.iter().filter(|other| other.name == entry.name).count(), 1);
         }
         assert!(find("cifar").is_none());

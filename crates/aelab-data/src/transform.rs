@@ -9,6 +9,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::dataset::Values;
+use crate::observed::Observed;
 use crate::partition::Rows;
 use crate::{DataError, Origin};
 
@@ -195,13 +196,13 @@ pub(crate) struct Scaling {
 }
 
 impl Scaling {
-    /// Takes the statistics of the training rows.
-    pub(crate) fn fit(scale: Scale, values: &Values, rows: &Rows, width: usize) -> Self {
+    /// Takes the statistics of the observed values of the training rows.
+    pub(crate) fn fit(scale: Scale, values: &Values, observed: &Observed, rows: &Rows, width: usize) -> Self {
         let affine = match scale {
             Scale::None => Affine::Identity,
             Scale::KnownRange { low, high } => Affine::Uniform { center: low, factor: 1.0 / (high - low) },
             Scale::UnitInterval { per } => {
-                let (low, high) = extremes(values, rows, width);
+                let (low, high) = extremes(values, observed, rows, width);
                 let (low, high) = match per {
                     Per::Feature => (low, high),
                     Per::Dataset => (
@@ -213,7 +214,7 @@ impl Scaling {
                 Affine::of(low, factor)
             }
             Scale::Standardize { per } => {
-                let (mean, deviation) = moments(values, rows, width, per);
+                let (mean, deviation) = moments(values, observed, rows, width, per);
                 Affine::of(mean, deviation.into_iter().map(inverse).collect())
             }
         };
@@ -235,38 +236,56 @@ fn inverse(spread: f64) -> f64 {
     if spread > 0.0 { 1.0 / spread } else { 1.0 }
 }
 
-/// Minimum and maximum of each feature.
-fn extremes(values: &Values, rows: &Rows, width: usize) -> (Vec<f64>, Vec<f64>) {
+/// Minimum and maximum of each feature; both 0 for one that is never observed.
+fn extremes(values: &Values, observed: &Observed, rows: &Rows, width: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut low, mut high) = (vec![f64::INFINITY; width], vec![f64::NEG_INFINITY; width]);
-    values.for_each_row(rows, width, |row| {
-        for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(row) {
-            *low = low.min(f64::from(value));
-            *high = high.max(f64::from(value));
-        }
-    });
+    let mut take = |column: usize, value: f32| {
+        low[column] = low[column].min(f64::from(value));
+        high[column] = high[column].max(f64::from(value));
+    };
+    for_each_observed(values, observed, rows, width, &mut take);
+    let none: Vec<usize> = (0..width).filter(|&column| low[column] > high[column]).collect();
+    for column in none {
+        (low[column], high[column]) = (0.0, 0.0);
+    }
     (low, high)
 }
 
 /// Mean and standard deviation (of the population) in two passes: one would cancel where the mean is large.
-fn moments(values: &Values, rows: &Rows, width: usize, per: Per) -> (Vec<f64>, Vec<f64>) {
+fn moments(values: &Values, observed: &Observed, rows: &Rows, width: usize, per: Per) -> (Vec<f64>, Vec<f64>) {
+    let (mut sums, mut counts) = (vec![0.0; width], vec![0u64; width]);
+    for_each_observed(values, observed, rows, width, &mut |column, value| {
+        sums[column] += f64::from(value);
+        counts[column] += 1;
+    });
     let pooled = |sums: Vec<f64>| match per {
-        Per::Feature => sums.iter().map(|sum| sum / rows.len() as f64).collect(),
-        Per::Dataset => vec![sums.iter().sum::<f64>() / (rows.len() * width) as f64; width],
+        Per::Feature => sums.iter().zip(&counts).map(|(sum, &count)| sum / count.max(1) as f64).collect(),
+        Per::Dataset => vec![sums.iter().sum::<f64>() / counts.iter().sum::<u64>().max(1) as f64; width],
     };
-    let mut sums = vec![0.0; width];
-    values.for_each_row(rows, width, |row| sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value)));
     let mean = pooled(sums);
     let mut squares = vec![0.0; width];
-    values.for_each_row(rows, width, |row| {
-        for ((square, &value), mean) in squares.iter_mut().zip(row).zip(&mean) {
-            *square += (f64::from(value) - mean).powi(2);
-        }
-    });
+    for_each_observed(values, observed, rows, width, &mut |column, value| squares[column] += (f64::from(value) - mean[column]).powi(2));
     let deviation: Vec<f64> = pooled(squares).into_iter().map(f64::sqrt).collect();
     match per {
         Per::Feature => (mean, deviation),
         Per::Dataset => (mean[..1].to_vec(), deviation[..1].to_vec()),
     }
+}
+
+/// Hands each observed value with its column to `take`, row after row.
+fn for_each_observed(values: &Values, observed: &Observed, rows: &Rows, width: usize, take: &mut impl FnMut(usize, f32)) {
+    if observed.is_everything() {
+        values.for_each_row(rows, width, |_, row| row.iter().enumerate().for_each(|(column, &value)| take(column, value)));
+        return;
+    }
+    let mut mask = Vec::with_capacity(width);
+    values.for_each_row(rows, width, |at, row| {
+        mask.clear();
+        observed.append_row(at, width, &mut mask);
+        for (column, &value) in row.iter().enumerate().filter(|(column, _)| mask[*column] == 1.0) {
+            take(column, value);
+        }
+    });
 }
 
 /// What turns stored values into the ones that a model sees, all numbers prepared.
@@ -382,21 +401,22 @@ pub(crate) fn draw(probabilities: &mut [f32], stream: &mut Stream) {
     }
 }
 
-/// Refuses values outside `[low, high]`.
+/// Refuses observed values outside `[low, high]`.
 pub(crate) fn check_range(
     origin: &Origin,
     values: &Values,
+    observed: &Observed,
     width: usize,
     low: f32,
     high: f32,
     required_by: &'static str,
 ) -> Result<(), DataError> {
-    let outside = |value: f32| !(low..=high).contains(&value);
+    let outside = |at: usize, value: f32| !(low..=high).contains(&value) && observed.contains(at / width, at % width, width);
     let found = match values {
-        Values::Floats(data) => data.iter().position(|&value| outside(value)).map(|at| (at, data[at])),
+        Values::Floats(data) => data.iter().enumerate().position(|(at, &value)| outside(at, value)).map(|at| (at, data[at])),
         Values::Bytes { data, divisor } => {
             let native = |byte: u8| f32::from(byte) / divisor;
-            data.iter().position(|&byte| outside(native(byte))).map(|at| (at, native(data[at])))
+            data.iter().enumerate().position(|(at, &byte)| outside(at, native(byte))).map(|at| (at, native(data[at])))
         }
     };
     match found {
@@ -429,7 +449,7 @@ mod tests {
     #[test]
     fn bytes_are_exact_fractions() {
         let values = Values::Bytes { data: std::sync::Arc::new((0..=255).collect()), divisor: 255.0 };
-        let scaling = Scaling::fit(Scale::None, &values, &Rows::Range(0..1), 256);
+        let scaling = Scaling::fit(Scale::None, &values, &Observed::everything(), &Rows::Range(0..1), 256);
         let mut out = Vec::new();
         Transform::new(&scaling, Binarize::None, &values, 256).append(&values, 0..256, &mut out);
         let expected: Vec<f32> = (0..=255u8).map(|byte| f32::from(byte) / 255.0).collect();

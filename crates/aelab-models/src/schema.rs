@@ -25,3 +25,18 @@ fn accept_alias(schema: &mut Schema, key: &str, alias: &str) {
     }
     schema.insert("oneOf".to_owned(), json!([{"required": [key]}, {"required": [alias]}]));
 }
+
+/// Requires `key`, which may be null: what has no default, but may be nothing.
+pub(crate) fn require_nullable(schema: &mut Schema, key: &str) {
+    let required = schema.ensure_object().entry("required").or_insert_with(|| json!([]));
+    if let Some(required) = required.as_array_mut()
+        && !required.iter().any(|other| other == key)
+    {
+        required.push(json!(key));
+    }
+}
+
+/// Reads a value that may be null but not left out: for `#[serde(deserialize_with)]`.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>, T: serde::Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    serde::Deserialize::deserialize(deserializer)
+}

@@ -137,4 +137,37 @@ mod tests {
         assert!(loss >= least - 1e-6, "{loss} is below the optimum {least}");
         assert!(loss < least * 1.001, "{loss} is above the optimum {least}");
     }
+
+    /// The encoder problem (Ackley, Hinton & Sejnowski 1985; Rumelhart, Hinton & Williams 1986): eight patterns with one of eight
+    /// units on, through three logistic units, which have to find a binary code.
+    #[test]
+    fn the_8_3_8_problem_is_solved() {
+        use crate::{OutputActivation, ReconstructionLoss};
+        use aelab_nn::Activation;
+
+        let device = Device::flex().autodiff();
+        let config = UndercompleteConfig {
+            hidden: vec![].into(),
+            code_size: 3,
+            code_activation: Activation::Sigmoid,
+            output_activation: OutputActivation::Sigmoid,
+            loss: ReconstructionLoss::BinaryCrossEntropy,
+            ..UndercompleteConfig::example()
+        };
+        let data = DataSpec::new([8], Domain::Binary);
+        config.check(&data).unwrap();
+        for seed in 1..=3 {
+            let model = config.init(&data, &mut Initializer::new(seed, &device));
+            let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
+            let x = Tensor::<2>::eye(8, &device);
+            let batch = Batch::new(x.clone());
+            for step in 0..3000 {
+                let ctx = &mut StepContext { progress: Progress::end(1.0, step), learning_rate: 0.02, noise: &mut FixedNoise::new([]) };
+                trainee.train_step(&batch, ctx);
+            }
+            let model = trainee.snapshot();
+            let furthest = (model.reconstruct(x.clone().inner()) - x.clone().inner()).abs().max().into_scalar::<f32>();
+            assert!(furthest < 0.1, "seed {seed}: a unit is off by {furthest}");
+        }
+    }
 }

@@ -7,10 +7,7 @@
 mod common;
 
 use aelab_core::ModelConfig;
-use aelab_models::{
-    ContractiveConfig, ConvolutionalConfig, DenoisingConfig, GatedSaeConfig, JumpReluSaeConfig, KSparseConfig, MODELS, MaskedConfig,
-    SparseConfig, TopKSaeConfig, UndercompleteConfig, VaeConfig,
-};
+use aelab_models::*;
 
 use common::device;
 
@@ -28,12 +25,31 @@ suite! {
     denoising: DenoisingConfig,
     vae: VaeConfig,
     convolutional: ConvolutionalConfig,
+    deep: DeepConfig,
+    lstm: LstmConfig,
+    sequence_vae: SequenceVaeConfig,
+    linear: LinearConfig,
     sparse: SparseConfig,
     contractive: ContractiveConfig,
     k_sparse: KSparseConfig,
+    beta_vae: BetaVaeConfig,
+    beta_tc_vae: BetaTcVaeConfig,
+    dip_vae: DipVaeConfig,
+    info_vae: InfoVaeConfig,
+    hierarchical_vae: HierarchicalVaeConfig,
+    multi_decoder: MultiDecoderConfig,
+    auto_rec: AutoRecConfig,
+    mult_dae: MultDaeConfig,
+    mult_vae: MultVaeConfig,
+    stacked: StackedConfig,
     top_k_sae: TopKSaeConfig,
     gated_sae: GatedSaeConfig,
     jump_relu_sae: JumpReluSaeConfig,
+    factor_vae: FactorVaeConfig,
+    wae: WaeConfig,
+    adversarial: AdversarialConfig,
+    rae: RaeConfig,
+    iwae: IwaeConfig,
     masked: MaskedConfig,
 }
 

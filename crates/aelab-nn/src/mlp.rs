@@ -63,6 +63,16 @@ impl Mlp {
     pub fn layers(&self) -> &[Linear] {
         &self.layers
     }
+
+    /// The layers, to be given other weights.
+    pub fn layers_mut(&mut self) -> &mut [Linear] {
+        &mut self.layers
+    }
+
+    /// The activations, one per layer.
+    pub fn activations(&self) -> &[Activation] {
+        &self.activations
+    }
 }
 
 /// A decoder that runs backwards through the weights of an encoder, with biases of its own.
@@ -88,6 +98,16 @@ impl TiedMlp {
             Vec::new()
         };
         Self { biases, activations }
+    }
+
+    /// The biases, from the code outwards.
+    pub fn biases(&self) -> &[Param<Tensor<1>>] {
+        &self.biases
+    }
+
+    /// The biases, to be given other values.
+    pub fn biases_mut(&mut self) -> &mut [Param<Tensor<1>>] {
+        &mut self.biases
     }
 
     /// `[batch, code]` to `[batch, input of the encoder]`.

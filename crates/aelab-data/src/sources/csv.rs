@@ -149,13 +149,9 @@ impl DatasetSource for CsvConfig {
             let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
             (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
         }
-        let part = |path: PathBuf, table: Table, labels| Part {
-            origin: Origin::file(path),
-            values: Values::Floats(Arc::new(table.values)),
-            labels,
-        };
+        let part = |path: PathBuf, table: Table, labels| Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels);
         let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names };
+        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }

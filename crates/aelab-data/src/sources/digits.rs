@@ -51,9 +51,9 @@ impl DatasetSource for DigitsConfig {
     fn load(&self, _context: &LoadContext) -> Result<Dataset, DataError> {
         let (data, labels) = decode();
         let values = Values::Bytes { data: Arc::new(data), divisor: HIGHEST };
-        let train = Part { origin: Origin::file("digits"), values, labels: Some(labels) };
+        let train = Part::new(Origin::file("digits"), values, Some(labels));
         let class_names = Some((0..10).map(|digit| digit.to_string()).collect());
-        let raw = RawDataset { train, test: None, event_shape: EVENT_SHAPE.to_vec(), class_names };
+        let raw = RawDataset::new(train, EVENT_SHAPE, class_names);
         Dataset::new(Self::NAME, CHECKSUM.to_owned(), raw, &self.options())
     }
 }

@@ -119,9 +119,15 @@ impl DatasetSource for ImagesConfig {
         let event_shape = train.shape.clone();
         let part = |folder: Folder, labels| {
             let values = Values::Bytes { data: Arc::new(folder.pixels), divisor: 255.0 };
-            Part { origin: folder.origin, values, labels }
+            Part::new(folder.origin, values, labels)
         };
-        let raw = RawDataset { train: part(train, train_labels), test: test.map(|test| part(test, test_labels)), event_shape, class_names };
+        let raw = RawDataset {
+            train: part(train, train_labels),
+            test: test.map(|test| part(test, test_labels)),
+            event_shape,
+            class_names,
+            hold_out: None,
+        };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }

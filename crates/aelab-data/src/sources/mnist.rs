@@ -1,11 +1,11 @@
 //! `mnist`: 70,000 handwritten digits, and what it shares with data sets of the same layout.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
 
+use super::open_cached;
 use crate::dataset::{Part, RawDataset, Values};
 use crate::fetch::{MNIST, RemoteSet};
 use crate::formats::array::Element;
@@ -15,6 +15,9 @@ use crate::options::{Options, dataset_config};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
 
 pub(super) const EVENT_SHAPE: [usize; 3] = [1, 28, 28];
+
+/// What the headers of the four files say.
+const SHAPES: [&[usize]; 4] = [&[60_000, 28, 28], &[60_000], &[10_000, 28, 28], &[10_000]];
 
 dataset_config! { official,
     /// 60,000 and 10,000 handwritten digits of 28 x 28 grey pixels in [0, 1]; `aelab data fetch mnist` brings them.
@@ -55,7 +58,13 @@ pub(super) fn load(
     context: &LoadContext,
     options: &Options,
 ) -> Result<Dataset, DataError> {
-    let [train_images, train_labels, test_images, test_labels] = std::array::from_fn(|index| read_cached(set, index, context));
+    let raw = read(set, class_names, context)?;
+    Dataset::new(set.name, set.checksum(), raw, options)
+}
+
+/// Reads a fetched set of four IDX files.
+pub(super) fn read(set: &'static RemoteSet, class_names: Vec<String>, context: &LoadContext) -> Result<RawDataset, DataError> {
+    let [train_images, train_labels, test_images, test_labels] = std::array::from_fn(|index| read_idx(set, index, context));
     let num_classes = class_names.len();
     let part = |images: (Origin, Vec<u8>), labels: (Origin, Vec<u8>)| -> Result<Part, DataError> {
         if let Some(row) = labels.1.iter().position(|&label| usize::from(label) >= num_classes) {
@@ -63,33 +72,22 @@ pub(super) fn load(
             return Err(DataError::format(&labels.0, 8 + row as u64, message));
         }
         let values = Values::Bytes { data: Arc::new(images.1), divisor: 255.0 };
-        Ok(Part { origin: images.0, values, labels: Some(labels.1.into_iter().map(u32::from).collect()) })
+        Ok(Part::new(images.0, values, Some(labels.1.into_iter().map(u32::from).collect())))
     };
     let train = part(train_images?, train_labels?)?;
     let test = Some(part(test_images?, test_labels?)?);
-    let raw = RawDataset { train, test, event_shape: EVENT_SHAPE.to_vec(), class_names: Some(class_names) };
-    Dataset::new(set.name, set.checksum(), raw, options)
+    Ok(RawDataset { train, test, event_shape: EVENT_SHAPE.to_vec(), class_names: Some(class_names), hold_out: None })
 }
 
-/// The bytes of one cached file, its size and header verified; `aelab data verify` verifies the whole.
-fn read_cached(set: &'static RemoteSet, index: usize, context: &LoadContext) -> Result<(Origin, Vec<u8>), DataError> {
+/// The bytes of one cached IDX file, its size and header verified; `aelab data verify` verifies the whole.
+fn read_idx(set: &'static RemoteSet, index: usize, context: &LoadContext) -> Result<(Origin, Vec<u8>), DataError> {
     let file = &set.files[index];
-    let folder = set.folder(context);
-    let not_fetched = |reason| DataError::NotFetched { name: set.name, folder: folder.clone(), reason };
-    let path = folder.join(file.name);
-    let opened = match File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(not_fetched(None)),
-        opened => opened.map_err(DataError::io("opened", &path))?,
-    };
-    let length = opened.metadata().map_err(DataError::io("read", &path))?.len();
-    if length != file.size() {
-        return Err(not_fetched(Some(format!("{} has {length} bytes instead of {}", file.name, file.size()))));
-    }
-    let origin = Origin::file(&path);
-    let mut payload = Payload::new(BufReader::with_capacity(64, opened), origin.clone(), length, false);
+    let (origin, opened) = open_cached(set, file, context)?;
+    let mut payload = Payload::new(BufReader::with_capacity(64, opened), origin.clone(), file.num_bytes, false);
     let header = read_header(&mut payload)?;
-    if header.element != Element::U8 || header.shape != file.shape {
-        return Err(not_fetched(Some(format!("the header of {} is damaged", file.name))));
+    if header.element != Element::U8 || header.shape != SHAPES[index] {
+        let reason = Some(format!("the header of {} is damaged", file.name));
+        return Err(DataError::NotFetched { name: set.name, folder: set.folder(context), reason });
     }
     Ok((origin, payload.body(header.num_bytes)?))
 }

@@ -1,22 +1,22 @@
 //! `objective`: the training objective's own terms on the test split.
 
-use aelab_core::{Batch, DataSpec, StepContext, StreamNoise};
-use burn::tensor::{Int, Tensor, TensorData};
+use aelab_core::{DataSpec, StepContext, StreamNoise};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{Draw, for_each_batch, to_tensor};
+use crate::pass::{Draw, for_each_batch};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
 
-/// Every unweighted term of the objective and their weighted sum, with fixed noise.
+/// Every unweighted term of the objective, their weighted sum and what else the model logs of itself, with fixed noise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ObjectiveTerms {}
 
 impl Measure for ObjectiveTerms {
     const NAME: &'static str = "objective";
-    const SUMMARY: &'static str = "the training objective on the test split, term by term, and the ELBO where there is one";
+    const SUMMARY: &'static str =
+        "the training objective on the test split, term by term, what the model logs beside it, and the ELBO where there is one";
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true
@@ -28,20 +28,15 @@ impl Measure for ObjectiveTerms {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         context.require_test(Self::NAME)?;
-        let num_features = context.test.spec().num_features();
         let mut noise = StreamNoise(Draw::Objective.stream(context.seed));
         let mut sums: Vec<(&'static str, f64)> = Vec::new();
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
-            let weight = range.len() as f64;
-            let labels = context.test.labels().map(|labels| {
-                let labels: Vec<i32> = labels[range].iter().map(|&label| label as i32).collect();
-                let num = labels.len();
-                Tensor::<1, Int>::from_data(TensorData::new(labels, [num]), context.device)
-            });
-            let batch = Batch { x: to_tensor(rows, num_features, context.device), mask: None, labels };
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let batch = rows.batch(context.device);
+            let weight = batch.size() as f64;
             let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };
             let terms = context.model.objective(&batch, &mut step).values();
-            for (name, value) in [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value))) {
+            let values = [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value)));
+            for (name, value) in values.chain(terms.diagnostics.iter().copied()) {
                 match sums.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, sum)) => *sum += weight * value,
                     None => sums.push((name, weight * value)),
