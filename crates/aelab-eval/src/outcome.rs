@@ -68,11 +68,34 @@ pub enum Picture {
         /// Class of each image, where the data has classes.
         labels: Option<Vec<u32>>,
     },
+    /// Test series and what the model makes of them, flattened `[time, channel]`, one after the other. What a series
+    /// lacks is NaN.
+    SeriesReconstructions {
+        /// The series.
+        inputs: Vec<f32>,
+        /// What the model made of them.
+        reconstructions: Vec<f32>,
+        /// What PCA of the same code size makes of `inputs`.
+        pca: Option<Vec<f32>>,
+        /// `[time, channel]`.
+        shape: [usize; 2],
+        /// Class of each series, where the data has classes.
+        labels: Option<Vec<u32>>,
+    },
+    /// Series generated from the prior, flattened `[time, channel]`, one after the other.
+    SeriesSamples {
+        /// The series.
+        series: Vec<f32>,
+        /// `[time, channel]`.
+        shape: [usize; 2],
+    },
     /// Images generated from the prior, flattened `[channel, height, width]`, one after the other.
     Samples {
         /// The images.
         images: Vec<f32>,
         /// `[channel, height, width]`.
         shape: [usize; 3],
+        /// Classes in turn, one per column, where the samples are conditioned on them.
+        columns: Option<usize>,
     },
 }

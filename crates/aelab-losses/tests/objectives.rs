@@ -7,7 +7,10 @@ use std::path::Path;
 
 use aelab_core::DiagonalGaussian;
 use aelab_core::conformance::{TOLERANCE, gradient_deviation};
-use aelab_losses::{binary_cross_entropy_from_logits, gaussian_nll, gaussian_nll_with_log_var, kl_to_standard_normal, squared_error};
+use aelab_losses::{
+    binary_cross_entropy_from_logits, gaussian_nll, gaussian_nll_with_log_var, kl_to_standard_normal, multinomial_nll, squared_error,
+    weight_decay,
+};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -64,6 +67,29 @@ fn values_are_those_of_pytorch_with_and_without_a_mask() {
 }
 
 #[test]
+fn a_multinomial_nll_is_that_of_hand_and_its_gradient_expected_minus_found_counts() {
+    let device = Device::flex().autodiff();
+    let counts = [2.0, 0.0, 1.0];
+    let p = [0.5, 0.2, 0.3f64];
+    let logits = Tensor::<2>::from_data([p.map(|p| (p.ln() + 7.0) as f32)], &device).require_grad();
+    let nll = multinomial_nll(Tensor::from_data([counts], &device), logits.clone(), None);
+    let gradient: Vec<f32> = logits.grad(&nll.backward()).unwrap().into_data().try_to_vec().unwrap();
+    close(number(nll), -2.0 * p[0].ln() - p[2].ln());
+    for ((slope, p), count) in gradient.into_iter().zip(p).zip(counts) {
+        close(f64::from(slope), 3.0 * p - f64::from(count));
+    }
+}
+
+#[test]
+fn a_multinomial_nll_of_extreme_logits_is_exact() {
+    let logits = tensor(&[1e4, -1e4, 0.0], [1, 3]);
+    close(number(multinomial_nll(tensor(&[1.0, 0.0, 0.0], [1, 3]), logits.clone(), None)), 0.0);
+    close(number(multinomial_nll(tensor(&[0.0, 1.0, 0.0], [1, 3]), logits.clone(), None)), 2e4);
+    let hidden = tensor(&[1.0, 0.0, 1.0], [1, 3]);
+    close(number(multinomial_nll(tensor(&[1.0, 1.0, 0.0], [1, 3]), logits, Some(&hidden))), 0.0);
+}
+
+#[test]
 fn undecided_logits_cost_log_2_a_feature_whatever_the_data() {
     let x = tensor(&[0.0, 1.0, 0.3, 0.5, 0.9, 1.0], [2, 3]);
     close(number(binary_cross_entropy_from_logits(x, tensor(&[0.0; 6], [2, 3]), None)), 3.0 * LN_2);
@@ -113,10 +139,13 @@ fn gradients_equal_central_differences() {
         check("squared error", &|r| squared_error(x(), r, mask));
         check("cross-entropy", &|logits| binary_cross_entropy_from_logits(x(), logits, mask));
         check("cross-entropy by its data", &|x| binary_cross_entropy_from_logits(x, other(), mask));
+        check("multinomial nll", &|logits| multinomial_nll(x(), logits, mask));
         check("Gaussian nll", &|mean| gaussian_nll(x(), mean, 0.3, mask));
         check("Gaussian nll by its mean", &|mean| gaussian_nll_with_log_var(x(), mean, other(), mask));
         check("Gaussian nll by its log variance", &|log_var| gaussian_nll_with_log_var(x(), other(), log_var, mask));
     }
+    let decay = gradient_deviation(device, &at, shape, |weight| weight_decay([weight, other()]));
+    assert!(decay < TOLERANCE, "weight decay: {decay}");
     let shared = gradient_deviation(device, &[0.3], [1, 1], |log_var| gaussian_nll_with_log_var(x(), other(), log_var, None));
     assert!(shared < TOLERANCE, "a shared log variance: {shared}");
     let by_mean = gradient_deviation(device, &at, shape, |mean| kl_to_standard_normal(&DiagonalGaussian { mean, log_var: other() }));

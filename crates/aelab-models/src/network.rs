@@ -2,7 +2,7 @@
 
 use aelab_core::{ConfigError, DataSpec, Initialization, Initializer};
 use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization};
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
@@ -18,9 +18,28 @@ pub struct AutoencoderNetwork {
 
 /// A decoder with weights of its own, or with those of the encoder.
 #[derive(Module, Debug)]
-enum MaybeTied {
+pub(crate) enum MaybeTied {
     Untied(Decoder),
     Tied(TiedMlp),
+}
+
+/// Adds up squares on the tape.
+struct SquaredNorm {
+    weights_only: bool,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SquaredNorm {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 1 && self.weights_only {
+            return;
+        }
+        let square = param.val().square().sum();
+        self.sum = Some(match self.sum.take() {
+            Some(sum) => sum + square,
+            None => square,
+        });
+    }
 }
 
 impl AutoencoderNetwork {
@@ -49,6 +68,22 @@ impl AutoencoderNetwork {
         self.reconstruction.term(target, self.output(z), mask)
     }
 
+    /// How outputs become reconstructions, and what these are compared by.
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.reconstruction
+    }
+
+    /// The sum of the squares of the decoder's parameters, `[1]`; with `tied` those of the encoder's weights, which it shares.
+    pub fn decoder_squared_norm(&self) -> Tensor<1> {
+        let mut squares = SquaredNorm { weights_only: false, sum: None };
+        self.decoder.visit(&mut squares);
+        if matches!(self.decoder, MaybeTied::Tied(_)) {
+            squares.weights_only = true;
+            self.encoder.visit(&mut squares);
+        }
+        squares.sum.expect("a decoder has parameters")
+    }
+
     /// The layers from data to code, the code's own among them.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -56,11 +91,51 @@ impl AutoencoderNetwork {
 
     /// `[batch, code]` to what the last layer leaves, before the output activation, `[batch, feature]`.
     pub fn output(&self, z: Tensor<2>) -> Tensor<2> {
-        match (&self.decoder, self.encoder.dense()) {
+        self.decoder.output(z, &self.encoder)
+    }
+}
+
+impl MaybeTied {
+    fn output(&self, z: Tensor<2>, encoder: &Encoder) -> Tensor<2> {
+        match (self, encoder.dense()) {
             (MaybeTied::Untied(decoder), _) => decoder.forward(z),
             (MaybeTied::Tied(decoder), Some(encoder)) => decoder.forward(z, encoder),
             (MaybeTied::Tied(_), None) => unreachable!("only dense layers are tied"),
         }
+    }
+}
+
+/// One encoder and several decoders around one code.
+#[derive(Module, Debug)]
+pub struct SharedEncoderNetwork {
+    encoder: Encoder,
+    pub(crate) decoders: Vec<MaybeTied>,
+    #[module(skip)]
+    reconstruction: Reconstruction,
+}
+
+impl SharedEncoderNetwork {
+    /// `[batch, feature]` to `[batch, code]`.
+    pub fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+        self.encoder.forward(x)
+    }
+
+    /// What the last layer of one decoder leaves, before the output activation, from `[batch, code]` to `[batch, feature]`.
+    ///
+    /// # Panics
+    /// When there is no decoder of that number.
+    pub fn output(&self, z: Tensor<2>, decoder: usize) -> Tensor<2> {
+        self.decoders[decoder].output(z, &self.encoder)
+    }
+
+    /// Number of decoders.
+    pub fn num_decoders(&self) -> usize {
+        self.decoders.len()
+    }
+
+    /// Output activation and loss.
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.reconstruction
     }
 }
 
@@ -128,19 +203,33 @@ impl AutoencoderNetworkConfig {
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
     pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
+        let SharedEncoderNetwork { encoder, mut decoders, reconstruction } = self.init_shared(data, 1, initializer);
+        AutoencoderNetwork { encoder, decoder: decoders.remove(0), reconstruction }
+    }
+
+    /// One encoder with several decoders, one after the other.
+    ///
+    /// # Panics
+    /// When [`check`](Self::check) refuses the configuration.
+    pub fn init_shared(&self, data: &DataSpec, num_decoders: usize, initializer: &mut Initializer) -> SharedEncoderNetwork {
         let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
         let (bias, how) = (self.bias, self.initialization);
         let code = Some((self.code_size, self.code_activation));
         let encoder = Encoder::new(&self.hidden, data, inwards, code, bias, how, initializer);
-        let decoder = match encoder.dense().filter(|_| self.tied) {
-            Some(encoder) => {
-                // The last layer's activation belongs to the reconstruction, which needs the logits.
-                outwards.push(Activation::Linear);
-                MaybeTied::Tied(TiedMlp::new(encoder, outwards, bias, how, initializer))
+        let tied_to = encoder.dense().filter(|_| self.tied);
+        if tied_to.is_some() {
+            // The last layer's activation belongs to the reconstruction, which needs the logits.
+            outwards.push(Activation::Linear);
+        }
+        let mut decoder = || match tied_to {
+            Some(encoder) => MaybeTied::Tied(TiedMlp::new(encoder, outwards.clone(), bias, how, initializer)),
+            None => {
+                let layers = self.decoder_layers();
+                MaybeTied::Untied(Decoder::new(&layers, data, self.code_size, outwards.clone(), bias, how, initializer))
             }
-            None => MaybeTied::Untied(Decoder::new(&self.decoder_layers(), data, self.code_size, outwards, bias, how, initializer)),
         };
-        AutoencoderNetwork { encoder, decoder, reconstruction: self.reconstruction() }
+        let decoders = (0..num_decoders).map(|_| decoder()).collect();
+        SharedEncoderNetwork { encoder, decoders, reconstruction: self.reconstruction() }
     }
 
     /// A small network.
@@ -303,6 +392,43 @@ macro_rules! autoencoder_network_config {
     };
 }
 pub(crate) use autoencoder_network_config;
+
+/// The methods of an [`Autoencoder`](aelab_core::Autoencoder) with an [`AutoencoderNetwork`] in its field `network`.
+macro_rules! network_methods {
+    () => {
+        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+            self.network.encode(x)
+        }
+
+        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+            self.network.decode(z)
+        }
+
+        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+            self.network.decode_logits(z)
+        }
+    };
+}
+pub(crate) use network_methods;
+
+/// The methods of a [`ModelConfig`](aelab_core::ModelConfig) made by [`autoencoder_network_config!`] that say the same for all
+/// of them whose code is constrained otherwise than by its size.
+macro_rules! network_config_methods {
+    () => {
+        fn warnings(&self, data: &DataSpec) -> Vec<String> {
+            self.network().warnings(data)
+        }
+
+        fn validates_as_it_trains(&self) -> bool {
+            self.network().validates_as_it_trains()
+        }
+
+        fn code_size(&self) -> usize {
+            self.code_size
+        }
+    };
+}
+pub(crate) use network_config_methods;
 
 pub(crate) fn default_code_activation() -> Activation {
     Activation::Linear

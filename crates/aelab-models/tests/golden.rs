@@ -42,6 +42,8 @@ struct Case {
     event_shape: Vec<usize>,
     domain: Domain,
     x: Values,
+    /// 1 where a value was observed.
+    mask: Option<Values>,
     noise: Vec<Vec<f32>>,
     before: BTreeMap<String, Values>,
     history: Vec<BTreeMap<String, f64>>,
@@ -72,6 +74,11 @@ fn models_follow_pytorch_over_twenty_steps_of_adam() {
 }
 
 #[test]
+fn models_of_series_and_choices_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_sequence.json");
+}
+
+#[test]
 fn optimizers_follow_pytorch_over_twenty_steps() {
     follow_all("pytorch_optimizers.json");
 }
@@ -89,6 +96,11 @@ fn follow_all(file: &str) {
             "denoising" => follow::<DenoisingConfig>(case, section),
             "vae" => follow::<VaeConfig>(case, section),
             "convolutional" => follow::<ConvolutionalConfig>(case, section),
+            "lstm" => follow::<LstmConfig>(case, section),
+            "sequence_vae" => follow::<SequenceVaeConfig>(case, section),
+            "auto_rec" => follow::<AutoRecConfig>(case, section),
+            "mult_dae" => follow::<MultDaeConfig>(case, section),
+            "mult_vae" => follow::<MultVaeConfig>(case, section),
             other => panic!("no model `{other}`"),
         };
         report += &format!("{}: {loss:.1e}, {weight:.1e}\n", case.name);
@@ -111,7 +123,7 @@ fn follow<C: ModelConfig>(case: &Case, section: &Value) -> Deviations {
     let mut trainee = config.trainee(&BuildContext { data: &data, seed: 1, device: &device, optimizer: &optimizer });
     start_from::<C>(&config, &data, case, &mut *trainee, &device);
 
-    let batch = Batch::new(case.x.tensor(&device));
+    let batch = Batch { mask: case.mask.as_ref().map(|mask| mask.tensor(&device)), ..Batch::new(case.x.tensor(&device)) };
     let learning_rate = case.optimizer.learning_rate().last(1.0);
     let mut deviations = Deviations { loss: 0.0, weight: 0.0 };
     for (step, expected) in case.history.iter().enumerate() {

@@ -27,6 +27,11 @@ impl GaussianHead {
         DiagonalGaussian { mean: self.mean.forward(features.clone()), log_var: self.log_var.forward(features) }
     }
 
+    /// The map to the mean, then the map to the logarithm of the variance.
+    pub fn layers(&self) -> [&Linear; 2] {
+        [&self.mean, &self.log_var]
+    }
+
     /// The means alone, `[batch, latent]`.
     pub fn mean(&self, features: Tensor<2>) -> Tensor<2> {
         self.mean.forward(features)

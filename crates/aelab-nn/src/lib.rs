@@ -24,6 +24,7 @@ mod rbm;
 mod rbm_learning;
 mod rbm_partition;
 mod steps;
+mod top_k;
 
 pub use activation::{Activation, Activations};
 pub use batch_norm::BatchNorm;
@@ -43,3 +44,4 @@ pub use rbm::{Rbm, UnitKind};
 pub use rbm_learning::{RbmDirection, RbmUpdate};
 pub use rbm_partition::{PartitionEstimate, annealing_schedule, base_rate_bias};
 pub use steps::{Presence, Steps};
+pub use top_k::keep_largest;

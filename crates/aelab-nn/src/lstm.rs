@@ -207,3 +207,100 @@ impl LstmEncoder {
         self.layers.last().map_or(self.shape.iter().product(), LstmLayer::num_outputs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aelab_core::conformance::{TOLERANCE, gradient_deviation};
+    use burn::tensor::TensorData;
+    use serde_json::Value;
+
+    fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    fn tensor<const D: usize>(value: &Value, device: &Device) -> Tensor<D> {
+        let shape: Vec<usize> = serde_json::from_value(value["shape"].clone()).unwrap();
+        let values: Vec<f32> = serde_json::from_value(value["values"].clone()).unwrap();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// `torch.nn.LSTM` on packed series of 6, 4 and 1 steps; see scripts/reference/pytorch_golden_sequence.py.
+    #[test]
+    fn layers_in_one_direction_and_both_are_those_of_pytorch_at_any_length() {
+        let device = Device::flex();
+        let text = include_str!("../../../tests/golden/pytorch_lstm.json");
+        let golden: Value = serde_json::from_str(text).unwrap();
+        for case in golden["cases"].as_array().unwrap() {
+            let (num_layers, bidirectional) = (case["layers"].as_u64().unwrap() as usize, case["bidirectional"].as_bool().unwrap());
+            let (how, initializer) = (Initialization::default(), &mut Initializer::new(1, &device));
+            let mut encoder = LstmEncoder::new([6, 2], &vec![4; num_layers], bidirectional, 0.0, how, initializer);
+            let mut cells = case["cells"].as_array().unwrap().iter();
+            for layer in &mut encoder.layers {
+                for cell in [Some(&mut layer.forward), layer.backward.as_mut()].into_iter().flatten() {
+                    let given = cells.next().unwrap();
+                    cell.input = cell.input.clone().map(|_| tensor(&given[0], &device));
+                    cell.recurrent = cell.recurrent.clone().map(|_| tensor(&given[1], &device));
+                    cell.bias = cell.bias.clone().map(|_| tensor(&given[2], &device));
+                }
+            }
+            assert!(cells.next().is_none());
+            let mask: Vec<f32> = serde_json::from_value(case["mask"].clone()).unwrap();
+            let steps = Steps::observed(&Tensor::from_data(TensorData::new(mask, [3, 12]), &device), 6);
+            let found = numbers(encoder.forward(tensor(&case["x"], &device), &steps));
+            let expected: Vec<f32> = serde_json::from_value(case["last"].clone()).unwrap();
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-6, "{}: {found} is not {expected}", case["name"]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_nobody_has_leaves_the_memory_alone() {
+        let device = Device::flex();
+        let initializer = &mut Initializer::new(1, &device);
+        let encoder = LstmEncoder::new([4, 1], &[3], true, 1.0, Initialization::default(), initializer);
+        let whole = encoder.forward(Tensor::from_data([[0.3, -1.0, 5.0, 5.0]], &device), &Steps::all(2));
+        for rubbish in [0.0, 1e30] {
+            // The second step is missing in the middle, the last at the end.
+            let x = Tensor::from_data([[0.3, rubbish, -1.0, rubbish]], &device);
+            let steps = Steps::observed(&Tensor::from_data([[1.0, 0.0, 1.0, 0.0]], &device), 4);
+            assert_eq!(numbers(encoder.forward(x, &steps)), numbers(whole.clone()));
+        }
+    }
+
+    #[test]
+    fn gradients_by_the_input_equal_central_differences_under_a_mask() {
+        let device = Device::flex().autodiff();
+        let initializer = &mut Initializer::new(1, &device);
+        let encoder = LstmEncoder::new([3, 1], &[2], true, 1.0, Initialization::default(), initializer);
+        let double = |tensor: Tensor<2>| tensor.cast(burn::tensor::FloatDType::F64);
+        let mut encoder = encoder;
+        for layer in &mut encoder.layers {
+            for cell in [Some(&mut layer.forward), layer.backward.as_mut()].into_iter().flatten() {
+                cell.input = cell.input.clone().map(|value| double(value).detach());
+                cell.recurrent = cell.recurrent.clone().map(|value| double(value).detach());
+                cell.bias = cell.bias.clone().map(|value| value.cast(burn::tensor::FloatDType::F64).detach());
+            }
+        }
+        let steps = Steps::observed(&Tensor::from_data([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]], &device), 3);
+        let at = [0.4, -1.0, 0.7, 0.2, 1.3, -0.6];
+        let deviation = gradient_deviation(&device, &at, [2, 3], |x| encoder.forward(x, &steps).square().sum());
+        assert!(deviation < TOLERANCE, "{deviation}");
+    }
+
+    #[test]
+    fn the_forget_bias_is_added_to_the_forget_gates_alone() {
+        let device = Device::flex();
+        let bias = |forget_bias| {
+            let initializer = &mut Initializer::new(1, &device);
+            numbers(LstmCell::new(2, 3, forget_bias, Initialization::Torch, initializer).bias.val())
+        };
+        let (with, without) = (bias(1.0), bias(0.0));
+        for (gate, (with, without)) in with.iter().zip(&without).enumerate() {
+            let extra = if (3..6).contains(&gate) { 1.0 } else { 0.0 };
+            assert!((with - without - extra).abs() < 1e-6 && without.abs() <= 1.0 / 3f32.sqrt());
+        }
+    }
+}

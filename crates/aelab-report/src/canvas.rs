@@ -37,6 +37,16 @@ pub enum FigureError {
         /// `[channel, height, width]`.
         shape: [usize; 3],
     },
+    /// Values and shape of series do not belong together.
+    #[error("`{what}` holds {found} values, which is no whole number of series of shape {shape:?} (time, channel)")]
+    Series {
+        /// Which values.
+        what: String,
+        /// How many there are.
+        found: usize,
+        /// `[time, channel]`.
+        shape: [usize; 2],
+    },
     /// Points and labels do not belong together.
     #[error("there are {points} points and {labels} labels")]
     Labels {

@@ -7,7 +7,7 @@
 //! * [`summarize`] turns one row per trial into one row per configuration, with means and standard deviations over seeds;
 //! * [`Summary`] has the tables of a run, [`Table`] renders them;
 //! * [`metric_figure`] picks out of a summary what [`metric_against_hyperparameter`] draws;
-//! * [`reconstruction_grid`], [`sample_grid`], [`learning_curves`] and [`latent_scatter`] draw the rest.
+//! * [`reconstruction_grid`], [`sample_grid`], [`series_grid`], [`learning_curves`] and [`latent_scatter`] draw the rest.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod metric_figure;
 mod number;
 mod page;
 mod palette;
+mod series_figures;
 mod summary;
 mod summary_tables;
 mod table;
@@ -33,6 +34,7 @@ pub use learning_curves::{Curve, CurvePanel, LearningCurves, learning_curves};
 pub use metric_figure::{
     Baseline, MetricFigure, MetricPoint, MetricSeries, metric_against_hyperparameter, metric_figure, swept_hyperparameters,
 };
+pub use series_figures::{SeriesGrid, SeriesLine, series_grid};
 pub use summary::{BaselineRow, Configuration, Direction, Metric, MetricInfo, Spread, Summary, TrialRow, summarize};
 pub use summary_tables::{FigureLink, SummaryPage};
 pub use table::{Alignment, Cell, Column, Row, Table};

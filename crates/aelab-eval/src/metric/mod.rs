@@ -6,6 +6,7 @@ pub(crate) mod info;
 pub(crate) mod mae;
 pub(crate) mod mse;
 pub(crate) mod psnr;
+pub(crate) mod ranking;
 pub(crate) mod sse;
 pub(crate) mod ssim;
 

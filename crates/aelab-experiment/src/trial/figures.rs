@@ -5,7 +5,8 @@ use std::path::Path;
 use aelab_core::Image;
 use aelab_eval::Picture;
 use aelab_report::{
-    FigureError, ImageRow, LatentScatter, ReconstructionGrid, SampleGrid, latent_scatter, reconstruction_grid, sample_grid, write_figure,
+    FigureError, ImageRow, LatentScatter, ReconstructionGrid, SampleGrid, SeriesGrid, SeriesLine, latent_scatter, reconstruction_grid,
+    sample_grid, series_grid, write_figure,
 };
 
 use super::TrialError;
@@ -22,6 +23,8 @@ pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -
         let name = match picture {
             Picture::Reconstructions { .. } => "reconstruction.png",
             Picture::Samples { .. } => "samples.png",
+            Picture::SeriesReconstructions { .. } => "series.png",
+            Picture::SeriesSamples { .. } => "series_samples.png",
             Picture::LatentScatter { .. } => "codes.png",
             _ => continue,
         };
@@ -54,9 +57,24 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError>
             let title = format!("{model} on {data}: {code_size}-dimensional code");
             reconstruction_grid(&ReconstructionGrid { title: &title, subtitle: &subtitle, shape: *shape, rows, labels: &labels })
         }
-        Picture::Samples { images, shape } => {
+        Picture::Samples { images, shape, columns } => {
+            let each = if columns.is_some() { ", one class per column" } else { "" };
+            let title = format!("{model} on {data}: samples from the prior{each}");
+            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: *columns })
+        }
+        Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels } => {
+            let pca_caption = format!("PCA, {code_size} components");
+            let mut lines = vec![SeriesLine { caption: "test series", values: inputs }];
+            lines.push(SeriesLine { caption: "reconstruction", values: reconstructions });
+            lines.extend(pca.as_ref().map(|values| SeriesLine { caption: &pca_caption, values }));
+            let labels: Vec<String> = labels.iter().flatten().map(|label| format!("class {label}")).collect();
+            let title = format!("{model} on {data}: {code_size}-dimensional code");
+            series_grid(&SeriesGrid { title: &title, subtitle: &subtitle, shape: *shape, lines, labels: &labels })
+        }
+        Picture::SeriesSamples { series, shape } => {
             let title = format!("{model} on {data}: samples from the prior");
-            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: None })
+            let lines = vec![SeriesLine { caption: "sample", values: series }];
+            series_grid(&SeriesGrid { title: &title, subtitle: &subtitle, shape: *shape, lines, labels: &[] })
         }
         Picture::LatentScatter { points, labels, class_names } => {
             let title = format!("{model} on {data}: codes of test examples");

@@ -1,0 +1,78 @@
+//! `sequence`: series beside their reconstructions, and series that a generative model makes up.
+
+use aelab_core::{DataSpec, StreamNoise};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reconstruction::shown;
+use crate::pass::{Draw, Rows, to_values};
+use crate::registry::Measure;
+use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Outcome, Picture};
+
+/// Series in the picture of samples.
+const NUM_SAMPLES: usize = 12;
+
+/// Line plots of test series and their reconstructions, and of samples, where the model has a prior.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sequence {
+    /// Whether the picture shows what PCA of the same code size makes of the series; not where some values are missing.
+    pca: bool,
+}
+
+impl Default for Sequence {
+    fn default() -> Self {
+        Self { pca: true }
+    }
+}
+
+impl Measure for Sequence {
+    const NAME: &'static str = "sequence";
+    const SUMMARY: &'static str = "pictures of series beside their reconstructions, and of series generated from the prior";
+
+    fn applies(&self, data: &DataSpec) -> bool {
+        data.event_shape.len() == 2
+    }
+
+    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
+        context.require_test(Self::NAME)?;
+        let data = context.test.spec();
+        let [num_steps, num_channels] = data.event_shape[..] else { return Ok(Outcome::default()) };
+        let (shape, num_features) = ([num_steps, num_channels], data.num_features());
+        let mut pictures = vec![self.reconstructions(context, shape)?];
+        let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
+        if let Some(codes) = context.model.sample_prior(NUM_SAMPLES, &mut noise, context.device) {
+            let series = to_values(context.model.decode(codes), [NUM_SAMPLES, num_features], "decoded samples")?;
+            pictures.push(Picture::SeriesSamples { series, shape });
+        }
+        Ok(Outcome { pictures, ..Outcome::default() })
+    }
+}
+
+impl Sequence {
+    fn reconstructions(&self, context: &EvaluationContext<'_>, shape: [usize; 2]) -> Result<Picture, EvaluationError> {
+        let num_features = shape[0] * shape[1];
+        let indices = shown(context.test.len(), context.test.labels());
+        let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
+        let batch = rows.batch(context.device);
+        let conditioned = context.model.conditioned(&batch);
+        let model = conditioned.as_deref().unwrap_or(context.model);
+        let mut reconstructions = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
+        let Rows { values: mut inputs, mask, labels, .. } = rows;
+        let affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
+        let pca = if self.pca && affordable && mask.is_none() {
+            let (pca, _) = context.pca(Self::NAME)?;
+            Some(pca.reconstruct(&inputs, context.code_size).into_iter().map(|value| value as f32).collect())
+        } else {
+            None
+        };
+        for values in [&mut inputs, &mut reconstructions] {
+            values.iter_mut().zip(mask.iter().flatten()).filter(|(_, observed)| **observed == 0.0).for_each(|(value, _)| *value = f32::NAN);
+        }
+        Ok(Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels })
+    }
+}
