@@ -50,6 +50,7 @@ suite! {
     adversarial: AdversarialConfig,
     rae: RaeConfig,
     iwae: IwaeConfig,
+    masked: MaskedConfig,
 }
 
 #[test]

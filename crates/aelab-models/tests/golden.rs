@@ -74,6 +74,11 @@ fn models_follow_pytorch_over_twenty_steps_of_adam() {
 }
 
 #[test]
+fn sparse_and_contractive_models_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_sparse.json");
+}
+
+#[test]
 fn models_of_series_and_choices_follow_pytorch_over_twenty_steps_of_adam() {
     follow_all("pytorch_sequence.json");
 }
@@ -96,6 +101,12 @@ fn follow_all(file: &str) {
             "denoising" => follow::<DenoisingConfig>(case, section),
             "vae" => follow::<VaeConfig>(case, section),
             "convolutional" => follow::<ConvolutionalConfig>(case, section),
+            "sparse" => follow::<SparseConfig>(case, section),
+            "contractive" => follow::<ContractiveConfig>(case, section),
+            "k_sparse" => follow::<KSparseConfig>(case, section),
+            "top_k_sae" => follow::<TopKSaeConfig>(case, section),
+            "gated_sae" => follow::<GatedSaeConfig>(case, section),
+            "jump_relu_sae" => follow::<JumpReluSaeConfig>(case, section),
             "lstm" => follow::<LstmConfig>(case, section),
             "sequence_vae" => follow::<SequenceVaeConfig>(case, section),
             "auto_rec" => follow::<AutoRecConfig>(case, section),
