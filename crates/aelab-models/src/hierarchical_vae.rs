@@ -19,7 +19,7 @@ use aelab_core::{
     Autoencoder, Batch, ConfigError, DataSpec, DiagonalGaussian, Initialization, Initializer, ModelConfig, Noise, Objective, Schedule,
     Scheduled, StepContext, TermSpec, Unit,
 };
-use aelab_losses::{gaussian_nll_with_log_var, kl_to_standard_normal};
+use aelab_losses::{gaussian_log_density, gaussian_nll_with_log_var, kl_to_standard_normal, standard_normal_log_density};
 use aelab_nn::{Activation, GaussianHead, Hidden, Mlp};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -105,6 +105,18 @@ impl Autoencoder for HierarchicalVae {
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
         let top = noise.normal([num, self.top_latent_dim], device);
         Some(self.bottom_prior.forward(top).sample(noise))
+    }
+
+    fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        let posterior = self.network.posterior(batch.x.clone());
+        // What stands for log p(z1): an estimate from one z2 for each z1.
+        let log_prior = |z1: Tensor<2>, noise: &mut dyn Noise| {
+            let top = self.top_posterior.forward(z1.clone());
+            let z2 = top.sample(noise);
+            gaussian_log_density(z1, &self.bottom_prior.forward(z2.clone())) + standard_normal_log_density(z2.clone())
+                - gaussian_log_density(z2, &top)
+        };
+        Some(self.network.log_importance_weights(&posterior, batch, num_samples, log_prior, noise))
     }
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {

@@ -39,7 +39,8 @@ impl Autoencoder for Iwae {
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let posterior = self.network.posterior(batch.x.clone());
-        let log_weights = self.network.log_importance_weights(&posterior, batch, self.num_samples, standard_normal_log_density, ctx.noise);
+        let log_prior = |z, _: &mut dyn Noise| standard_normal_log_density(z);
+        let log_weights = self.network.log_importance_weights(&posterior, batch, self.num_samples, log_prior, ctx.noise);
         let bound = importance_weighted_bound(log_weights.clone()).mean();
         Objective::new()
             .term("nll_bound", bound * -1.0, 1.0)
