@@ -39,6 +39,13 @@ pub trait Autoencoder: Module + 'static {
         None
     }
 
+    /// `log p(x, z) - log q(z | x)` in nats for `num_samples` codes `z` of each example, drawn from the posterior
+    /// `q(z | x)`: `[batch, sample]`. The mean of their exponentials is an unbiased estimate of `p(x)`, and the likelihood of
+    /// examples is measured by it. `None` where the model has no such likelihood.
+    fn log_importance_weights(&self, _batch: &Batch, _num_samples: usize, _noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        None
+    }
+
     /// What the model is shown in place of `x` in training, for pictures; `None` where it is `x` itself.
     fn corrupted(&self, _x: Tensor<2>, _ctx: &mut StepContext<'_>) -> Option<Tensor<2>> {
         None

@@ -14,6 +14,12 @@ pub struct DiagonalGaussian {
 }
 
 impl DiagonalGaussian {
+    /// The batch `num` times over, one whole copy after the other, `[num * batch, latent]`.
+    #[must_use]
+    pub fn repeat(&self, num: usize) -> Self {
+        Self { mean: self.mean.clone().repeat_dim(0, num), log_var: self.log_var.clone().repeat_dim(0, num) }
+    }
+
     /// One sample of each by reparameterisation: `mean + exp(log_var / 2) * noise`, `[batch, latent]`
     /// (Kingma & Welling 2014, Eq. 10).
     pub fn sample(&self, noise: &mut dyn Noise) -> Tensor<2> {

@@ -92,6 +92,10 @@ pub trait TrainedModel: Send {
     fn reconstruct(&self, x: Tensor<2>) -> Tensor<2>;
     /// See [`Autoencoder::sample_prior`].
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>>;
+    /// See [`Autoencoder::log_importance_weights`].
+    fn log_importance_weights(&self, _batch: &Batch, _num_samples: usize, _noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        None
+    }
     /// See [`Autoencoder::corrupted`].
     fn corrupted(&self, x: Tensor<2>, ctx: &mut StepContext<'_>) -> Option<Tensor<2>>;
     /// The training objective on a batch: validation uses the training objective's own terms.
@@ -237,6 +241,10 @@ impl<M: Autoencoder> TrainedModel for Snapshot<M> {
 
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
         self.0.sample_prior(num, noise, device)
+    }
+
+    fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        self.0.log_importance_weights(batch, num_samples, noise)
     }
 
     fn corrupted(&self, x: Tensor<2>, ctx: &mut StepContext<'_>) -> Option<Tensor<2>> {

@@ -1,4 +1,6 @@
-//! Times fetching, loading and gathering: `cargo run --release -p aelab-data --example measure -- [fetch SOURCE] NAME...`
+//! Times fetching, loading and gathering:
+//! `cargo run --release -p aelab-data --example measure -- [fetch SOURCE] NAME...`, where a name may be followed by options:
+//! `'ucr:{"name": "ECG5000"}'`.
 
 #![allow(clippy::print_stdout, reason = "printing is what this program is for")]
 
@@ -20,16 +22,22 @@ fn main() {
             println!("{:7.2} s  {outcome:?}", start.elapsed().as_secs_f64());
             continue;
         }
-        for section in [
+        let (name, own) = name.split_once(':').unwrap_or((name, "{}"));
+        let own: serde_json::Value = serde_json::from_str(own).expect("options as JSON");
+        for mut section in [
             json!({}),
             json!({"num_valid": 0}),
             json!({"scale": "standardize"}),
             json!({"binarize": "static"}),
             json!({"binarize": "dynamic"}),
         ] {
+            section.as_object_mut().expect("a map").extend(own.as_object().expect("options are a map").clone());
             let config = (find(name).expect("a data set").parse)(section.clone()).expect("a section");
+            if config.check().is_err() {
+                continue;
+            }
             let start = Instant::now();
-            let dataset = config.load(&context).expect("data");
+            let Ok(dataset) = config.load(&context).map_err(|error| println!("{name} {section}: {error}")) else { continue };
             let loaded = start.elapsed();
             println!(
                 "{name} {section}: load {:.1} ms; shuffled {}; in order {}",

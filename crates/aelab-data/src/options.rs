@@ -140,6 +140,34 @@ macro_rules! dataset_config {
         }
     };
 
+    // A source with its own test examples, options of its own, and another number of validation examples, which the named
+    // function gives.
+    (official $num_valid:literal, $(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
+        crate::options::dataset_config! { @define [$(#[$meta])*] $name [$($own)*] [
+            /// Validation examples, taken out of the training set by `split_seed`; may be 0.
+            #[serde(default = $num_valid)]
+            pub num_valid: usize,
+            /// Test examples to use, drawn by `split_seed`; all when absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub num_test: Option<usize>,
+        ] }
+
+        impl $name {
+            pub(crate) fn options(&self) -> crate::options::Options {
+                crate::options::Options {
+                    num_train: self.num_train,
+                    num_valid: Some(self.num_valid),
+                    num_test: self.num_test,
+                    valid_fraction: None,
+                    test_fraction: None,
+                    split_seed: self.split_seed,
+                    scale: self.scale,
+                    binarize: self.binarize,
+                }
+            }
+        }
+    };
+
     // A source that has to be split, at least into training and validation.
     (own, $(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
         crate::options::dataset_config! { @define [$(#[$meta])*] $name [$($own)*] [

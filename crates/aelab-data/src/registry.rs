@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    BarsConfig, CsvConfig, DictionaryConfig, DigitsConfig, FashionMnistConfig, IdxConfig, ImagesConfig, MixtureConfig, MnistConfig,
-    Movielens100kConfig, NpyConfig, NpzConfig, SinesConfig, UcrConfig,
+    BarsConfig, Cifar10Config, CsvConfig, DictionaryConfig, DigitsConfig, FashionMnistConfig, IdxConfig, ImagesConfig, MixtureConfig,
+    MnistConfig, MnistVariantConfig, Movielens100kConfig, NpyConfig, NpzConfig, ReutersConfig, SinesConfig, SpheresConfig, SpritesConfig,
+    SwissRollConfig, SyntheticEcgConfig, UciConfig, UcrConfig,
 };
 use crate::{DataError, Dataset, LoadContext};
 
@@ -161,6 +162,14 @@ pub static DATASETS: &[DatasetEntry] = &[
     DatasetEntry::new::<DictionaryConfig>(),
     DatasetEntry::new::<UcrConfig>(),
     DatasetEntry::new::<Movielens100kConfig>(),
+    DatasetEntry::new::<SwissRollConfig>(),
+    DatasetEntry::new::<SpheresConfig>(),
+    DatasetEntry::new::<SyntheticEcgConfig>(),
+    DatasetEntry::new::<SpritesConfig>(),
+    DatasetEntry::new::<MnistVariantConfig>(),
+    DatasetEntry::new::<Cifar10Config>(),
+    DatasetEntry::new::<ReutersConfig>(),
+    DatasetEntry::new::<UciConfig>(),
 ];
 
 /// The entry of that name.

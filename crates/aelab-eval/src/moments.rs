@@ -23,8 +23,8 @@ impl Moments {
         let num_features = examples.spec().num_features();
         let mut mean = vec![0.0f64; num_features];
         let mut mean_square = vec![0.0f64; num_features];
-        for_each_batch(examples, stream, chunk_rows(num_features), |_, rows| {
-            for row in rows.chunks_exact(num_features.max(1)) {
+        for_each_batch(examples, stream, chunk_rows(num_features), |rows| {
+            for row in rows.values.chunks_exact(num_features.max(1)) {
                 for ((sum, square), &value) in mean.iter_mut().zip(&mut mean_square).zip(row) {
                     let value = f64::from(value);
                     *sum += value;

@@ -95,5 +95,7 @@ pub enum Picture {
         images: Vec<f32>,
         /// `[channel, height, width]`.
         shape: [usize; 3],
+        /// Classes in turn, one per column, where the samples are conditioned on them.
+        columns: Option<usize>,
     },
 }

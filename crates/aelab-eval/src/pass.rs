@@ -1,9 +1,7 @@
 //! Walks over a split, and values between host and device.
 
-use std::ops::Range;
-
-use aelab_core::{Examples, Purpose, Stream, stream};
-use burn::tensor::{Device, Tensor, TensorData};
+use aelab_core::{Batch, Examples, Purpose, Stream, stream};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::EvaluationError;
 
@@ -16,6 +14,7 @@ pub(crate) enum Draw {
     Objective,
     Corruption,
     Samples,
+    LogLikelihood,
 }
 
 impl Draw {
@@ -28,30 +27,79 @@ impl Draw {
             Draw::Objective => 3,
             Draw::Corruption => 4,
             Draw::Samples => 5,
+            Draw::LogLikelihood => 6,
         };
         stream(seed, Purpose::Evaluation, coordinate, 0)
     }
 }
 
-/// Hands all examples in order to `visit`, `batch_size` at a time: their positions and their values,
-/// row after row.
+/// Examples on the host: what a [`Batch`] is made of.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Row after row.
+    pub(crate) values: Vec<f32>,
+    /// 1 for each value that was observed, 0 for padding and for what is missing; `None` where nothing ever is.
+    pub(crate) mask: Option<Vec<f32>>,
+    /// Class of each example, where the data has classes.
+    pub(crate) labels: Option<Vec<u32>>,
+    num_features: usize,
+}
+
+impl Rows {
+    /// The examples at `indices`.
+    pub(crate) fn gather(examples: &dyn Examples, indices: &[usize], stream: &mut Stream) -> Self {
+        let num_features = examples.spec().num_features();
+        let mut values = Vec::with_capacity(indices.len() * num_features);
+        examples.gather(indices, stream, &mut values);
+        assert_eq!(values.len(), indices.len() * num_features, "`Examples::gather` appends whole examples");
+        let mut observed = Vec::new();
+        let mask = examples.gather_mask(indices, &mut observed).then_some(observed);
+        let labels = examples.labels().map(|labels| indices.iter().map(|&index| labels[index]).collect());
+        Self { values, mask, labels, num_features }
+    }
+
+    /// Number of examples and of features.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        [self.values.len() / self.num_features.max(1), self.num_features]
+    }
+
+    /// On a device. What a model makes of it is asked of the model [conditioned](aelab_core::TrainedModel::conditioned) on it.
+    pub(crate) fn batch(&self, device: &Device) -> Batch {
+        let tensor = |values: &Vec<f32>| Tensor::from_data(TensorData::new(values.clone(), self.shape()), device);
+        let labels = self.labels.as_ref().map(|labels| to_labels(labels, device));
+        Batch { x: tensor(&self.values), mask: self.mask.as_ref().map(tensor), labels }
+    }
+}
+
+/// Classes on a device, `[example]`.
+pub(crate) fn to_labels(labels: &[u32], device: &Device) -> Tensor<1, Int> {
+    let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+    let num = labels.len();
+    Tensor::from_data(TensorData::new(labels, [num]), device)
+}
+
+/// Hands all examples in order to `visit`, `batch_size` at a time.
 pub(crate) fn for_each_batch(
     examples: &dyn Examples,
+    stream: Stream,
+    batch_size: usize,
+    visit: impl FnMut(&Rows) -> Result<(), EvaluationError>,
+) -> Result<(), EvaluationError> {
+    for_each_batch_of_first(examples, examples.len(), stream, batch_size, visit)
+}
+
+/// The same for the first `num` examples, or all where there are fewer.
+pub(crate) fn for_each_batch_of_first(
+    examples: &dyn Examples,
+    num: usize,
     mut stream: Stream,
     batch_size: usize,
-    mut visit: impl FnMut(Range<usize>, &[f32]) -> Result<(), EvaluationError>,
+    mut visit: impl FnMut(&Rows) -> Result<(), EvaluationError>,
 ) -> Result<(), EvaluationError> {
-    let (num_examples, num_features) = (examples.len(), examples.spec().num_features());
-    let mut indices = Vec::new();
-    let mut values = Vec::new();
-    for start in (0..num_examples).step_by(batch_size.max(1)) {
-        let range = start..num_examples.min(start + batch_size.max(1));
-        indices.clear();
-        indices.extend(range.clone());
-        values.clear();
-        examples.gather(&indices, &mut stream, &mut values);
-        assert_eq!(values.len(), range.len() * num_features, "`Examples::gather` appends whole examples");
-        visit(range, &values)?;
+    let num = num.min(examples.len());
+    for start in (0..num).step_by(batch_size.max(1)) {
+        let indices: Vec<usize> = (start..num.min(start + batch_size.max(1))).collect();
+        visit(&Rows::gather(examples, &indices, &mut stream))?;
     }
     Ok(())
 }
@@ -59,12 +107,6 @@ pub(crate) fn for_each_batch(
 /// Rows of a chunk that is worked on in `f64`: about 16 MiB.
 pub(crate) fn chunk_rows(num_features: usize) -> usize {
     ((2 << 20) / num_features.max(1)).clamp(16, 4096)
-}
-
-/// Rows of `num_features` values as `[example, feature]`.
-pub(crate) fn to_tensor(rows: &[f32], num_features: usize, device: &Device) -> Tensor<2> {
-    let num = rows.len() / num_features.max(1);
-    Tensor::from_data(TensorData::new(rows.to_vec(), [num, num_features]), device)
 }
 
 /// The values of a tensor that must have the shape `expected`.

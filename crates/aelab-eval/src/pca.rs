@@ -118,10 +118,10 @@ fn from_covariance(examples: &dyn Examples, stream: &Stream, mean: &[f64]) -> Re
     let size = mean.len();
     let mut covariance = Mat::<f64>::zeros(size, size);
     let mut centred = Vec::new();
-    for_each_batch(examples, stream.clone(), chunk_rows(size), |range, rows| {
+    for_each_batch(examples, stream.clone(), chunk_rows(size), |rows| {
         centred.clear();
-        append_centred(rows, mean, &mut centred);
-        let chunk = MatRef::from_row_major_slice(&centred[..], range.len(), size);
+        append_centred(&rows.values, mean, &mut centred);
+        let chunk = MatRef::from_row_major_slice(&centred[..], rows.shape()[0], size);
         triangular::matmul(
             covariance.as_mut(),
             BlockStructure::TriangularLower,
@@ -148,8 +148,8 @@ fn from_covariance(examples: &dyn Examples, stream: &Stream, mean: &[f64]) -> Re
 fn from_examples(examples: &dyn Examples, stream: &Stream, mean: &[f64]) -> Result<(Vec<f64>, Vec<f64>), EvaluationError> {
     let (num_examples, num_features) = (examples.len(), mean.len());
     let mut centred = Vec::with_capacity(num_examples * num_features);
-    for_each_batch(examples, stream.clone(), chunk_rows(num_features), |_, rows| {
-        append_centred(rows, mean, &mut centred);
+    for_each_batch(examples, stream.clone(), chunk_rows(num_features), |rows| {
+        append_centred(&rows.values, mean, &mut centred);
         Ok(())
     })?;
     let matrix = MatRef::from_row_major_slice(&centred[..], num_examples, num_features);

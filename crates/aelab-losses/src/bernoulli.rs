@@ -31,7 +31,12 @@ use crate::reduce::per_example;
 /// assert_eq!(nll.into_scalar::<f32>(), 2.0 * 2f32.ln());
 /// ```
 pub fn binary_cross_entropy_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    per_example(bernoulli_nll_per_feature(x, logits), mask)
+}
+
+/// What [`binary_cross_entropy_from_logits`] sums: nats per feature, `[batch, feature]`.
+pub fn bernoulli_nll_per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
     let magnitude = logits.clone().abs();
     let linear = magnitude.clone() * 0.5 + logits * (x * -1.0 + 0.5);
-    per_example(linear + (magnitude * -1.0).exp().log1p(), mask)
+    linear + (magnitude * -1.0).exp().log1p()
 }

@@ -55,13 +55,18 @@ const SERIES: [f64; 8] = [
 /// assert_eq!(nll.into_scalar::<f32>(), 0.0);
 /// ```
 pub fn continuous_bernoulli_nll_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    per_example(continuous_bernoulli_nll_per_feature(x, logits), mask)
+}
+
+/// What [`continuous_bernoulli_nll_from_logits`] sums: nats per feature, `[batch, feature]`.
+pub fn continuous_bernoulli_nll_per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
     let Branches { near, small, magnitude } = Branches::of(&logits);
     let square = (small.clone() * 0.5).square();
     // s(l/2) - |l|/2: what is linear in the logit is kept apart, where it cancels exactly.
     let series = horner(&SERIES, &square) * square - small.abs() * 0.5;
     let closed = ((magnitude.clone() * -1.0).exp() * -1.0).log1p() - magnitude.log();
     let linear = logits.clone() * (x * -1.0 + 0.5) + logits.abs() * 0.5;
-    per_example(linear + closed.mask_where(near, series), mask)
+    linear + closed.mask_where(near, series)
 }
 
 /// The mean of continuous Bernoulli variables, in (0, 1), from their logits; both `[batch, feature]`.

@@ -27,7 +27,12 @@ use crate::reduce::per_example;
 /// assert!((nll - 2.0 * 0.918_938_5).abs() < 1e-6);
 /// ```
 pub fn gaussian_nll(x: Tensor<2>, mean: Tensor<2>, variance: f64, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    per_example((x - mean).square() * (0.5 / variance) + 0.5 * (2.0 * PI * variance).ln(), mask)
+    per_example(gaussian_nll_per_feature(x, mean, variance), mask)
+}
+
+/// What [`gaussian_nll`] sums: nats per feature, `[batch, feature]`.
+pub fn gaussian_nll_per_feature(x: Tensor<2>, mean: Tensor<2>, variance: f64) -> Tensor<2> {
+    (x - mean).square() * (0.5 / variance) + 0.5 * (2.0 * PI * variance).ln()
 }
 
 /// Negative log-likelihood under `N(mean, exp(log_var))`, in nats per example.
@@ -51,6 +56,11 @@ pub fn gaussian_nll(x: Tensor<2>, mean: Tensor<2>, variance: f64, mask: Option<&
 /// assert!((learned - fixed).into_scalar::<f32>().abs() < 1e-6);
 /// ```
 pub fn gaussian_nll_with_log_var(x: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    per_example(gaussian_nll_with_log_var_per_feature(x, mean, log_var), mask)
+}
+
+/// What [`gaussian_nll_with_log_var`] sums: nats per feature, `[batch, feature]`.
+pub fn gaussian_nll_with_log_var_per_feature(x: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
     let squares = (x - mean).square() * (log_var.clone() * -1.0).exp();
-    per_example((squares + log_var) * 0.5 + 0.5 * (2.0 * PI).ln(), mask)
+    (squares + log_var) * 0.5 + 0.5 * (2.0 * PI).ln()
 }

@@ -4,11 +4,17 @@ use burn::tensor::Tensor;
 
 /// Sum over features, mean over the batch: `[batch, feature]` to `[1]`.
 pub(crate) fn per_example(values: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    sum_features(values, mask).mean()
+}
+
+/// Sum over features, each multiplied by its mask: `[batch, feature]` to `[batch, 1]`, for objectives that are no mean over
+/// the batch of what each example costs.
+pub fn sum_features(values: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
     let values = match mask {
         Some(mask) => values * mask.clone(),
         None => values,
     };
-    values.sum_dim(1).mean()
+    values.sum_dim(1)
 }
 
 /// `log sum exp` along a dimension, which stays with length 1. The largest value is taken out first, so that nothing overflows.

@@ -26,7 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::greedy::{GreedyTrainee, Pretraining, Stacked};
 use crate::network::{check_code_size, overcomplete_warning};
-use crate::rbm_pretraining::{Momentum, RbmLayer, RbmTraining};
+use crate::rbm_pretraining::{
+    Momentum, RbmLayer, RbmTraining, default_bernoulli_learning_rate, default_gaussian_learning_rate, default_steps, default_weight_cost,
+};
 use crate::schema::{accept_latent_dim, present, require_nullable};
 use crate::{LayerStack, OutputActivation, Reconstruction, ReconstructionLoss};
 
@@ -66,19 +68,19 @@ pub struct DeepPretraining {
     /// Epochs of each layer; 0 for no pretraining.
     pub epochs: usize,
     /// Learning rate of machines with Bernoulli units on both sides.
-    #[serde(default = "bernoulli_learning_rate")]
+    #[serde(default = "default_bernoulli_learning_rate")]
     pub learning_rate: Scheduled,
     /// Learning rate of machines with Gaussian units on a side, such as the one of the code.
-    #[serde(default = "gaussian_learning_rate")]
+    #[serde(default = "default_gaussian_learning_rate")]
     pub gaussian_learning_rate: Scheduled,
     /// What is left of the last step.
     #[serde(default = "Momentum::of_hinton_and_salakhutdinov")]
     pub momentum: Momentum,
     /// Strength of the pull of weights towards 0.
-    #[serde(default = "weight_cost")]
+    #[serde(default = "default_weight_cost")]
     pub weight_cost: f64,
     /// Steps of Gibbs sampling in each update: the k of CD-k.
-    #[serde(default = "one_step")]
+    #[serde(default = "default_steps")]
     pub steps: usize,
     /// Whether the chains go on from update to update (PCD) instead of starting at the data.
     #[serde(default)]
@@ -98,32 +100,16 @@ fn small_normal() -> Initialization {
     Initialization::Normal { sigma: 0.1 }
 }
 
-fn bernoulli_learning_rate() -> Scheduled {
-    0.1.into()
-}
-
-fn gaussian_learning_rate() -> Scheduled {
-    0.001.into()
-}
-
-fn weight_cost() -> f64 {
-    2e-4
-}
-
-fn one_step() -> usize {
-    1
-}
-
 impl DeepPretraining {
     /// The settings of the authors' code, for that many epochs.
     pub fn new(epochs: usize) -> Self {
         Self {
             epochs,
-            learning_rate: bernoulli_learning_rate(),
-            gaussian_learning_rate: gaussian_learning_rate(),
+            learning_rate: default_bernoulli_learning_rate(),
+            gaussian_learning_rate: default_gaussian_learning_rate(),
             momentum: Momentum::of_hinton_and_salakhutdinov(),
-            weight_cost: weight_cost(),
-            steps: one_step(),
+            weight_cost: default_weight_cost(),
+            steps: default_steps(),
             persistent: false,
         }
     }

@@ -9,6 +9,8 @@
 
 use aelab_core::ModelEntry;
 
+mod adversarial;
+mod adversarial_training;
 mod auto_rec;
 mod beta_tc_vae;
 mod beta_vae;
@@ -18,11 +20,20 @@ mod contractive;
 mod convolutional;
 mod deep;
 mod denoising;
+mod density;
+mod dictionary;
 mod dip_vae;
 mod discrepancy;
+mod factor_vae;
+mod gated_sae;
 mod greedy;
+mod hierarchical_vae;
 mod info_vae;
+mod iwae;
+mod jump_relu_sae;
 mod k_sparse;
+mod layer_autoencoder;
+mod layer_kind;
 mod layer_stack;
 mod likelihood;
 mod linear;
@@ -31,6 +42,7 @@ mod mult_dae;
 mod mult_vae;
 mod multi_decoder;
 mod network;
+mod rae;
 mod rbm_pretraining;
 mod reconstruction;
 mod schema;
@@ -39,10 +51,15 @@ mod sequence_network;
 mod sequence_padding;
 mod sequence_vae;
 mod sparse;
+mod stacked;
+mod top_k_sae;
 mod undercomplete;
 mod vae;
 mod variational_network;
+mod wae;
 
+pub use adversarial::{Adversarial, AdversarialConfig};
+pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
@@ -50,10 +67,18 @@ pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, Hessia
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
 pub use denoising::{Denoising, DenoisingConfig};
+pub use density::{CodeDensity, GaussianMixture};
+pub use dictionary::InitialBias;
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
 pub use discrepancy::{DiscrepancyEstimator, KernelConfig};
+pub use factor_vae::{FactorVae, FactorVaeConfig};
+pub use gated_sae::{GatedSae, GatedSaeConfig};
+pub use hierarchical_vae::{HierarchicalVae, HierarchicalVaeConfig};
 pub use info_vae::{InfoVae, InfoVaeConfig};
+pub use iwae::{Iwae, IwaeConfig};
+pub use jump_relu_sae::{JumpReluSae, JumpReluSaeConfig};
 pub use k_sparse::{KSparse, KSparseConfig};
+pub use layer_kind::{LayerKind, LayerKinds, LayerSparsity};
 pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
@@ -62,14 +87,18 @@ pub use mult_dae::{MultDae, MultDaeConfig};
 pub use mult_vae::{MultVae, MultVaeConfig};
 pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
 pub use network::{AutoencoderNetwork, AutoencoderNetworkConfig, SharedEncoderNetwork};
+pub use rae::{DecoderRegularizer, DensityConfig, Rae, RaeConfig};
 pub use rbm_pretraining::{Momentum, RbmTraining};
 pub use reconstruction::{OutputActivation, Reconstruction, ReconstructionLoss};
 pub use sequence_network::{Decoding, SequenceNetwork, SequenceNetworkConfig};
 pub use sequence_vae::{SequenceVae, SequenceVaeConfig};
 pub use sparse::{ActivationAverage, Sparse, SparseConfig, SparsityPenalty};
+pub use stacked::{Stacked, StackedConfig, StackedPretraining};
+pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
@@ -88,8 +117,18 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<BetaTcVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<HierarchicalVaeConfig>(),
     ModelEntry::new::<MultiDecoderConfig>(),
     ModelEntry::new::<AutoRecConfig>(),
     ModelEntry::new::<MultDaeConfig>(),
     ModelEntry::new::<MultVaeConfig>(),
+    ModelEntry::new::<StackedConfig>(),
+    ModelEntry::new::<TopKSaeConfig>(),
+    ModelEntry::new::<GatedSaeConfig>(),
+    ModelEntry::new::<JumpReluSaeConfig>(),
+    ModelEntry::new::<FactorVaeConfig>(),
+    ModelEntry::new::<WaeConfig>(),
+    ModelEntry::new::<AdversarialConfig>(),
+    ModelEntry::new::<RaeConfig>(),
+    ModelEntry::new::<IwaeConfig>(),
 ];

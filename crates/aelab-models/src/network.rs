@@ -2,7 +2,7 @@
 
 use aelab_core::{ConfigError, DataSpec, Initialization, Initializer};
 use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization};
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::{OutputActivation, Reconstruction, ReconstructionLoss};
@@ -21,6 +21,25 @@ pub struct AutoencoderNetwork {
 pub(crate) enum MaybeTied {
     Untied(Decoder),
     Tied(TiedMlp),
+}
+
+/// Adds up squares on the tape.
+struct SquaredNorm {
+    weights_only: bool,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SquaredNorm {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 1 && self.weights_only {
+            return;
+        }
+        let square = param.val().square().sum();
+        self.sum = Some(match self.sum.take() {
+            Some(sum) => sum + square,
+            None => square,
+        });
+    }
 }
 
 impl AutoencoderNetwork {
@@ -52,6 +71,17 @@ impl AutoencoderNetwork {
     /// How outputs become reconstructions, and what these are compared by.
     pub fn reconstruction(&self) -> Reconstruction {
         self.reconstruction
+    }
+
+    /// The sum of the squares of the decoder's parameters, `[1]`; with `tied` those of the encoder's weights, which it shares.
+    pub fn decoder_squared_norm(&self) -> Tensor<1> {
+        let mut squares = SquaredNorm { weights_only: false, sum: None };
+        self.decoder.visit(&mut squares);
+        if matches!(self.decoder, MaybeTied::Tied(_)) {
+            squares.weights_only = true;
+            self.encoder.visit(&mut squares);
+        }
+        squares.sum.expect("a decoder has parameters")
     }
 
     /// The layers from data to code, the code's own among them.
@@ -362,6 +392,43 @@ macro_rules! autoencoder_network_config {
     };
 }
 pub(crate) use autoencoder_network_config;
+
+/// The methods of an [`Autoencoder`](aelab_core::Autoencoder) with an [`AutoencoderNetwork`] in its field `network`.
+macro_rules! network_methods {
+    () => {
+        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+            self.network.encode(x)
+        }
+
+        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
+            self.network.decode(z)
+        }
+
+        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
+            self.network.decode_logits(z)
+        }
+    };
+}
+pub(crate) use network_methods;
+
+/// The methods of a [`ModelConfig`](aelab_core::ModelConfig) made by [`autoencoder_network_config!`] that say the same for all
+/// of them whose code is constrained otherwise than by its size.
+macro_rules! network_config_methods {
+    () => {
+        fn warnings(&self, data: &DataSpec) -> Vec<String> {
+            self.network().warnings(data)
+        }
+
+        fn validates_as_it_trains(&self) -> bool {
+            self.network().validates_as_it_trains()
+        }
+
+        fn code_size(&self) -> usize {
+            self.code_size
+        }
+    };
+}
+pub(crate) use network_config_methods;
 
 pub(crate) fn default_code_activation() -> Activation {
     Activation::Linear

@@ -35,6 +35,26 @@ impl Momentum {
     }
 }
 
+/// Learning rate of machines with Bernoulli units on both sides in the authors' code.
+pub(crate) fn default_bernoulli_learning_rate() -> Scheduled {
+    0.1.into()
+}
+
+/// Learning rate of a machine with Gaussian units there.
+pub(crate) fn default_gaussian_learning_rate() -> Scheduled {
+    0.001.into()
+}
+
+/// Weight cost there.
+pub(crate) fn default_weight_cost() -> f64 {
+    2e-4
+}
+
+/// CD-1.
+pub(crate) fn default_steps() -> usize {
+    1
+}
+
 /// How a restricted Boltzmann machine is trained.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented where a configuration makes it a key")]

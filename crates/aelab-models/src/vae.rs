@@ -94,7 +94,8 @@ impl ModelConfig for VaeConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aelab_core::Domain;
+    use aelab_core::{Domain, Optimizer, Progress, Purpose, SingleOptimizer, StreamNoise, Trainee, stream};
+    use burn::optim::{AdamConfig, ModuleOptimizer};
 
     fn data(domain: Domain) -> DataSpec {
         DataSpec::new([6], domain)
@@ -134,5 +135,45 @@ mod tests {
         let warm_up = Schedule::Linear { from: 0.0, to: 4.0, epochs: None };
         let terms = VaeConfig { beta: warm_up.into(), ..VaeConfig::example() }.terms(&data(Domain::Binary));
         assert_eq!((terms[1].name, terms[1].weight.last(7.0)), ("kl", 4.0));
+    }
+
+    /// A linear VAE with a learned variance is probabilistic PCA (Lucas et al. 2019, <https://arxiv.org/abs/1911.02469>), whose
+    /// likelihood is known in closed form (Tipping & Bishop 1999, Eq. 4 to 8). Points at distance `s_i` on both sides of the origin
+    /// along orthonormal directions `u_i`: the covariance has the eigenvalues `2 s_i^2 / 8`.
+    #[test]
+    fn a_linear_vae_reaches_the_likelihood_of_probabilistic_pca() {
+        let directions = [[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0f32]];
+        let distances = [2.0, 1.5, 0.5, 0.3f32];
+        let point = |index: usize, side: f32| directions[index].map(|value| side * distances[index] * value / 2.0);
+        let points: Vec<f32> = (0..4).flat_map(|index| [point(index, 1.0), point(index, -1.0)]).flatten().collect();
+        let eigenvalues = distances.map(|distance| 2.0 * f64::from(distance).powi(2) / 8.0);
+        let noise_variance = (eigenvalues[2] + eigenvalues[3]) / 2.0;
+        let log_determinant = eigenvalues[0].ln() + eigenvalues[1].ln() + 2.0 * noise_variance.ln();
+        let exact = -0.5 * (4.0 * (2.0 * std::f64::consts::PI).ln() + log_determinant + 4.0);
+
+        let device = Device::flex().autodiff();
+        let config = VaeConfig {
+            hidden: vec![].into(),
+            latent_dim: 2,
+            likelihood: LikelihoodConfig::GaussianLearnedVariance {},
+            ..VaeConfig::example()
+        };
+        let model = config.init(&DataSpec::new([4], Domain::Real), &mut Initializer::new(1, &device));
+        let mut trainee = SingleOptimizer::new(model, Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None));
+        let batch = |repeats: usize, device: &Device| {
+            Batch::new(Tensor::<1>::from_data(&points.repeat(repeats)[..], device).reshape([8 * repeats, 4]))
+        };
+        let training = batch(16, &device);
+        for step in 0..3000 {
+            let noise = &mut StreamNoise(stream(1, Purpose::Training, 0, step));
+            let learning_rate = 0.02 * (1.0 - step as f64 / 3000.0);
+            trainee.train_step(&training, &mut StepContext { progress: Progress::end(1.0, step), learning_rate, noise });
+        }
+        let noise = &mut StreamNoise(stream(1, Purpose::Validation, 0, 0));
+        let ctx = &mut StepContext { progress: Progress::end(1.0, 0), learning_rate: 0.0, noise };
+        let elbo = -trainee.snapshot().objective(&batch(20_000, &Device::flex()), ctx).values().loss;
+        // 160,000 samples leave an error of about 0.004.
+        assert!(elbo < exact + 0.02, "{elbo} is above the likelihood {exact}");
+        assert!(elbo > exact - 0.05, "{elbo} is below the likelihood {exact}");
     }
 }

@@ -1,6 +1,7 @@
 //! The variational autoencoder's two halves, which several models train with objectives of their own.
 
-use aelab_core::{ConfigError, DataSpec, DiagonalGaussian, Initialization, Initializer, Noise};
+use aelab_core::{Batch, ConfigError, DataSpec, DiagonalGaussian, Initialization, Initializer, Noise};
+use aelab_losses::gaussian_log_density;
 use aelab_nn::{Activations, Decoder, Encoder, GaussianHead, Hidden, check_initialization};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -50,6 +51,27 @@ impl VariationalNetwork {
         self.likelihood.nll(x, self.output(z), mask)
     }
 
+    /// `log p(x | z) + log p(z) - log q(z | x)` in nats for `num_samples` codes of each example, drawn from `posterior`, which is
+    /// that of `batch`: `[batch, sample]`. `log_prior` gives `log p(z)`, or
+    /// an unbiased estimate of `p(z)` as its logarithm, `[num, latent]` to `[num, 1]`.
+    ///
+    /// Noise is one draw, `[sample * batch, latent]`: all examples for the first sample, then all for the second.
+    pub fn log_importance_weights(
+        &self,
+        posterior: &DiagonalGaussian,
+        batch: &Batch,
+        num_samples: usize,
+        log_prior: impl FnOnce(Tensor<2>, &mut dyn Noise) -> Tensor<2>,
+        noise: &mut dyn Noise,
+    ) -> Tensor<2> {
+        log_importance_weights(posterior, num_samples, noise, |z, noise| {
+            let mask = batch.mask.as_ref().map(|mask| mask.clone().repeat_dim(0, num_samples));
+            let x = batch.x.clone().repeat_dim(0, num_samples);
+            let nll = self.likelihood.nll_of_each(x, self.output(z.clone()), mask.as_ref());
+            log_prior(z, noise) - nll
+        })
+    }
+
     /// The likelihood.
     pub fn likelihood(&self) -> &Likelihood {
         &self.likelihood
@@ -64,6 +86,22 @@ impl VariationalNetwork {
     pub fn latent_dim(&self) -> usize {
         self.latent_dim
     }
+}
+
+/// `log p(x, z) - log q(z | x)` in nats for `num_samples` codes from each `posterior`: `[batch, sample]`. `log_joint` gives
+/// `log p(x, z)`, `[sample * batch, 1]`, for codes `[sample * batch, latent]`: those of all examples for the first sample, then
+/// all for the second; they are one draw of noise in that order.
+pub(crate) fn log_importance_weights(
+    posterior: &DiagonalGaussian,
+    num_samples: usize,
+    noise: &mut dyn Noise,
+    log_joint: impl FnOnce(Tensor<2>, &mut dyn Noise) -> Tensor<2>,
+) -> Tensor<2> {
+    let batch_size = posterior.mean.dims()[0];
+    let repeated = posterior.repeat(num_samples);
+    let z = repeated.sample(noise);
+    let log_weights = log_joint(z.clone(), noise) - gaussian_log_density(z, &repeated);
+    log_weights.reshape([num_samples, batch_size]).transpose()
 }
 
 /// Hyperparameters of [`VariationalNetwork`], the keys that its models share.
@@ -215,6 +253,12 @@ macro_rules! variational_methods {
 
         fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
             Some(self.network.sample_standard_normal(num, noise, device))
+        }
+
+        fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+            let posterior = self.network.posterior(batch.x.clone());
+            let log_prior = |z, _: &mut dyn Noise| aelab_losses::standard_normal_log_density(z);
+            Some(self.network.log_importance_weights(&posterior, batch, num_samples, log_prior, noise))
         }
     };
 }

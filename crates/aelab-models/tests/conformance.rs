@@ -36,10 +36,20 @@ suite! {
     beta_tc_vae: BetaTcVaeConfig,
     dip_vae: DipVaeConfig,
     info_vae: InfoVaeConfig,
+    hierarchical_vae: HierarchicalVaeConfig,
     multi_decoder: MultiDecoderConfig,
     auto_rec: AutoRecConfig,
     mult_dae: MultDaeConfig,
     mult_vae: MultVaeConfig,
+    stacked: StackedConfig,
+    top_k_sae: TopKSaeConfig,
+    gated_sae: GatedSaeConfig,
+    jump_relu_sae: JumpReluSaeConfig,
+    factor_vae: FactorVaeConfig,
+    wae: WaeConfig,
+    adversarial: AdversarialConfig,
+    rae: RaeConfig,
+    iwae: IwaeConfig,
 }
 
 #[test]

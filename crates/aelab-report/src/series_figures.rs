@@ -112,10 +112,9 @@ fn legend(grid: &SeriesGrid<'_>) -> Vec<Entry> {
         }));
     }
     if num_channels > 1 {
-        entries.extend((0..num_channels).map(|channel| Entry {
-            key: key(look(grid, 0, channel).0, "", 2.2),
-            label: format!("channel {channel}"),
-        }));
+        entries.extend(
+            (0..num_channels).map(|channel| Entry { key: key(look(grid, 0, channel).0, "", 2.2), label: format!("channel {channel}") }),
+        );
     }
     entries
 }

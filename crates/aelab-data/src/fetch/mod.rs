@@ -12,13 +12,14 @@ use serde::Serialize;
 
 use crate::{DATASETS, DataError, FailedAttempt, LoadContext};
 
+mod cifar;
 mod official;
 mod package;
 mod remote;
 mod store;
 mod unpack;
 
-pub(crate) use remote::{FASHION_MNIST, MNIST, MOVIELENS_100K, RemoteFile, RemoteSet, UCR};
+pub(crate) use remote::{CIFAR_10, FASHION_MNIST, MNIST, MOVIELENS_100K, REUTERS, RemoteFile, RemoteSet, UCR};
 
 /// Where a data set can come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -369,7 +370,7 @@ mod tests {
         let message = |name, source| fetch(name, source, &context, &mut |_| {}).unwrap_err().to_string();
         assert_eq!(
             message("digits", Source::Auto),
-            "there is no data set `digits` to fetch; there are `mnist`, `fashion_mnist`, `ucr`, `movielens_100k`"
+            "there is no data set `digits` to fetch; there are `mnist`, `fashion_mnist`, `ucr`, `movielens_100k`, `cifar_10`, `reuters`"
         );
         assert_eq!(
             message("mnist", Source::Pip),

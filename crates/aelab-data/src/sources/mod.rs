@@ -15,6 +15,7 @@ use crate::labels::{check_count, classes};
 use crate::{DataError, Origin};
 
 pub(crate) mod bars;
+pub(crate) mod cifar_10;
 pub(crate) mod csv;
 pub(crate) mod dictionary;
 pub(crate) mod digits;
@@ -23,10 +24,17 @@ pub(crate) mod idx;
 pub(crate) mod images;
 pub(crate) mod mixture;
 pub(crate) mod mnist;
+pub(crate) mod mnist_variant;
 pub(crate) mod movielens_100k;
 pub(crate) mod npy;
 pub(crate) mod npz;
+pub(crate) mod reuters;
 pub(crate) mod sines;
+pub(crate) mod spheres;
+pub(crate) mod sprites;
+pub(crate) mod swiss_roll;
+pub(crate) mod synthetic_ecg;
+pub(crate) mod uci;
 pub(crate) mod ucr;
 
 /// Values and labels of one part, as arrays.

@@ -4,7 +4,7 @@ use aelab_core::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{Draw, for_each_batch, to_tensor, to_values};
+use crate::pass::{Draw, for_each_batch_of_first, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Outcome, Picture};
 
@@ -33,16 +33,14 @@ impl Measure for LatentScatter {
             return Ok(Outcome::default());
         }
         context.require_test(Self::NAME)?;
-        let num_features = context.test.spec().num_features();
         let mut points = Vec::new();
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
-            if points.len() < MAX_POINTS {
-                let codes = context.model.encode(to_tensor(rows, num_features, context.device));
-                points.extend_from_slice(to_values(codes, [range.len(), 2], "code")?.as_chunks::<2>().0);
-            }
+        for_each_batch_of_first(context.test, MAX_POINTS, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let batch = rows.batch(context.device);
+            let conditioned = context.model.conditioned(&batch);
+            let codes = conditioned.as_deref().unwrap_or(context.model).encode(batch.x);
+            points.extend_from_slice(to_values(codes, [rows.shape()[0], 2], "code")?.as_chunks::<2>().0);
             Ok(())
         })?;
-        points.truncate(MAX_POINTS);
         if let Some(&value) = points.iter().flatten().find(|value| !value.is_finite()) {
             return Err(EvaluationError::NonFinite { metric: Self::NAME.to_owned(), value: f64::from(value) });
         }

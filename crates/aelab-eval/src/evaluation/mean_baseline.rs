@@ -35,10 +35,9 @@ impl Measure for MeanBaseline {
         let data = context.test.spec();
         let train = context.train_moments(Self::NAME)?;
         let mut errors = ReconstructionErrors::new(data);
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |_, rows| {
-            for row in rows.chunks_exact(train.mean.len().max(1)) {
-                errors.push(row, &train.mean);
-            }
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let means: Vec<f64> = train.mean.iter().copied().cycle().take(rows.values.len()).collect();
+            errors.push(&rows.values, &means, rows.mask.as_deref());
             Ok(())
         })?;
         let mut measurements = errors.measurements("mean_", METRICS)?;

@@ -1,6 +1,7 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
 mod latent_scatter;
+mod log_likelihood;
 mod mean_baseline;
 mod objective;
 mod pca_baseline;
@@ -10,6 +11,7 @@ mod samples;
 mod sequence;
 
 pub(crate) use latent_scatter::LatentScatter;
+pub(crate) use log_likelihood::LogLikelihood;
 pub(crate) use mean_baseline::MeanBaseline;
 pub(crate) use objective::ObjectiveTerms;
 pub(crate) use pca_baseline::PcaBaseline;

@@ -1,11 +1,10 @@
 //! `objective`: the training objective's own terms on the test split.
 
-use aelab_core::{Batch, DataSpec, StepContext, StreamNoise};
-use burn::tensor::{Int, Tensor, TensorData};
+use aelab_core::{DataSpec, StepContext, StreamNoise};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{Draw, for_each_batch, to_tensor};
+use crate::pass::{Draw, for_each_batch};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
 
@@ -29,17 +28,11 @@ impl Measure for ObjectiveTerms {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         context.require_test(Self::NAME)?;
-        let num_features = context.test.spec().num_features();
         let mut noise = StreamNoise(Draw::Objective.stream(context.seed));
         let mut sums: Vec<(&'static str, f64)> = Vec::new();
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
-            let weight = range.len() as f64;
-            let labels = context.test.labels().map(|labels| {
-                let labels: Vec<i32> = labels[range].iter().map(|&label| label as i32).collect();
-                let num = labels.len();
-                Tensor::<1, Int>::from_data(TensorData::new(labels, [num]), context.device)
-            });
-            let batch = Batch { x: to_tensor(rows, num_features, context.device), mask: None, labels };
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let batch = rows.batch(context.device);
+            let weight = batch.size() as f64;
             let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };
             let terms = context.model.objective(&batch, &mut step).values();
             let values = [("loss", terms.loss)].into_iter().chain(terms.terms.iter().map(|term| (term.name, term.value)));

@@ -33,8 +33,8 @@ impl Measure for PcaBaseline {
         let data = context.test.spec();
         let (pca, warnings) = context.pca(Self::NAME)?;
         let mut errors = ReconstructionErrors::new(data);
-        for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |_, rows| {
-            errors.push(rows, &pca.reconstruct(rows, context.code_size));
+        for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |rows| {
+            errors.push(&rows.values, &pca.reconstruct(&rows.values, context.code_size), rows.mask.as_deref());
             Ok(())
         })?;
         Ok(Outcome { measurements: errors.measurements("pca_", METRICS)?, pictures: Vec::new(), warnings: warnings.clone() })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::metric::ExampleMean;
 use crate::metric::bce::cross_entropy;
 use crate::metric::errors::{ReconstructionErrors, applicable};
-use crate::pass::{Draw, for_each_batch, to_tensor, to_values};
+use crate::pass::{Draw, Rows, for_each_batch, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Measurement, Outcome, Picture};
 
@@ -46,25 +46,21 @@ impl Measure for Reconstruction {
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         context.require_test(Self::NAME)?;
         let data = context.test.spec();
-        let num_features = data.num_features();
         let mut errors = ReconstructionErrors::new(data);
         let mut cross_entropies = ExampleMean::default();
         let mut has_logits = data.domain.is_unit_interval();
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
-            let shape = [range.len(), num_features];
-            let x = to_tensor(rows, num_features, context.device);
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let batch = rows.batch(context.device);
+            let conditioned = context.model.conditioned(&batch);
+            let model = conditioned.as_deref().unwrap_or(context.model);
             if has_logits {
-                match context.model.decode_logits(context.model.encode(x.clone())) {
-                    Some(logits) => {
-                        let logits = to_values(logits, shape, "logits")?;
-                        for (x, logits) in rows.chunks_exact(num_features).zip(logits.chunks_exact(num_features)) {
-                            cross_entropies.push(cross_entropy(x, logits));
-                        }
-                    }
+                match model.decode_logits(model.encode(batch.x.clone())) {
+                    Some(logits) => push_cross_entropies(rows, &to_values(logits, rows.shape(), "logits")?, &mut cross_entropies),
                     None => has_logits = false,
                 }
             }
-            errors.push(rows, &to_values(context.model.reconstruct(x), shape, "reconstruction")?);
+            let reconstruction = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
+            errors.push(&rows.values, &reconstruction, rows.mask.as_deref());
             Ok(())
         })?;
         let mut measurements = errors.measurements("", METRICS)?;
@@ -83,26 +79,42 @@ impl Measure for Reconstruction {
 impl Reconstruction {
     fn picture(&self, context: &EvaluationContext<'_>, shape: [usize; 3]) -> Result<Picture, EvaluationError> {
         let num_features = context.test.spec().num_features();
-        let labels = context.test.labels();
-        let indices = shown(context.test.len(), labels);
-        let mut inputs = Vec::with_capacity(indices.len() * num_features);
-        context.test.gather(&indices, &mut Draw::Pictures.stream(context.seed), &mut inputs);
-        let size = [indices.len(), num_features];
-        let x = to_tensor(&inputs, num_features, context.device);
+        let indices = shown(context.test.len(), context.test.labels());
+        let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
+        let size = rows.shape();
+        let batch = rows.batch(context.device);
+        let conditioned = context.model.conditioned(&batch);
+        let model = conditioned.as_deref().unwrap_or(context.model);
         let mut noise = StreamNoise(Draw::Corruption.stream(context.seed));
         let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };
-        let corrupted = context.model.corrupted(x.clone(), &mut step);
-        let reconstructions = to_values(context.model.reconstruct(corrupted.clone().unwrap_or(x)), size, "reconstruction")?;
+        let corrupted = model.corrupted(batch.x.clone(), &mut step);
+        let reconstructions = to_values(model.reconstruct(corrupted.clone().unwrap_or(batch.x)), size, "reconstruction")?;
         let corrupted = corrupted.map(|tensor| to_values(tensor, size, "corrupted input")).transpose()?;
         let affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
         let pca = if self.pca && affordable {
             let (pca, _) = context.pca(Self::NAME)?;
-            Some(pca.reconstruct(&inputs, context.code_size).into_iter().map(|value| value as f32).collect())
+            Some(pca.reconstruct(&rows.values, context.code_size).into_iter().map(|value| value as f32).collect())
         } else {
             None
         };
-        let labels = labels.map(|labels| indices.iter().map(|&index| labels[index]).collect());
-        Ok(Picture::Reconstructions { inputs, corrupted, reconstructions, pca, shape, labels })
+        Ok(Picture::Reconstructions { inputs: rows.values, corrupted, reconstructions, pca, shape, labels: rows.labels })
+    }
+}
+
+/// The cross-entropy of each example, summed over what was observed of it.
+fn push_cross_entropies(rows: &Rows, logits: &[f32], cross_entropies: &mut ExampleMean) {
+    let [_, num_features] = rows.shape();
+    for (index, (x, logits)) in rows.values.chunks_exact(num_features).zip(logits.chunks_exact(num_features)).enumerate() {
+        cross_entropies.push(match &rows.mask {
+            None => cross_entropy(x, logits),
+            Some(mask) => {
+                let mask = &mask[index * num_features..][..num_features];
+                let observed = |values: &[f32]| -> Vec<f32> {
+                    values.iter().zip(mask).filter(|(_, mask)| **mask > 0.0).map(|(&value, _)| value).collect()
+                };
+                cross_entropy(&observed(x), &observed(logits))
+            }
+        });
     }
 }
 

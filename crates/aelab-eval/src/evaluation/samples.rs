@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU16;
 
-use aelab_core::{DataSpec, StreamNoise};
+use aelab_core::{Batch, DataSpec, StreamNoise, TrainedModel};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pass::{Draw, to_values};
+use crate::pass::{Draw, to_labels, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Outcome, Picture};
 
@@ -39,10 +40,32 @@ impl Measure for Samples {
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         let data = context.test.spec();
         let num = usize::from(self.num.get());
-        let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
         let Some(shape) = data.image_shape() else { return Ok(Outcome::default()) };
-        let Some(codes) = context.model.sample_prior(num, &mut noise, context.device) else { return Ok(Outcome::default()) };
-        let images = to_values(context.model.decode(codes), [num, data.num_features()], "decoded samples")?;
-        Ok(Outcome { pictures: vec![Picture::Samples { images, shape }], ..Outcome::default() })
+        let (of_classes, columns) = match conditioned_on_classes(num, context) {
+            Some((model, num_classes)) => (Some(model), Some(num_classes)),
+            None => (None, None),
+        };
+        let model = of_classes.as_deref().unwrap_or(context.model);
+        let num = columns.map_or(num, |columns| whole_rows(num, columns));
+        let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
+        let Some(codes) = model.sample_prior(num, &mut noise, context.device) else { return Ok(Outcome::default()) };
+        let images = to_values(model.decode(codes), [num, data.num_features()], "decoded samples")?;
+        Ok(Outcome { pictures: vec![Picture::Samples { images, shape, columns }], ..Outcome::default() })
     }
+}
+
+/// The model for classes in turn, and their number, where the data has classes and the model wants to know them.
+fn conditioned_on_classes(num: usize, context: &EvaluationContext<'_>) -> Option<(Box<dyn TrainedModel>, usize)> {
+    let data = context.test.spec();
+    let num_classes = data.num_classes.filter(|&num_classes| num_classes > 0)?;
+    let labels: Vec<u32> = (0..whole_rows(num, num_classes)).map(|index| (index % num_classes) as u32).collect();
+    // There are no examples behind samples: zeros stand in for them.
+    let x = Tensor::zeros([labels.len(), data.num_features()], context.device);
+    let batch = Batch { labels: Some(to_labels(&labels, context.device)), ..Batch::new(x) };
+    Some((context.model.conditioned(&batch)?, num_classes))
+}
+
+/// As many of `num` as fill rows of `columns`, at least one row.
+fn whole_rows(num: usize, columns: usize) -> usize {
+    (num / columns).max(1) * columns
 }

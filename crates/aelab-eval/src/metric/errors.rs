@@ -17,6 +17,8 @@ pub(crate) struct ReconstructionErrors {
     squared: ExampleMean,
     absolute: ExampleMean,
     similarity: ExampleMean,
+    /// Values of an example that were observed.
+    observed: ExampleMean,
     ssim: Option<Ssim>,
 }
 
@@ -30,19 +32,33 @@ impl ReconstructionErrors {
             squared: ExampleMean::default(),
             absolute: ExampleMean::default(),
             similarity: ExampleMean::default(),
+            observed: ExampleMean::default(),
             ssim: data.image_shape().filter(|_| unit_interval).and_then(Ssim::new),
         }
     }
 
-    /// Takes in whole examples, row after row.
-    pub(crate) fn push<R: Copy + Into<f64>>(&mut self, x: &[f32], reconstruction: &[R]) {
+    /// Takes in whole examples, row after row. Where there is a `mask`, what it says is not there counts as reconstructed.
+    pub(crate) fn push<R: Copy + Into<f64>>(&mut self, x: &[f32], reconstruction: &[R], mask: Option<&[f32]>) {
         let size = self.num_features.max(1);
-        for (x, reconstruction) in x.chunks_exact(size).zip(reconstruction.chunks_exact(size)) {
-            self.squared.push(squared_error(x, reconstruction));
-            self.absolute.push(absolute_error(x, reconstruction));
-            if let Some(ssim) = &mut self.ssim {
-                self.similarity.push(ssim.similarity(x, reconstruction));
+        for (index, (x, reconstruction)) in x.chunks_exact(size).zip(reconstruction.chunks_exact(size)).enumerate() {
+            match mask.map(|mask| &mask[index * size..][..size]) {
+                None => self.push_one(x, reconstruction, size),
+                Some(mask) => {
+                    let values = x.iter().zip(reconstruction).zip(mask);
+                    let observed: Vec<f64> =
+                        values.map(|((&x, &value), &mask)| if mask > 0.0 { value.into() } else { f64::from(x) }).collect();
+                    self.push_one(x, &observed, mask.iter().filter(|mask| **mask > 0.0).count());
+                }
             }
+        }
+    }
+
+    fn push_one<R: Copy + Into<f64>>(&mut self, x: &[f32], reconstruction: &[R], num_observed: usize) {
+        self.squared.push(squared_error(x, reconstruction));
+        self.absolute.push(absolute_error(x, reconstruction));
+        self.observed.push(num_observed as f64);
+        if let Some(ssim) = &mut self.ssim {
+            self.similarity.push(ssim.similarity(x, reconstruction));
         }
     }
 
@@ -50,11 +66,12 @@ impl ReconstructionErrors {
     /// the error is exactly 0 and it would be infinite.
     pub(crate) fn measurements(&self, prefix: &str, names: &[&'static str]) -> Result<Vec<Measurement>, EvaluationError> {
         let sse = self.squared.mean();
-        let mse = sse / self.num_features as f64;
+        let num_observed = self.observed.mean();
+        let mse = sse / num_observed;
         let values = [
             ("sse", Some(sse)),
             ("mse", Some(mse)),
-            ("mae", Some(self.absolute.mean() / self.num_features as f64)),
+            ("mae", Some(self.absolute.mean() / num_observed)),
             ("psnr", (self.unit_interval && mse != 0.0).then(|| psnr(mse))),
             ("ssim", self.ssim.is_some().then(|| self.similarity.mean())),
         ];

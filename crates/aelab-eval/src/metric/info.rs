@@ -51,7 +51,7 @@ const fn higher(name: &'static str, unit: &'static str, definition: &'static str
 /// Every metric, in the order in which tables show them. All are measured on the test split.
 pub const METRICS: &[MetricInfo] = &[
     lower("sse", SQUARED_UNITS, "squared error of the reconstruction, summed over features, mean over examples"),
-    lower("mse", "squared units", "`sse` divided by the number of features"),
+    lower("mse", "squared units", "`sse` divided by the number of features, of observed ones where some are missing"),
     lower("mae", "units", "absolute error of the reconstruction, mean over features and examples"),
     lower("bce", NATS, "binary cross-entropy of the reconstruction from logits, summed over features, mean over examples"),
     higher("psnr", "dB", "10 log10(1 / `mse`), for data in [0, 1]; absent where `mse` is 0"),
@@ -67,6 +67,21 @@ pub const METRICS: &[MetricInfo] = &[
         version: 1,
     },
     higher("elbo", NATS, "evidence lower bound with one sample of the code: -(`nll` + `kl`), for objectives that have both"),
+    higher(
+        "log_likelihood",
+        NATS,
+        "importance weighted bound on the log-likelihood, from as many samples of the code as asked for (Burda et al. 2016, Eq. 8)",
+    ),
+    higher("log_likelihood_1", NATS, "the same from 1 sample, mean over all samples: the evidence lower bound"),
+    higher("log_likelihood_5", NATS, "the same from 5 samples, mean over groups"),
+    higher("log_likelihood_50", NATS, "the same from 50 samples, mean over groups"),
+    MetricInfo {
+        name: "effective_samples",
+        definition: "how many samples of equal weight would say as much, (sum w)^2 / sum w^2, mean over examples",
+        unit: "",
+        direction: Direction::Neutral,
+        version: 1,
+    },
     lower("mean_sse", SQUARED_UNITS, "`sse` of the mean of the training split as the reconstruction of everything"),
     lower("mean_mse", "squared units", "`mean_sse` divided by the number of features"),
     lower("mean_bce", NATS, "`bce` of the training mean as probability, kept 1/(n + 2) away from 0 and 1 for n training examples"),
@@ -80,10 +95,22 @@ pub const METRICS: &[MetricInfo] = &[
     lower("pca_mse", "squared units", "`pca_sse` divided by the number of features"),
     higher("pca_psnr", "dB", "`psnr` of that PCA"),
     higher("pca_ssim", "", "`ssim` of that PCA"),
-    lower("held_out_rmse", "units", "root of the mean squared error of predictions of what was held out of test rows, over held-out values; predictions not clipped"),
+    lower(
+        "held_out_rmse",
+        "units",
+        "root of the mean squared error of predictions of what was held out of test rows, over held-out values; predictions not clipped",
+    ),
     lower("held_out_mae", "units", "mean absolute error of those predictions"),
-    higher("ndcg_100", "", "normalised discounted cumulative gain of the first 100 items by prediction, those shown left out, mean over rows that hold something out"),
-    higher("recall_20", "", "share of a row's held-out items among the first 20 by prediction, of as many as there could be, mean over such rows"),
+    higher(
+        "ndcg_100",
+        "",
+        "normalised discounted cumulative gain of the first 100 items by prediction, those shown left out, mean over rows that hold something out",
+    ),
+    higher(
+        "recall_20",
+        "",
+        "share of a row's held-out items among the first 20 by prediction, of as many as there could be, mean over such rows",
+    ),
     higher("recall_50", "", "the same of the first 50"),
 ];
 

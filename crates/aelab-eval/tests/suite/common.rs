@@ -15,13 +15,15 @@ pub(crate) struct Table {
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Option<Vec<String>>,
     pub(crate) binarised: bool,
+    /// Values of each example that are there, from the first on; all where left out.
+    pub(crate) num_observed: Option<usize>,
 }
 
 impl Table {
     pub(crate) fn new(shape: &[usize], domain: Domain, values: Vec<f32>) -> Self {
         let spec = DataSpec::new(shape, domain);
         assert!(values.len().is_multiple_of(spec.num_features()));
-        Self { spec, values, labels: None, class_names: None, binarised: false }
+        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None }
     }
 
     /// `num` examples with values uniform in [0, 1).
@@ -60,6 +62,13 @@ impl Examples for Table {
         }
     }
 
+    fn gather_mask(&self, indices: &[usize], out: &mut Vec<f32>) -> bool {
+        let Some(num_observed) = self.num_observed else { return false };
+        let of_one = (0..self.spec.num_features()).map(|feature| if feature < num_observed { 1.0 } else { 0.0 });
+        out.extend(indices.iter().flat_map(|_| of_one.clone()));
+        true
+    }
+
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
@@ -80,34 +89,55 @@ pub(crate) struct Fixed {
     pub(crate) variational: bool,
     /// Whether the input is corrupted (replaced by zeros).
     pub(crate) corrupting: bool,
+    /// Whether the class of an example is added to each value of its code and its reconstruction.
+    pub(crate) adds_class: bool,
+    /// The classes of the rows at hand.
+    pub(crate) classes: Option<Tensor<2>>,
 }
 
 impl Fixed {
     pub(crate) fn new(scale: f32, code_size: usize, num_features: usize) -> Self {
-        Self { scale, code_size, num_features, variational: false, corrupting: false }
+        Self { scale, code_size, num_features, variational: false, corrupting: false, adds_class: false, classes: None }
+    }
+
+    fn with_class(&self, values: Tensor<2>) -> Tensor<2> {
+        match &self.classes {
+            Some(classes) => values + classes.clone(),
+            None => values,
+        }
     }
 }
 
 impl TrainedModel for Fixed {
     fn encode(&self, x: Tensor<2>) -> Tensor<2> {
         let num = x.dims()[0];
-        x.slice([0..num, 0..self.code_size])
+        self.with_class(x.slice([0..num, 0..self.code_size]))
     }
 
     fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        Tensor::full([z.dims()[0], self.num_features], 0.5, &z.device())
+        self.with_class(Tensor::full([z.dims()[0], self.num_features], 0.5, &z.device()))
     }
 
     fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.variational.then(|| self.decode(z))
+        (self.variational && !self.adds_class).then(|| self.decode(z))
     }
 
     fn reconstruct(&self, x: Tensor<2>) -> Tensor<2> {
-        x * self.scale
+        self.with_class(x * self.scale)
     }
 
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
         self.variational.then(|| noise.normal([num, self.code_size], device))
+    }
+
+    /// Weights whose logarithms are standard normal.
+    fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        self.variational.then(|| noise.normal([batch.size(), num_samples], &batch.x.device()))
+    }
+
+    fn conditioned(&self, batch: &Batch) -> Option<Box<dyn TrainedModel>> {
+        let classes = batch.labels.clone().filter(|_| self.adds_class)?.float().unsqueeze_dim(1);
+        Some(Box::new(Self { classes: Some(classes), ..self.clone() }))
     }
 
     fn corrupted(&self, x: Tensor<2>, _ctx: &mut StepContext<'_>) -> Option<Tensor<2>> {
@@ -118,6 +148,9 @@ impl TrainedModel for Fixed {
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let num = batch.size();
         let sum = batch.x.clone().sum() / num as f64;
+        if let Some(mask) = &batch.mask {
+            return Objective::new().term("observed", mask.clone().sum() / num as f64, 1.0);
+        }
         if self.variational {
             let noise = ctx.noise.normal([num, 1], &batch.x.device()).sum() / num as f64;
             Objective::new().term("nll", sum, 1.0).term("kl", noise + 3.0, 0.5)
@@ -143,6 +176,12 @@ impl Setting {
 
     /// The outcome of the evaluation called `name` with default options.
     pub(crate) fn measure(&self, name: &str) -> Result<Outcome, aelab_eval::EvaluationError> {
+        let evaluation = (aelab_eval::find(name).expect("a known evaluation").parse)(json!({})).expect("defaults");
+        self.with_context(|context| evaluation.measure(context))
+    }
+
+    /// What `measure` makes of the setting.
+    pub(crate) fn with_context<T>(&self, measure: impl FnOnce(&EvaluationContext<'_>) -> T) -> T {
         let device = Device::flex();
         let context = EvaluationContext {
             model: &self.model,
@@ -158,8 +197,7 @@ impl Setting {
             data_checksum: "a checksum",
             memo: Memo::default(),
         };
-        let evaluation = (aelab_eval::find(name).expect("a known evaluation").parse)(json!({})).expect("defaults");
-        evaluation.measure(&context)
+        measure(&context)
     }
 
     /// The values of that evaluation by name.

@@ -142,8 +142,65 @@ fn codes_are_shown_where_they_are_two_dimensional() {
 #[test]
 fn samples_come_from_the_prior_where_there_is_one() {
     let outcome = images(variational(2)).measure("samples").unwrap();
-    assert_eq!(outcome.pictures, [Picture::Samples { images: vec![0.5; 64 * 144], shape: IMAGE }]);
+    assert_eq!(outcome.pictures, [Picture::Samples { images: vec![0.5; 64 * 144], shape: IMAGE, columns: None }]);
     assert!(images(Fixed::new(1.0, 2, 144)).measure("samples").unwrap().pictures.is_empty());
+}
+
+#[test]
+fn a_model_that_wants_to_know_classes_is_told_them() {
+    let model = Fixed { adds_class: true, ..variational(2) };
+    let setting = images(model);
+    let outcome = setting.measure("samples").unwrap();
+    let [Picture::Samples { images: samples, columns: Some(10), .. }] = &outcome.pictures[..] else { panic!("one picture in columns") };
+    let firsts: Vec<f32> = samples.chunks(144).map(|image| image[0]).collect();
+    let expected: Vec<f32> = (0..60).map(|index| 0.5 + (index % 10) as f32).collect();
+    assert_eq!(firsts, expected);
+    let x = &setting.test.values;
+    let reconstruction: Vec<f32> = x.iter().enumerate().map(|(index, x)| x * 0.9 + (index / 144 % 10) as f32).collect();
+    assert!(close(setting.values("reconstruction")["sse"], sse(x, &reconstruction, 144)));
+    let outcome = setting.measure("latent_scatter").unwrap();
+    let [Picture::LatentScatter { points, .. }] = &outcome.pictures[..] else { panic!("one picture") };
+    assert_eq!(points[13][0], x[13 * 144] + 3.0);
+}
+
+#[test]
+fn only_what_was_observed_counts() {
+    let mut setting = images(variational(2));
+    let x = setting.test.values.clone();
+    // The first half of every image is there.
+    setting.test.num_observed = Some(72);
+    let seen: Vec<f32> = x.chunks(144).flat_map(|x| &x[..72]).copied().collect();
+    let reconstruction: Vec<f32> = seen.iter().map(|x| x * 0.9).collect();
+    let values = setting.values("reconstruction");
+    assert!(close(values["sse"], sse(&seen, &reconstruction, 72)));
+    assert!(close(values["mse"], mse(&seen, &reconstruction, 72)));
+    assert!(close(values["mae"], mae(&seen, &reconstruction, 72)));
+    assert!(close(values["bce"], bce(&seen, &vec![0.5; seen.len()], 72)));
+    let masked = |setting: &Setting| setting.values("objective")["observed"];
+    assert_eq!(masked(&setting), 72.0);
+    let means = setting.values("mean_baseline");
+    assert!(close(means["mean_mse"], means["mean_sse"] / 72.0));
+}
+
+#[test]
+fn the_likelihood_is_that_of_weights_whose_mean_is_known() {
+    let mut setting = images(variational(2));
+    // Weights exp(noise): log E[w] = 1/2, E[log w] = 0.
+    let measure = |setting: &Setting, options| {
+        let evaluation = (aelab_eval::find("log_likelihood").unwrap().parse)(options).unwrap();
+        setting.with_context(|context| evaluation.measure(context)).unwrap().measurements
+    };
+    let values = measure(&setting, json!({"num_samples": 2000, "limit": 20}));
+    let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
+    assert_eq!(names, ["log_likelihood", "log_likelihood_1", "log_likelihood_5", "log_likelihood_50", "effective_samples"]);
+    assert!((values[0].value - 0.5).abs() < 0.03, "{values:?}");
+    assert!(values[1].value.abs() < 0.03, "{values:?}");
+    assert!(values[1].value < values[2].value && values[2].value < values[3].value && values[3].value < values[0].value, "{values:?}");
+    // E[w]^2 / E[w^2] = exp(1) / exp(2).
+    assert!((values[4].value / 2000.0 - (-1f64).exp()).abs() < 0.05, "{values:?}");
+    setting.batch_size = 3;
+    assert_eq!(measure(&setting, json!({"num_samples": 2000, "limit": 20})), values);
+    assert!(images(Fixed::new(1.0, 2, 144)).values("log_likelihood").is_empty());
 }
 
 #[test]
@@ -164,7 +221,9 @@ fn whatever_is_measured_is_listed_and_announced() {
             }
             for name in announced {
                 assert!(
-                    name == "bce" || measured.iter().any(|measurement| measurement.name == name),
+                    name == "bce"
+                        || (entry.name == "log_likelihood" && !setting.model.variational)
+                        || measured.iter().any(|measurement| measurement.name == name),
                     "{name} is announced and not measured"
                 );
             }
@@ -217,7 +276,7 @@ fn a_model_that_breaks_or_diverges_is_a_clear_error() {
         EvaluationError::Shape { what: "logits", expected: [7, 144], found: [7, 100] }
     );
     setting.test.values.clear();
-    for name in ["reconstruction", "objective", "mean_baseline", "pca_baseline", "latent_scatter"] {
+    for name in ["reconstruction", "objective", "log_likelihood", "mean_baseline", "pca_baseline", "latent_scatter"] {
         assert!(matches!(setting.measure(name).unwrap_err(), EvaluationError::EmptySplit { split: "test", .. }), "{name}");
     }
     let mut setting = images(Fixed::new(1.0, 2, 144));

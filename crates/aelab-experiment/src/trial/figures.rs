@@ -5,8 +5,8 @@ use std::path::Path;
 use aelab_core::Image;
 use aelab_eval::Picture;
 use aelab_report::{
-    FigureError, ImageRow, LatentScatter, ReconstructionGrid, SampleGrid, SeriesGrid, SeriesLine, latent_scatter, reconstruction_grid, sample_grid,
-    series_grid, write_figure,
+    FigureError, ImageRow, LatentScatter, ReconstructionGrid, SampleGrid, SeriesGrid, SeriesLine, latent_scatter, reconstruction_grid,
+    sample_grid, series_grid, write_figure,
 };
 
 use super::TrialError;
@@ -57,9 +57,10 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError>
             let title = format!("{model} on {data}: {code_size}-dimensional code");
             reconstruction_grid(&ReconstructionGrid { title: &title, subtitle: &subtitle, shape: *shape, rows, labels: &labels })
         }
-        Picture::Samples { images, shape } => {
-            let title = format!("{model} on {data}: samples from the prior");
-            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: None })
+        Picture::Samples { images, shape, columns } => {
+            let each = if columns.is_some() { ", one class per column" } else { "" };
+            let title = format!("{model} on {data}: samples from the prior{each}");
+            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: *columns })
         }
         Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels } => {
             let pca_caption = format!("PCA, {code_size} components");

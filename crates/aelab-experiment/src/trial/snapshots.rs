@@ -1,6 +1,8 @@
 //! What TensorBoard shows of a model while it trains: reconstructions, samples, codes.
 
-use aelab_core::{Event, Examples, Image, ObserverError, Progress, Purpose, StepContext, StreamNoise, TrainedModel, image_grid, stream};
+use aelab_core::{
+    Batch, Event, Examples, Image, ObserverError, Progress, Purpose, StepContext, StreamNoise, TrainedModel, image_grid, stream,
+};
 use aelab_train::{EpochEnd, Tell, gather_batch};
 use burn::tensor::{Device, Tensor};
 
@@ -27,15 +29,25 @@ impl Snapshots<'_> {
         if !(end.last || is_round(end.total_epochs)) {
             return Ok(());
         }
-        let codes = values(model.encode(self.first(NUM_CODES)));
+        let batch = self.first(NUM_CODES);
+        let conditioned = model.conditioned(&batch);
+        let codes = values(conditioned.as_deref().unwrap_or(model).encode(batch.x));
         tell(&Event::Histogram { step: end.step, tag: "codes/all", values: &codes })?;
 
         let Some(shape) = self.examples.spec().image_shape() else { return Ok(()) };
         let picture = self.reconstructions(end, model, shape);
         tell(&Event::Picture { step: end.step, tag: "images/reconstruction", image: &picture })?;
         let mut noise = StreamNoise(stream(self.seed, Purpose::Evaluation, 0, 0));
-        if let Some(z) = model.sample_prior(NUM_PICTURED * 4, &mut noise, self.device) {
-            let picture = image_grid(&values(model.decode(z)), shape, NUM_PICTURED);
+        // For a model that conditions on classes: on those of the examples above, column by column.
+        let num_columns = NUM_PICTURED.min(self.examples.len());
+        let columns = self.first_repeatedly(num_columns, 4);
+        let conditioned = model.conditioned(&columns);
+        let (model, num) = match &conditioned {
+            Some(model) => (&**model, columns.size()),
+            None => (model, NUM_PICTURED * 4),
+        };
+        if let Some(z) = model.sample_prior(num, &mut noise, self.device) {
+            let picture = image_grid(&values(model.decode(z)), shape, if conditioned.is_some() { num_columns } else { NUM_PICTURED });
             tell(&Event::Picture { step: end.step, tag: "images/sample", image: &picture })?;
         }
         Ok(())
@@ -43,7 +55,9 @@ impl Snapshots<'_> {
 
     /// A row of inputs, a row of what the model was shown where that differs, a row of reconstructions.
     fn reconstructions(&self, end: &EpochEnd, model: &dyn TrainedModel, shape: [usize; 3]) -> Image {
-        let x = self.first(NUM_PICTURED);
+        let batch = self.first(NUM_PICTURED);
+        let conditioned = model.conditioned(&batch);
+        let (model, x) = (conditioned.as_deref().unwrap_or(model), batch.x);
         let mut noise = StreamNoise(stream(self.seed, Purpose::Evaluation, 1, 0));
         let progress = Progress::end(self.num_epochs as f64, end.step);
         let corrupted = model.corrupted(x.clone(), &mut StepContext { progress, learning_rate: 0.0, noise: &mut noise });
@@ -52,10 +66,15 @@ impl Snapshots<'_> {
         image_grid(&rows, shape, NUM_PICTURED.min(self.examples.len()))
     }
 
-    fn first(&self, num: usize) -> Tensor<2> {
-        let indices: Vec<usize> = (0..num.min(self.examples.len())).collect();
+    fn first(&self, num: usize) -> Batch {
+        self.first_repeatedly(num, 1)
+    }
+
+    fn first_repeatedly(&self, num: usize, times: usize) -> Batch {
+        let num = num.min(self.examples.len());
+        let indices: Vec<usize> = (0..num * times).map(|index| index % num).collect();
         let mut transform = stream(self.seed, Purpose::Evaluation, 2, 0);
-        gather_batch(self.examples, &indices, &mut transform, self.device).x
+        gather_batch(self.examples, &indices, &mut transform, self.device)
     }
 }
 
