@@ -186,8 +186,7 @@ fn what_is_held_out_is_predicted_from_what_is_shown() {
 
 #[test]
 fn series_are_pictured_as_far_as_they_go() {
-    let mut setting =
-        Setting::new(Fixed::new(0.9, 2, 8), Table::random(20, &[4, 2], 1), Table::random(5, &[4, 2], 2).labelled(2));
+    let mut setting = Setting::new(Fixed::new(0.9, 2, 8), Table::random(20, &[4, 2], 1), Table::random(5, &[4, 2], 2).labelled(2));
     let x = setting.test.values.clone();
     let outcome = setting.measure("sequence").unwrap();
     let [Picture::SeriesReconstructions { inputs, reconstructions, pca: Some(pca), shape: [4, 2], labels: Some(labels) }] =
@@ -202,7 +201,8 @@ fn series_are_pictured_as_far_as_they_go() {
     setting.test.num_observed = Some(6);
     setting.model.variational = true;
     let outcome = setting.measure("sequence").unwrap();
-    let [Picture::SeriesReconstructions { inputs, pca: None, .. }, Picture::SeriesSamples { series, shape: [4, 2] }] = &outcome.pictures[..]
+    let [Picture::SeriesReconstructions { inputs, pca: None, .. }, Picture::SeriesSamples { series, shape: [4, 2] }] =
+        &outcome.pictures[..]
     else {
         panic!("two pictures")
     };
