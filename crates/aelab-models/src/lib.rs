@@ -16,6 +16,7 @@ mod beta_tc_vae;
 mod beta_vae;
 mod choices;
 mod code_statistics;
+mod conditional_vae;
 mod contractive;
 mod convolutional;
 mod deep;
@@ -55,6 +56,7 @@ mod stacked;
 mod top_k_sae;
 mod undercomplete;
 mod vae;
+mod vamp_vae;
 mod variational_network;
 mod wae;
 
@@ -63,6 +65,7 @@ pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use conditional_vae::{ConditionalVae, ConditionalVaeConfig};
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
@@ -97,6 +100,7 @@ pub use stacked::{Stacked, StackedConfig, StackedPretraining};
 pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
+pub use vamp_vae::{PseudoInputStart, VampVae, VampVaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
 pub use wae::{Wae, WaeConfig};
 
@@ -131,4 +135,6 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<AdversarialConfig>(),
     ModelEntry::new::<RaeConfig>(),
     ModelEntry::new::<IwaeConfig>(),
+    ModelEntry::new::<VampVaeConfig>(),
+    ModelEntry::new::<ConditionalVaeConfig>(),
 ];

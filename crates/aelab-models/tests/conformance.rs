@@ -50,6 +50,8 @@ suite! {
     adversarial: AdversarialConfig,
     rae: RaeConfig,
     iwae: IwaeConfig,
+    vamp_vae: VampVaeConfig,
+    conditional_vae: ConditionalVaeConfig,
 }
 
 #[test]
