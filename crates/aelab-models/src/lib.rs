@@ -58,6 +58,7 @@ mod undercomplete;
 mod vae;
 mod vamp_vae;
 mod variational_network;
+mod vq_vae;
 mod wae;
 
 pub use adversarial::{Adversarial, AdversarialConfig};
@@ -102,6 +103,7 @@ pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
 pub use vamp_vae::{PseudoInputStart, VampVae, VampVaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use vq_vae::{CodebookLearning, VqVae, VqVaeConfig};
 pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
@@ -137,4 +139,5 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<IwaeConfig>(),
     ModelEntry::new::<VampVaeConfig>(),
     ModelEntry::new::<ConditionalVaeConfig>(),
+    ModelEntry::new::<VqVaeConfig>(),
 ];

@@ -52,6 +52,7 @@ suite! {
     iwae: IwaeConfig,
     vamp_vae: VampVaeConfig,
     conditional_vae: ConditionalVaeConfig,
+    vq_vae: VqVaeConfig,
 }
 
 #[test]
