@@ -353,7 +353,8 @@ impl ModelConfig for VqVaeConfig {
         Self {
             hidden: vec![16].into(),
             num_codes: 3,
-            codebook_size: 8,
+            // More entries than a small batch has vectors, so that some are unused.
+            codebook_size: 64,
             embedding_dim: 2,
             likelihood: LikelihoodConfig::Bernoulli,
             commitment: usual_commitment(),
