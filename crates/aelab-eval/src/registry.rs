@@ -23,6 +23,9 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
     /// asked for by name it gives what it can.
     fn applies(&self, data: &DataSpec) -> bool;
 
+    /// Whether the evaluation runs on such data where an experiment names none: it applies, and is not costly.
+    fn is_default(&self, data: &DataSpec) -> bool;
+
     /// Names of the metrics that may be measured on such data. A model may lack some (no logits, no
     /// `bce`), and the terms of its objective come on top.
     fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
@@ -36,6 +39,9 @@ pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + Deserializ
     const NAME: &'static str;
     const SUMMARY: &'static str;
     fn applies(&self, data: &DataSpec) -> bool;
+    fn is_default(&self, data: &DataSpec) -> bool {
+        self.applies(data)
+    }
     fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
 }
@@ -51,6 +57,10 @@ impl<M: Measure> Evaluation for M {
 
     fn applies(&self, data: &DataSpec) -> bool {
         Measure::applies(self, data)
+    }
+
+    fn is_default(&self, data: &DataSpec) -> bool {
+        Measure::is_default(self, data)
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
@@ -118,13 +128,13 @@ pub fn find(name: &str) -> Option<&'static EvaluationEntry> {
     EVALUATIONS.iter().find(|entry| entry.name == name)
 }
 
-/// Every evaluation that applies to such data, with default options: what runs when an experiment
+/// Every evaluation that runs on such data by default, with default options: what runs when an experiment
 /// names none.
 pub fn default_evaluations(data: &DataSpec) -> Vec<Box<dyn Evaluation>> {
     EVALUATIONS
         .iter()
         .map(|entry| (entry.parse)(Value::Null).expect("every option of an evaluation has a default"))
-        .filter(|evaluation| evaluation.applies(data))
+        .filter(|evaluation| evaluation.is_default(data))
         .collect()
 }
 

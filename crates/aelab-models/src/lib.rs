@@ -39,6 +39,7 @@ mod layer_stack;
 mod likelihood;
 mod linear;
 mod lstm;
+mod masked;
 mod mult_dae;
 mod mult_vae;
 mod multi_decoder;
@@ -70,7 +71,7 @@ pub use conditional_vae::{ConditionalVae, ConditionalVaeConfig};
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
-pub use denoising::{Denoising, DenoisingConfig};
+pub use denoising::{Denoising, DenoisingConfig, Emphasis};
 pub use density::{CodeDensity, GaussianMixture};
 pub use dictionary::InitialBias;
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
@@ -87,6 +88,7 @@ pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
+pub use masked::{Fill, LossOn, Masked, MaskedConfig};
 pub use mult_dae::{MultDae, MultDaeConfig};
 pub use mult_vae::{MultVae, MultVaeConfig};
 pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
@@ -137,6 +139,7 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<AdversarialConfig>(),
     ModelEntry::new::<RaeConfig>(),
     ModelEntry::new::<IwaeConfig>(),
+    ModelEntry::new::<MaskedConfig>(),
     ModelEntry::new::<VampVaeConfig>(),
     ModelEntry::new::<ConditionalVaeConfig>(),
     ModelEntry::new::<VqVaeConfig>(),

@@ -50,6 +50,7 @@ suite! {
     adversarial: AdversarialConfig,
     rae: RaeConfig,
     iwae: IwaeConfig,
+    masked: MaskedConfig,
     vamp_vae: VampVaeConfig,
     conditional_vae: ConditionalVaeConfig,
     vq_vae: VqVaeConfig,

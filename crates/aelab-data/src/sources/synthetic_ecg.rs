@@ -89,15 +89,10 @@ const NORMAL: [Wave; 5] = [
 fn waves(class: usize) -> Vec<Wave> {
     let [p, q, r, s, t] = NORMAL;
     match class {
-        1 => vec![
-            Wave { height: -0.2, width: 0.25, angle: -0.5, ..q },
-            Wave { height: 1.4, width: 0.28, ..r },
-            Wave { height: -0.5, width: 0.3, angle: 0.65, ..s },
-            Wave { height: -0.5, ..t },
-        ],
+        1 => vec![wave(-0.5, -0.2, 0.25), Wave { height: 1.4, width: 0.28, ..r }, wave(0.65, -0.5, 0.3), Wave { height: -0.5, ..t }],
         2 => {
             let early = |wave: Wave| Wave { angle: wave.angle - 0.45, ..wave };
-            vec![Wave { height: -0.15, width: 0.15, angle: -1.1, ..p }, early(q), early(r), early(s), early(t)]
+            vec![wave(-1.1, -0.15, 0.15), early(q), early(r), early(s), early(t)]
         }
         3 => vec![p, q, r, s, wave(0.75, 0.35, 0.3), t],
         _ => NORMAL.to_vec(),

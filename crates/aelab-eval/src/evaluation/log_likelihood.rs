@@ -53,8 +53,12 @@ impl Measure for LogLikelihood {
     const NAME: &'static str = "log_likelihood";
     const SUMMARY: &'static str = "the log-likelihood of test examples by importance sampling, where the model has one";
 
-    /// It costs many passes, so it is measured where it is asked for.
     fn applies(&self, _data: &DataSpec) -> bool {
+        true
+    }
+
+    /// It costs many passes, so it is measured where it is asked for.
+    fn is_default(&self, _data: &DataSpec) -> bool {
         false
     }
 

@@ -1,12 +1,12 @@
 //! `recommendation`: what was held out of each test row, predicted from the rest of it.
 
-use aelab_core::{Batch, DataSpec, Domain};
+use aelab_core::{DataSpec, Domain};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metric::ExampleMean;
 use crate::metric::ranking::{ndcg, recall};
-use crate::pass::{Draw, for_each_batch, to_tensor, to_values};
+use crate::pass::{Draw, for_each_batch, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
 
@@ -19,7 +19,11 @@ impl Measure for Recommendation {
     const NAME: &'static str = "recommendation";
     const SUMMARY: &'static str = "held-out ratings or choices of test rows, predicted from the rest of the row; asked for by name only";
 
-    fn applies(&self, _data: &DataSpec) -> bool {
+    fn applies(&self, data: &DataSpec) -> bool {
+        data.event_shape.len() == 1
+    }
+
+    fn is_default(&self, _data: &DataSpec) -> bool {
         false
     }
 
@@ -34,21 +38,20 @@ impl Measure for Recommendation {
         let ranked = data.domain == Domain::Binary;
         let (mut squared, mut absolute) = (ExampleMean::default(), ExampleMean::default());
         let mut rankings: [ExampleMean; 3] = Default::default();
-        let mut holds_out = true;
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |range, rows| {
-            let indices: Vec<usize> = range.clone().collect();
-            let (mut values, mut held_out, mut observed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut holds_out, mut start) = (true, 0);
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            let batch = rows.batch(context.device);
+            let indices: Vec<usize> = (start..start + batch.size()).collect();
+            start += batch.size();
+            let (mut values, mut held_out) = (Vec::new(), Vec::new());
             holds_out &= context.test.gather_held_out(&indices, &mut values, &mut held_out);
             if !holds_out {
                 return Ok(());
             }
-            let tensor = |values: &[f32]| to_tensor(values, num_features, context.device);
-            let mask = context.test.gather_mask(&indices, &mut observed).then(|| tensor(&observed));
-            let batch = Batch { mask, ..Batch::new(tensor(rows)) };
             let conditioned = context.model.conditioned(&batch);
             let model = conditioned.as_deref().unwrap_or(context.model);
-            let predictions = to_values(model.reconstruct(batch.x), [range.len(), num_features], "reconstruction")?;
-            for (row, shown) in rows.chunks_exact(num_features).enumerate() {
+            let predictions = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
+            for (row, shown) in rows.values.chunks_exact(num_features).enumerate() {
                 let part = row * num_features..(row + 1) * num_features;
                 let (predictions, values, held_out) = (&predictions[part.clone()], &values[part.clone()], &held_out[part]);
                 if ranked {

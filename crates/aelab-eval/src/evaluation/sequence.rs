@@ -1,12 +1,11 @@
 //! `sequence`: series beside their reconstructions, and series that a generative model makes up.
 
-use aelab_core::{Batch, DataSpec, StreamNoise};
-use burn::tensor::{Int, Tensor, TensorData};
+use aelab_core::{DataSpec, StreamNoise};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reconstruction::shown;
-use crate::pass::{Draw, to_tensor, to_values};
+use crate::pass::{Draw, Rows, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Outcome, Picture};
 
@@ -57,33 +56,22 @@ impl Measure for Sequence {
 impl Sequence {
     fn reconstructions(&self, context: &EvaluationContext<'_>, shape: [usize; 2]) -> Result<Picture, EvaluationError> {
         let num_features = shape[0] * shape[1];
-        let labels = context.test.labels();
-        let indices = shown(context.test.len(), labels);
-        let mut inputs = Vec::with_capacity(indices.len() * num_features);
-        context.test.gather(&indices, &mut Draw::Pictures.stream(context.seed), &mut inputs);
-        let mut observed = Vec::new();
-        let has_mask = context.test.gather_mask(&indices, &mut observed);
-        let labels: Option<Vec<u32>> = labels.map(|labels| indices.iter().map(|&index| labels[index]).collect());
-        let batch = Batch {
-            x: to_tensor(&inputs, num_features, context.device),
-            mask: has_mask.then(|| to_tensor(&observed, num_features, context.device)),
-            labels: labels.as_ref().map(|labels| {
-                let classes: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-                Tensor::<1, Int>::from_data(TensorData::new(classes, [indices.len()]), context.device)
-            }),
-        };
+        let indices = shown(context.test.len(), context.test.labels());
+        let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
+        let batch = rows.batch(context.device);
         let conditioned = context.model.conditioned(&batch);
         let model = conditioned.as_deref().unwrap_or(context.model);
-        let mut reconstructions = to_values(model.reconstruct(batch.x), [indices.len(), num_features], "reconstruction")?;
+        let mut reconstructions = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
+        let Rows { values: mut inputs, mask, labels, .. } = rows;
         let affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
-        let pca = if self.pca && affordable && !has_mask {
+        let pca = if self.pca && affordable && mask.is_none() {
             let (pca, _) = context.pca(Self::NAME)?;
             Some(pca.reconstruct(&inputs, context.code_size).into_iter().map(|value| value as f32).collect())
         } else {
             None
         };
         for values in [&mut inputs, &mut reconstructions] {
-            values.iter_mut().zip(&observed).filter(|(_, observed)| **observed == 0.0).for_each(|(value, _)| *value = f32::NAN);
+            values.iter_mut().zip(mask.iter().flatten()).filter(|(_, observed)| **observed == 0.0).for_each(|(value, _)| *value = f32::NAN);
         }
         Ok(Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels })
     }
