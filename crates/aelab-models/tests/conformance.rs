@@ -51,6 +51,9 @@ suite! {
     rae: RaeConfig,
     iwae: IwaeConfig,
     masked: MaskedConfig,
+    vamp_vae: VampVaeConfig,
+    conditional_vae: ConditionalVaeConfig,
+    vq_vae: VqVaeConfig,
 }
 
 #[test]
