@@ -33,15 +33,24 @@ pub enum Corruption {
 impl Corruption {
     /// A corrupted copy of `x`, `[batch, feature]`.
     pub fn apply(&self, x: Tensor<2>, progress: Progress, noise: &mut dyn Noise) -> Tensor<2> {
+        self.apply_and_tell(x, progress, noise).0
+    }
+
+    /// The same, and 1 where a feature was chosen to be corrupted, whether or not its value changed by it, 0 elsewhere;
+    /// `None` where the noise spares no feature.
+    pub fn apply_and_tell(&self, x: Tensor<2>, progress: Progress, noise: &mut dyn Noise) -> (Tensor<2>, Option<Tensor<2>>) {
         let shape = x.dims();
         let device = x.device();
         match self {
-            Corruption::Masking { rate } => x * noise.bernoulli(shape, 1.0 - rate.at(progress), &device),
-            Corruption::Gaussian { sigma } => x + noise.normal(shape, &device) * sigma.at(progress),
+            Corruption::Masking { rate } => {
+                let kept = noise.bernoulli(shape, 1.0 - rate.at(progress), &device);
+                (x * kept.clone(), Some(kept * -1.0 + 1.0))
+            }
+            Corruption::Gaussian { sigma } => (x + noise.normal(shape, &device) * sigma.at(progress), None),
             Corruption::SaltAndPepper { rate } => {
                 let replaced = noise.bernoulli(shape, rate.at(progress), &device);
                 let value = noise.bernoulli(shape, 0.5, &device);
-                x * (replaced.clone() * -1.0 + 1.0) + replaced * value
+                (x * (replaced.clone() * -1.0 + 1.0) + replaced.clone() * value, Some(replaced))
             }
         }
     }

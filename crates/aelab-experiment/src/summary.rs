@@ -215,8 +215,8 @@ fn learning_curves_of(run_dir: &RunDir, plan: &Plan) -> Result<Option<LearningCu
             continue;
         }
         let name = configuration_label(plan, trial);
-        for (tag, split) in [("train/loss", Split::Train), ("valid/loss", Split::Valid)] {
-            let points = read_curve(&path, tag).map_err(|source| SummaryError::Io { what: "read", path: path.clone(), source })?;
+        for (split_name, split) in [("train", Split::Train), ("valid", Split::Valid)] {
+            let points = read_loss(&path, split_name).map_err(|source| SummaryError::Io { what: "read", path: path.clone(), source })?;
             if !points.is_empty() {
                 curves.push(Curve { name: name.clone(), split, points });
             }
@@ -234,15 +234,48 @@ fn configuration_label(plan: &Plan, trial: &PlannedTrial) -> String {
     if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
 }
 
-/// Epoch and value of a scalar in `metrics.jsonl`.
-fn read_curve(path: &Path, tag: &str) -> io::Result<Vec<(f64, f64)>> {
-    let mut points = Vec::new();
+/// Epoch and value of the loss on a split in `metrics.jsonl`: `train/loss`, or that of the last stage, `train/fine_tune/loss`, where
+/// training has more than one. The losses of two stages are different quantities.
+fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
+    let (mut stage, mut points) = (String::new(), Vec::new());
     for line in BufReader::new(File::open(path)?).lines() {
         // A trial that runs may be writing its last line.
         let Ok(line) = serde_json::from_str::<Value>(&line?) else { continue };
-        if let (Some(epoch), Some(value)) = (line.get("epoch").and_then(Value::as_f64), line.get(tag)) {
+        let loss_of_stage = |(tag, value)| {
+            let of_stage: &str = str::strip_suffix(str::strip_prefix(tag, split)?.strip_prefix('/')?, "loss")?;
+            (of_stage.is_empty() || of_stage.ends_with('/')).then(|| (of_stage.to_owned(), value))
+        };
+        let found = line.as_object().into_iter().flatten().map(|(tag, value)| (tag.as_str(), value)).find_map(loss_of_stage);
+        if let (Some(epoch), Some((of_stage, value))) = (line.get("epoch").and_then(Value::as_f64), found) {
+            if of_stage != stage {
+                stage = of_stage;
+                points.clear();
+            }
             points.push((epoch, value.as_f64().unwrap_or(f64::NAN)));
         }
     }
     Ok(points)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_of_the_last_stage_is_drawn_and_no_term_that_ends_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let lines = [
+            r#"{"step": 1, "epoch": 0.5, "train_step/pretrain_1/loss": 9.0}"#,
+            r#"{"step": 2, "epoch": 1.0, "train/pretrain_1/loss": 8.0}"#,
+            r#"{"step": 4, "epoch": 1.0, "train/fine_tune/critic_loss": 7.0, "train/fine_tune/loss": 3.0}"#,
+            r#"{"step": 4, "epoch": 1.0, "valid/fine_tune/loss": 4.0}"#,
+            r#"{"step": 6, "epoch": 2.0, "train/fine_tune/critic_loss": 6.0, "train/fine_tune/loss": 2.0}"#,
+        ];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 3.0), (2.0, 2.0)]);
+        assert_eq!(read_loss(&path, "valid").unwrap(), [(1.0, 4.0)]);
+        std::fs::write(&path, "{\"epoch\": 1.0, \"train/loss\": 0.5}\n{\"epoch\"").unwrap();
+        assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 0.5)]);
+    }
 }

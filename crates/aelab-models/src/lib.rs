@@ -16,6 +16,7 @@ mod beta_tc_vae;
 mod beta_vae;
 mod choices;
 mod code_statistics;
+mod conditional_vae;
 mod contractive;
 mod convolutional;
 mod deep;
@@ -38,6 +39,7 @@ mod layer_stack;
 mod likelihood;
 mod linear;
 mod lstm;
+mod masked;
 mod mult_dae;
 mod mult_vae;
 mod multi_decoder;
@@ -55,7 +57,9 @@ mod stacked;
 mod top_k_sae;
 mod undercomplete;
 mod vae;
+mod vamp_vae;
 mod variational_network;
+mod vq_vae;
 mod wae;
 
 pub use adversarial::{Adversarial, AdversarialConfig};
@@ -63,10 +67,11 @@ pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use conditional_vae::{ConditionalVae, ConditionalVaeConfig};
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
-pub use denoising::{Denoising, DenoisingConfig};
+pub use denoising::{Denoising, DenoisingConfig, Emphasis};
 pub use density::{CodeDensity, GaussianMixture};
 pub use dictionary::InitialBias;
 pub use dip_vae::{DipVae, DipVaeConfig, DipVariant};
@@ -83,6 +88,7 @@ pub use layer_stack::{LayerStack, StackLayer};
 pub use likelihood::{Likelihood, LikelihoodConfig};
 pub use linear::{LinearAutoencoder, LinearConfig};
 pub use lstm::{Lstm, LstmConfig};
+pub use masked::{Fill, LossOn, Masked, MaskedConfig};
 pub use mult_dae::{MultDae, MultDaeConfig};
 pub use mult_vae::{MultVae, MultVaeConfig};
 pub use multi_decoder::{MultiDecoder, MultiDecoderConfig};
@@ -97,38 +103,44 @@ pub use stacked::{Stacked, StackedConfig, StackedPretraining};
 pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
+pub use vamp_vae::{PseudoInputStart, VampVae, VampVaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use vq_vae::{CodebookLearning, VqVae, VqVaeConfig};
 pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<UndercompleteConfig>(),
-    ModelEntry::new::<DenoisingConfig>(),
-    ModelEntry::new::<VaeConfig>(),
-    ModelEntry::new::<ConvolutionalConfig>(),
-    ModelEntry::new::<DeepConfig>(),
-    ModelEntry::new::<LstmConfig>(),
-    ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<StackedConfig>(),
+    ModelEntry::new::<DeepConfig>(),
+    ModelEntry::new::<ConvolutionalConfig>(),
     ModelEntry::new::<SparseConfig>(),
-    ModelEntry::new::<ContractiveConfig>(),
     ModelEntry::new::<KSparseConfig>(),
+    ModelEntry::new::<TopKSaeConfig>(),
+    ModelEntry::new::<GatedSaeConfig>(),
+    ModelEntry::new::<JumpReluSaeConfig>(),
+    ModelEntry::new::<DenoisingConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<MaskedConfig>(),
+    ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<BetaVaeConfig>(),
     ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<FactorVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<IwaeConfig>(),
+    ModelEntry::new::<VampVaeConfig>(),
+    ModelEntry::new::<ConditionalVaeConfig>(),
+    ModelEntry::new::<VqVaeConfig>(),
     ModelEntry::new::<HierarchicalVaeConfig>(),
+    ModelEntry::new::<WaeConfig>(),
+    ModelEntry::new::<AdversarialConfig>(),
+    ModelEntry::new::<RaeConfig>(),
+    ModelEntry::new::<LstmConfig>(),
+    ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<MultiDecoderConfig>(),
     ModelEntry::new::<AutoRecConfig>(),
     ModelEntry::new::<MultDaeConfig>(),
     ModelEntry::new::<MultVaeConfig>(),
-    ModelEntry::new::<StackedConfig>(),
-    ModelEntry::new::<TopKSaeConfig>(),
-    ModelEntry::new::<GatedSaeConfig>(),
-    ModelEntry::new::<JumpReluSaeConfig>(),
-    ModelEntry::new::<FactorVaeConfig>(),
-    ModelEntry::new::<WaeConfig>(),
-    ModelEntry::new::<AdversarialConfig>(),
-    ModelEntry::new::<RaeConfig>(),
-    ModelEntry::new::<IwaeConfig>(),
 ];

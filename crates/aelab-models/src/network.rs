@@ -203,7 +203,15 @@ impl AutoencoderNetworkConfig {
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
     pub fn init(&self, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
-        let SharedEncoderNetwork { encoder, mut decoders, reconstruction } = self.init_shared(data, 1, initializer);
+        self.init_with_input(data, data, initializer)
+    }
+
+    /// The same, with an encoder that is given something else than the data, of shape `input`. Only an untied network may be.
+    ///
+    /// # Panics
+    /// When [`check`](Self::check) refuses the configuration.
+    pub fn init_with_input(&self, input: &DataSpec, data: &DataSpec, initializer: &mut Initializer) -> AutoencoderNetwork {
+        let SharedEncoderNetwork { encoder, mut decoders, reconstruction } = self.init_parts(input, data, 1, initializer);
         AutoencoderNetwork { encoder, decoder: decoders.remove(0), reconstruction }
     }
 
@@ -212,10 +220,14 @@ impl AutoencoderNetworkConfig {
     /// # Panics
     /// When [`check`](Self::check) refuses the configuration.
     pub fn init_shared(&self, data: &DataSpec, num_decoders: usize, initializer: &mut Initializer) -> SharedEncoderNetwork {
+        self.init_parts(data, data, num_decoders, initializer)
+    }
+
+    fn init_parts(&self, input: &DataSpec, data: &DataSpec, num_decoders: usize, initializer: &mut Initializer) -> SharedEncoderNetwork {
         let (inwards, mut outwards) = self.activations().expect("the configuration was checked");
         let (bias, how) = (self.bias, self.initialization);
         let code = Some((self.code_size, self.code_activation));
-        let encoder = Encoder::new(&self.hidden, data, inwards, code, bias, how, initializer);
+        let encoder = Encoder::new(&self.hidden, input, inwards, code, bias, how, initializer);
         let tied_to = encoder.dense().filter(|_| self.tied);
         if tied_to.is_some() {
             // The last layer's activation belongs to the reconstruction, which needs the logits.

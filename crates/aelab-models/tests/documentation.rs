@@ -57,6 +57,15 @@ fn every_example_parses_and_fits_an_image() {
 }
 
 #[test]
+fn every_family_is_in_the_table_of_families() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/families.md");
+    let table = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for entry in MODELS {
+        assert!(table.contains(&format!("[`{0}`](models/{0}.md)", entry.name)), "{}", entry.name);
+    }
+}
+
+#[test]
 fn every_page_cites_what_the_model_cites() {
     for entry in MODELS {
         let link = entry.citation.split_whitespace().last().unwrap();

@@ -17,13 +17,15 @@ pub(crate) struct Table {
     pub(crate) binarised: bool,
     /// Values of each example that are there, from the first on; all where left out.
     pub(crate) num_observed: Option<usize>,
+    /// What is held out of all examples: values and marks, row after row.
+    pub(crate) held_out: Option<(Vec<f32>, Vec<f32>)>,
 }
 
 impl Table {
     pub(crate) fn new(shape: &[usize], domain: Domain, values: Vec<f32>) -> Self {
         let spec = DataSpec::new(shape, domain);
         assert!(values.len().is_multiple_of(spec.num_features()));
-        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None }
+        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None, held_out: None }
     }
 
     /// `num` examples with values uniform in [0, 1).
@@ -66,6 +68,16 @@ impl Examples for Table {
         let Some(num_observed) = self.num_observed else { return false };
         let of_one = (0..self.spec.num_features()).map(|feature| if feature < num_observed { 1.0 } else { 0.0 });
         out.extend(indices.iter().flat_map(|_| of_one.clone()));
+        true
+    }
+
+    fn gather_held_out(&self, indices: &[usize], values: &mut Vec<f32>, mask: &mut Vec<f32>) -> bool {
+        let Some((all_values, all_marks)) = &self.held_out else { return false };
+        let size = self.spec.num_features();
+        for &index in indices {
+            values.extend_from_slice(&all_values[index * size..][..size]);
+            mask.extend_from_slice(&all_marks[index * size..][..size]);
+        }
         true
     }
 

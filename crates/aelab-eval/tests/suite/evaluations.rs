@@ -164,6 +164,53 @@ fn a_model_that_wants_to_know_classes_is_told_them() {
 }
 
 #[test]
+fn what_is_held_out_is_predicted_from_what_is_shown() {
+    let x = vec![1.0, 2.0, 0.0, 4.0, 0.0, 0.0];
+    let mut setting = Setting::new(Fixed::new(1.5, 1, 3), Table::random(4, &[3], 1), Table::new(&[3], Domain::Real, x));
+    assert!(setting.values("recommendation").is_empty());
+    assert_eq!(setting.measure("recommendation").unwrap().warnings.len(), 1);
+    // The model predicts 1.5 times what is shown: 0 for what is hidden. Three values are held out of two rows.
+    setting.test.held_out = Some((vec![0.0, 0.0, 3.0, 0.0, 1.0, 2.0], vec![0.0, 0.0, 1.0, 0.0, 1.0, 1.0]));
+    for batch_size in [1, 7] {
+        setting.batch_size = batch_size;
+        let values = setting.values("recommendation");
+        assert!(close(values["held_out_rmse"], (14.0f64 / 3.0).sqrt()) && close(values["held_out_mae"], 2.0), "{values:?}");
+    }
+    // Choices: what is shown is not ranked, and ties stand in the order of the items.
+    setting.test = Table::new(&[3], Domain::Binary, vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    setting.test.held_out = Some((vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0]));
+    let values = setting.values("recommendation");
+    // Found at the first place in one row and at the second in the other.
+    assert!(close(values["ndcg_100"], (1.0 + 1.0 / 3f64.log2()) / 2.0) && values["recall_20"] == 1.0, "{values:?}");
+}
+
+#[test]
+fn series_are_pictured_as_far_as_they_go() {
+    let mut setting = Setting::new(Fixed::new(0.9, 2, 8), Table::random(20, &[4, 2], 1), Table::random(5, &[4, 2], 2).labelled(2));
+    let x = setting.test.values.clone();
+    let outcome = setting.measure("sequence").unwrap();
+    let [Picture::SeriesReconstructions { inputs, reconstructions, pca: Some(pca), shape: [4, 2], labels: Some(labels) }] =
+        &outcome.pictures[..]
+    else {
+        panic!("one picture")
+    };
+    // Two of each class.
+    assert_eq!(*labels, [0, 0, 1, 1]);
+    assert_eq!(inputs[8..16], x[16..24]);
+    assert_eq!((reconstructions[8], pca.len()), (x[16] * 0.9, 32));
+    setting.test.num_observed = Some(6);
+    setting.model.variational = true;
+    let outcome = setting.measure("sequence").unwrap();
+    let [Picture::SeriesReconstructions { inputs, pca: None, .. }, Picture::SeriesSamples { series, shape: [4, 2] }] =
+        &outcome.pictures[..]
+    else {
+        panic!("two pictures")
+    };
+    let missing: Vec<usize> = (0..8).filter(|&index| inputs[index].is_nan()).collect();
+    assert_eq!((missing, series.len()), (vec![6, 7], 12 * 8));
+}
+
+#[test]
 fn only_what_was_observed_counts() {
     let mut setting = images(variational(2));
     let x = setting.test.values.clone();
@@ -222,6 +269,8 @@ fn whatever_is_measured_is_listed_and_announced() {
             for name in announced {
                 assert!(
                     name == "bce"
+                        // Nothing is held out of these images.
+                        || entry.name == "recommendation"
                         || (entry.name == "log_likelihood" && !setting.model.variational)
                         || measured.iter().any(|measurement| measurement.name == name),
                     "{name} is announced and not measured"
