@@ -368,18 +368,29 @@ impl ModelConfig for VqVaeConfig {
     fn variations() -> Vec<(&'static str, Self)> {
         let example = Self::example;
         let map = Hidden::Convolutional(ConvHidden { dense_code: false, ..ConvHidden::new([3, 4]) });
+        // With an entry for every vector there is nothing left for the gradient: fewer entries than that below.
         let gradient = CodebookLearning::Gradient {};
         let own = vec![
             ("hidden", Self { hidden: vec![].into(), ..example() }),
             ("hidden.convolutional", Self { hidden: map.clone(), num_codes: 4, ..example() }),
-            ("hidden.convolutional.gradient", Self { hidden: map, num_codes: 4, codebook: gradient, ..example() }),
+            (
+                "hidden.convolutional.gradient",
+                Self {
+                    hidden: map,
+                    num_codes: 4,
+                    codebook_size: 48,
+                    codebook: gradient,
+                    likelihood: LikelihoodConfig::Gaussian { variance: 0.05 },
+                    ..example()
+                },
+            ),
             ("num_codes", Self { num_codes: 5, ..example() }),
             ("codebook_size", Self { codebook_size: 4, ..example() }),
             ("embedding_dim", Self { embedding_dim: 3, ..example() }),
             ("likelihood", Self { likelihood: LikelihoodConfig::Gaussian { variance: 0.5 }, ..example() }),
             ("likelihood.gaussian_learned_variance", Self { likelihood: LikelihoodConfig::GaussianLearnedVariance {}, ..example() }),
             ("commitment", Self { commitment: 1.0.into(), ..example() }),
-            ("codebook.gradient", Self { codebook: gradient, ..example() }),
+            ("codebook.gradient", Self { codebook_size: 24, codebook: gradient, ..example() }),
             ("codebook.ema.decay", Self { codebook: CodebookLearning::Ema { decay: 0.5 }, ..example() }),
             ("restart_below", Self { restart_below: 1.0, ..example() }),
             ("restart_below.gradient", Self { restart_below: 1.0, codebook: gradient, ..example() }),
