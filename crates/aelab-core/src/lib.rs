@@ -50,7 +50,7 @@ pub use image_grid::{Image, image_grid};
 pub use initializer::{Initialization, Initializer};
 pub use noise::{FixedNoise, Noise, StreamNoise};
 pub use objective::{Objective, Term, TermSpec, TermValue, Terms, Unit};
-pub use random::{Purpose, Stream, stream};
+pub use random::{Purpose, Stream, draw_positions, stream};
 pub use registry::{AnyModelConfig, ModelEntry, ParseError, Registry};
 pub use schedule::{Progress, Schedule, Scheduled};
 pub use trainee::{SingleOptimizer, Stage, StepContext, TrainedModel, Trainee, TraineeState, num_trainable, snapshot};

@@ -58,6 +58,19 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, step: u64) -> Stream {
     ChaCha8Rng::from_seed(hash.finalize().into())
 }
 
+/// `num` positions of examples, drawn from `0..len`: all different where there are enough, each as often as possible alike otherwise.
+///
+/// # Panics
+/// When positions are asked for and there are none.
+pub fn draw_positions(stream: &mut Stream, num: usize, len: usize) -> Vec<usize> {
+    assert!(num == 0 || len > 0, "there are no positions to draw from");
+    let mut drawn = Vec::with_capacity(num);
+    while drawn.len() < num {
+        drawn.extend(rand::seq::index::sample(stream, len, len.min(num - drawn.len())));
+    }
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +84,18 @@ mod tests {
         assert_ne!(base, first(2, Purpose::Training, 2, 3));
         assert_ne!(base, first(1, Purpose::Validation, 2, 3));
         assert_ne!(base, first(1, Purpose::Training, 3, 2));
+    }
+
+    #[test]
+    fn drawn_positions_repeat_only_where_there_are_too_few() {
+        let mut rng = stream(1, Purpose::DataDependent, 0, 0);
+        let mut drawn = draw_positions(&mut rng, 10, 10);
+        assert_ne!(drawn, (0..10).collect::<Vec<_>>());
+        drawn.sort_unstable();
+        assert_eq!(drawn, (0..10).collect::<Vec<_>>());
+        let drawn = draw_positions(&mut rng, 7, 3);
+        let counts = [0, 1, 2].map(|position| drawn.iter().filter(|&&other| other == position).count());
+        assert!(counts.iter().sum::<usize>() == 7 && counts.iter().all(|&count| count >= 2), "{counts:?}");
     }
 
     #[test]

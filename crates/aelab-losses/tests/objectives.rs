@@ -76,7 +76,7 @@ fn a_multinomial_nll_is_that_of_hand_and_its_gradient_expected_minus_found_count
     let gradient: Vec<f32> = logits.grad(&nll.backward()).unwrap().into_data().try_to_vec().unwrap();
     close(number(nll), -2.0 * p[0].ln() - p[2].ln());
     for ((slope, p), count) in gradient.into_iter().zip(p).zip(counts) {
-        close(f64::from(slope), 3.0 * p - f64::from(count));
+        close(f64::from(slope), 3.0 * p - count);
     }
 }
 

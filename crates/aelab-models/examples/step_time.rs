@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use aelab_core::{
     AnyModelConfig, Batch, BuildContext, DataSpec, Domain, Noise, Optimizer, Progress, Purpose, StepContext, StreamNoise, Trainee, stream,
 };
-use aelab_models::{ConvolutionalConfig, MlpAutoencoderConfig, UndercompleteConfig};
+use aelab_models::{AutoencoderNetworkConfig, ConvolutionalConfig, UndercompleteConfig};
 use aelab_nn::Activation;
 use aelab_train::OptimizerConfig;
 use burn::tensor::Device;
@@ -51,7 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The networks by the names that `scripts/bench/pytorch_step_time.py` gives them.
 fn networks() -> [(&'static str, Box<dyn AnyModelConfig>); 3] {
     let dense = |hidden: &[usize], code_size, code_activation| {
-        let network = MlpAutoencoderConfig { hidden: hidden.to_vec(), code_size, code_activation, ..MlpAutoencoderConfig::example() };
+        let network =
+            AutoencoderNetworkConfig { hidden: hidden.to_vec().into(), code_size, code_activation, ..AutoencoderNetworkConfig::example() };
         Box::new(UndercompleteConfig::with_network(network))
     };
     let convolutional = ConvolutionalConfig { channels: vec![32, 64], code_size: 32, ..aelab_core::ModelConfig::example() };

@@ -47,6 +47,9 @@ pub(crate) trait LayerTraining: Send {
 /// The objective of a layer on inputs, `[batch, input]`.
 pub(crate) type LayerObjective = dyn Fn(Tensor<2>, &mut StepContext<'_>) -> Objective + Send;
 
+/// What begins the training of a layer of a stack.
+pub(crate) type Begin = dyn Fn(&LayerStack) -> Box<dyn LayerTraining> + Send;
+
 /// How one layer is trained before the whole is.
 pub(crate) struct Pretraining {
     /// Index of the layer.
@@ -54,7 +57,7 @@ pub(crate) struct Pretraining {
     /// Epochs that it gets; at least 1.
     pub(crate) num_epochs: usize,
     /// Begins its training from the parameters that the stack has.
-    pub(crate) begin: Box<dyn Fn(&LayerStack) -> Box<dyn LayerTraining> + Send>,
+    pub(crate) begin: Box<Begin>,
 }
 
 /// A stack with the training of its layers, and the optimizer of all of them.

@@ -16,6 +16,7 @@ mod beta_tc_vae;
 mod beta_vae;
 mod choices;
 mod code_statistics;
+mod conditional_vae;
 mod contractive;
 mod convolutional;
 mod deep;
@@ -56,7 +57,9 @@ mod stacked;
 mod top_k_sae;
 mod undercomplete;
 mod vae;
+mod vamp_vae;
 mod variational_network;
+mod vq_vae;
 mod wae;
 
 pub use adversarial::{Adversarial, AdversarialConfig};
@@ -64,6 +67,7 @@ pub use adversarial_training::{Discriminator, DiscriminatorConfig};
 pub use auto_rec::{AutoRec, AutoRecConfig};
 pub use beta_tc_vae::{BetaTcVae, BetaTcVaeConfig, TotalCorrelationEstimator};
 pub use beta_vae::{BetaVae, BetaVaeConfig, CapacityConfig};
+pub use conditional_vae::{ConditionalVae, ConditionalVaeConfig};
 pub use contractive::{ContractionPenalty, Contractive, ContractiveConfig, HessianPenalty};
 pub use convolutional::{Convolutional, ConvolutionalConfig};
 pub use deep::{Deep, DeepConfig, DeepPretraining};
@@ -99,39 +103,44 @@ pub use stacked::{Stacked, StackedConfig, StackedPretraining};
 pub use top_k_sae::{AuxiliaryLoss, TopKSae, TopKSaeConfig};
 pub use undercomplete::{Undercomplete, UndercompleteConfig};
 pub use vae::{Vae, VaeConfig};
+pub use vamp_vae::{PseudoInputStart, VampVae, VampVaeConfig};
 pub use variational_network::{VariationalNetwork, VariationalNetworkConfig};
+pub use vq_vae::{CodebookLearning, VqVae, VqVaeConfig};
 pub use wae::{Wae, WaeConfig};
 
 /// Every model of this crate, in the order in which they are listed.
 pub const MODELS: &[ModelEntry] = &[
     ModelEntry::new::<UndercompleteConfig>(),
-    ModelEntry::new::<DenoisingConfig>(),
-    ModelEntry::new::<VaeConfig>(),
-    ModelEntry::new::<ConvolutionalConfig>(),
-    ModelEntry::new::<DeepConfig>(),
-    ModelEntry::new::<LstmConfig>(),
-    ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<LinearConfig>(),
+    ModelEntry::new::<StackedConfig>(),
+    ModelEntry::new::<DeepConfig>(),
+    ModelEntry::new::<ConvolutionalConfig>(),
     ModelEntry::new::<SparseConfig>(),
-    ModelEntry::new::<ContractiveConfig>(),
     ModelEntry::new::<KSparseConfig>(),
+    ModelEntry::new::<TopKSaeConfig>(),
+    ModelEntry::new::<GatedSaeConfig>(),
+    ModelEntry::new::<JumpReluSaeConfig>(),
+    ModelEntry::new::<DenoisingConfig>(),
+    ModelEntry::new::<ContractiveConfig>(),
+    ModelEntry::new::<MaskedConfig>(),
+    ModelEntry::new::<VaeConfig>(),
     ModelEntry::new::<BetaVaeConfig>(),
     ModelEntry::new::<BetaTcVaeConfig>(),
+    ModelEntry::new::<FactorVaeConfig>(),
     ModelEntry::new::<DipVaeConfig>(),
     ModelEntry::new::<InfoVaeConfig>(),
+    ModelEntry::new::<IwaeConfig>(),
+    ModelEntry::new::<VampVaeConfig>(),
+    ModelEntry::new::<ConditionalVaeConfig>(),
+    ModelEntry::new::<VqVaeConfig>(),
     ModelEntry::new::<HierarchicalVaeConfig>(),
+    ModelEntry::new::<WaeConfig>(),
+    ModelEntry::new::<AdversarialConfig>(),
+    ModelEntry::new::<RaeConfig>(),
+    ModelEntry::new::<LstmConfig>(),
+    ModelEntry::new::<SequenceVaeConfig>(),
     ModelEntry::new::<MultiDecoderConfig>(),
     ModelEntry::new::<AutoRecConfig>(),
     ModelEntry::new::<MultDaeConfig>(),
     ModelEntry::new::<MultVaeConfig>(),
-    ModelEntry::new::<StackedConfig>(),
-    ModelEntry::new::<TopKSaeConfig>(),
-    ModelEntry::new::<GatedSaeConfig>(),
-    ModelEntry::new::<JumpReluSaeConfig>(),
-    ModelEntry::new::<FactorVaeConfig>(),
-    ModelEntry::new::<WaeConfig>(),
-    ModelEntry::new::<AdversarialConfig>(),
-    ModelEntry::new::<RaeConfig>(),
-    ModelEntry::new::<IwaeConfig>(),
-    ModelEntry::new::<MaskedConfig>(),
 ];

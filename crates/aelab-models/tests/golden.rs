@@ -45,6 +45,9 @@ struct Case {
     /// 1 where a value was observed.
     mask: Option<Values>,
     noise: Vec<Vec<f32>>,
+    /// Class of each example.
+    labels: Option<Vec<i64>>,
+    num_classes: Option<usize>,
     before: BTreeMap<String, Values>,
     history: Vec<BTreeMap<String, f64>>,
     after: BTreeMap<String, Values>,
@@ -89,6 +92,11 @@ fn variational_models_follow_pytorch_over_twenty_steps_of_adam() {
 }
 
 #[test]
+fn generative_models_follow_pytorch_over_twenty_steps_of_adam() {
+    follow_all("pytorch_generative.json");
+}
+
+#[test]
 fn optimizers_follow_pytorch_over_twenty_steps() {
     follow_all("pytorch_optimizers.json");
 }
@@ -122,6 +130,10 @@ fn follow_all(file: &str) {
             "dip_vae" => follow::<DipVaeConfig>(case, section),
             "info_vae" => follow::<InfoVaeConfig>(case, section),
             "wae" => follow::<WaeConfig>(case, section),
+            "iwae" => follow::<IwaeConfig>(case, section),
+            "vamp_vae" => follow::<VampVaeConfig>(case, section),
+            "conditional_vae" => follow::<ConditionalVaeConfig>(case, section),
+            "vq_vae" => follow::<VqVaeConfig>(case, section),
             other => panic!("no model `{other}`"),
         };
         report += &format!("{}: {loss:.1e}, {weight:.1e}\n", case.name);
@@ -138,13 +150,14 @@ struct Deviations {
 fn follow<C: ModelConfig>(case: &Case, section: &Value) -> Deviations {
     let device = device();
     let config: C = serde_json::from_value(section.clone()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let data = DataSpec::new(case.event_shape.clone(), case.domain);
+    let data = DataSpec { num_classes: case.num_classes, ..DataSpec::new(case.event_shape.clone(), case.domain) };
     config.check(&data).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let optimizer = || -> Optimizer { case.optimizer.build(None) };
     let mut trainee = config.trainee(&BuildContext { data: &data, seed: 1, device: &device, optimizer: &optimizer });
     start_from::<C>(&config, &data, case, &mut *trainee, &device);
 
-    let batch = Batch { mask: case.mask.as_ref().map(|mask| mask.tensor(&device)), ..Batch::new(case.x.tensor(&device)) };
+    let labels = case.labels.as_ref().map(|labels| Tensor::from_data(TensorData::new(labels.clone(), [labels.len()]), &device));
+    let batch = Batch { labels, mask: case.mask.as_ref().map(|mask| mask.tensor(&device)), ..Batch::new(case.x.tensor(&device)) };
     let learning_rate = case.optimizer.learning_rate().last(1.0);
     let mut deviations = Deviations { loss: 0.0, weight: 0.0 };
     for (step, expected) in case.history.iter().enumerate() {
@@ -207,7 +220,7 @@ impl ModuleMapper for SetParameters<'_> {
         let path = self.path.join(".");
         let values = self.values.remove(&path).unwrap_or_else(|| panic!("no values for the parameter `{path}`"));
         assert_eq!(param.lazy_shape().to_vec(), values.shape, "`{path}`");
-        param.map(|tensor| values.tensor(&tensor.device()).require_grad())
+        param.map(|tensor| values.tensor(&tensor.device()).set_require_grad(tensor.is_require_grad()))
     }
 }
 

@@ -9,7 +9,6 @@ use crate::{Activation, ConvDecoder, GatedLinear, Hidden, Mlp};
 
 /// From a code back through the mirrored hidden layers to data, before any output activation.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one decoder per model")]
 pub enum Decoder {
     /// Dense layers.
     Dense(Mlp),

@@ -8,7 +8,6 @@ use crate::{Activation, ConvEncoder, GatedLinear, Hidden, Mlp};
 
 /// From data through hidden layers, and through a dense last layer where one is wanted.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one encoder per model")]
 pub enum Encoder {
     /// Dense layers.
     Dense(Mlp),

@@ -8,6 +8,7 @@
 
 mod activation;
 mod batch_norm;
+mod codebook;
 mod conv;
 mod conv_layout;
 mod decoder;
@@ -28,6 +29,7 @@ mod top_k;
 
 pub use activation::{Activation, Activations};
 pub use batch_norm::BatchNorm;
+pub use codebook::Codebook;
 pub use conv::{ConvDecoder, ConvEncoder};
 pub use conv_layout::{ConvForm, ConvLayout};
 pub use decoder::{Decoder, GatedDecoder, ImageDecoder};

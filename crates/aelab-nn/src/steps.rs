@@ -49,6 +49,7 @@ impl Steps {
 
 /// Some rows of a batch.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is alive, and most are of the large variant")]
 pub enum Presence {
     /// Every row.
     All,
