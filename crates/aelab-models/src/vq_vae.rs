@@ -372,18 +372,7 @@ impl ModelConfig for VqVaeConfig {
         let gradient = CodebookLearning::Gradient {};
         let own = vec![
             ("hidden", Self { hidden: vec![].into(), ..example() }),
-            ("hidden.convolutional", Self { hidden: map.clone(), num_codes: 4, ..example() }),
-            (
-                "hidden.convolutional.gradient",
-                Self {
-                    hidden: map,
-                    num_codes: 4,
-                    codebook_size: 48,
-                    codebook: gradient,
-                    likelihood: LikelihoodConfig::Gaussian { variance: 0.05 },
-                    ..example()
-                },
-            ),
+            ("hidden.convolutional", Self { hidden: map, num_codes: 4, ..example() }),
             ("num_codes", Self { num_codes: 5, ..example() }),
             ("codebook_size", Self { codebook_size: 4, ..example() }),
             ("embedding_dim", Self { embedding_dim: 3, ..example() }),
