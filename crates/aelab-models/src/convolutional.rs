@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::network::overcomplete_warning;
+use crate::network::{network_methods, overcomplete_warning};
 use crate::{AutoencoderNetwork, AutoencoderNetworkConfig, OutputActivation, ReconstructionLoss};
 
 /// Hyperparameters of [`Convolutional`].
@@ -102,17 +102,7 @@ pub struct Convolutional {
 }
 
 impl Autoencoder for Convolutional {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     fn objective(&self, batch: &Batch, _ctx: &mut StepContext<'_>) -> Objective {
         let (name, value) = self.network.reconstruction_term(batch.x.clone(), batch.x.clone(), batch.mask.as_ref());

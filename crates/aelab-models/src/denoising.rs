@@ -21,7 +21,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::network::autoencoder_network_config;
+use crate::network::{autoencoder_network_config, network_methods};
 use crate::variational_network::check_not_negative;
 use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
@@ -57,17 +57,7 @@ pub struct Denoising {
 }
 
 impl Autoencoder for Denoising {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     fn corrupted(&self, x: Tensor<2>, ctx: &mut StepContext<'_>) -> Option<Tensor<2>> {
         Some(self.corruption.apply(x, ctx.progress, ctx.noise))

@@ -24,7 +24,7 @@ use aelab_nn::{Activation, GaussianHead, Hidden, Mlp};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::network::check_code_size;
+use crate::network::{check_code_size, network_methods};
 use crate::variational_network::{check_not_negative, one, variational_network_config};
 use crate::{VariationalNetwork, VariationalNetworkConfig};
 
@@ -90,17 +90,7 @@ fn negative_log_density(gaussian: DiagonalGaussian, z: Tensor<2>) -> Tensor<1> {
 }
 
 impl Autoencoder for HierarchicalVae {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
         let top = noise.normal([num, self.top_latent_dim], device);

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::code_statistics::{FAINT, with_code_statistics};
-use crate::network::autoencoder_network_config;
+use crate::network::{autoencoder_network_config, network_methods};
 use crate::variational_network::check_not_negative;
 use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
@@ -121,17 +121,7 @@ impl Sparse {
 }
 
 impl Autoencoder for Sparse {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let z = self.network.encode(batch.x.clone());

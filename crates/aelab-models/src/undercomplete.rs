@@ -16,7 +16,7 @@ use aelab_core::{Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelCo
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::network::{autoencoder_network_config, overcomplete_warning};
+use crate::network::{autoencoder_network_config, network_methods, overcomplete_warning};
 use crate::{AutoencoderNetwork, AutoencoderNetworkConfig};
 
 autoencoder_network_config! {
@@ -31,17 +31,7 @@ pub struct Undercomplete {
 }
 
 impl Autoencoder for Undercomplete {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     fn objective(&self, batch: &Batch, _ctx: &mut StepContext<'_>) -> Objective {
         let (name, value) = self.network.reconstruction_term(batch.x.clone(), batch.x.clone(), batch.mask.as_ref());

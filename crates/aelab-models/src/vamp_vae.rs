@@ -21,6 +21,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::network::network_methods;
 use crate::variational_network::{check_not_negative, one, variational_config_methods, variational_network_config};
 use crate::{LikelihoodConfig, VariationalNetwork, VariationalNetworkConfig};
 
@@ -88,17 +89,7 @@ impl VampVae {
 }
 
 impl Autoencoder for VampVae {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        self.network.encode(x)
-    }
-
-    fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.decode(z)
-    }
-
-    fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-        self.network.decode_logits(z)
-    }
+    network_methods!();
 
     /// A component for each sample, all equally probable, then a code from it.
     fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {

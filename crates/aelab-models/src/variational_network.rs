@@ -239,17 +239,7 @@ pub(crate) use variational_network_config;
 /// standard normal prior.
 macro_rules! variational_methods {
     () => {
-        fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-            self.network.encode(x)
-        }
-
-        fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-            self.network.decode(z)
-        }
-
-        fn decode_logits(&self, z: Tensor<2>) -> Option<Tensor<2>> {
-            self.network.decode_logits(z)
-        }
+        crate::network::network_methods!();
 
         fn sample_prior(&self, num: usize, noise: &mut dyn Noise, device: &Device) -> Option<Tensor<2>> {
             Some(self.network.sample_standard_normal(num, noise, device))
