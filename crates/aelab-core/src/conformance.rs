@@ -208,7 +208,7 @@ pub fn the_objective_has_the_declared_terms<C: ModelConfig>(device: &Device) {
     }
 }
 
-/// All black, all white, constant, a single example: terms are finite, and so are the weights after a step.
+/// All black, all white, constant, a single example: terms and diagnostics are finite, and so are the weights after a step.
 pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &Device) {
     let num_features = C::example_data().num_features();
     for (key, config) in all_configs::<C>() {
@@ -222,6 +222,8 @@ pub fn extreme_inputs_give_finite_terms_and_gradients<C: ModelConfig>(device: &D
                 }
                 let terms = at_step(0, |ctx| trainee.train_step(&batch, ctx));
                 assert_eq!(terms.first_non_finite(), None, "{}, {key}: {num} examples of {value}: {terms:?}", C::NAME);
+                let odd = terms.diagnostics.iter().find(|(_, value)| !value.is_finite());
+                assert_eq!(odd, None, "{}, {key}: {num} examples of {value}", C::NAME);
                 for parameter in parameters(&config, &*trainee, device) {
                     let finite = parameter.values.iter().all(|value| value.is_finite());
                     assert!(finite, "{}, {key}: `{}` is not finite after {num} examples of {value}", C::NAME, parameter.path);
