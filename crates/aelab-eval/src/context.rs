@@ -6,6 +6,7 @@ use std::path::Path;
 use aelab_core::{Examples, Progress, TrainedModel};
 use burn::tensor::Device;
 
+use crate::codes::Codes;
 use crate::pass::Draw;
 use crate::{EvaluationError, Moments, Pca, pca_cache};
 
@@ -44,6 +45,8 @@ pub struct EvaluationContext<'a> {
 pub struct Memo {
     moments: OnceCell<Moments>,
     pca: OnceCell<(Pca, Vec<String>)>,
+    train_codes: OnceCell<Codes>,
+    test_codes: OnceCell<Codes>,
 }
 
 impl EvaluationContext<'_> {
@@ -62,6 +65,33 @@ impl EvaluationContext<'_> {
         }
         let moments = Moments::of(self.train, Draw::Train.stream(self.seed))?;
         Ok(self.memo.moments.get_or_init(|| moments))
+    }
+
+    /// What PCA of the model's code size is called in a picture.
+    pub(crate) fn pca_caption(&self) -> String {
+        format!("PCA, {} components", self.code_size)
+    }
+
+    /// The codes of all training examples, computed once.
+    pub(crate) fn train_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
+        if self.train.is_empty() {
+            return Err(EvaluationError::EmptySplit { evaluation, split: "training" });
+        }
+        self.codes(&self.memo.train_codes, self.train, Draw::Train)
+    }
+
+    /// The codes of all test examples, computed once.
+    pub(crate) fn test_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
+        self.require_test(evaluation)?;
+        self.codes(&self.memo.test_codes, self.test, Draw::Test)
+    }
+
+    fn codes<'b>(&self, memo: &'b OnceCell<Codes>, examples: &dyn Examples, draw: Draw) -> Result<&'b Codes, EvaluationError> {
+        if let Some(codes) = memo.get() {
+            return Ok(codes);
+        }
+        let codes = Codes::of(self.model, examples, draw.stream(self.seed), self.batch_size, self.device)?;
+        Ok(memo.get_or_init(|| codes))
     }
 
     /// PCA of the training split, all components, from the cache where it is there; and what went wrong

@@ -2,8 +2,8 @@
 //!
 //! An [`Evaluation`] is an entry of a YAML `evaluate:` list. It sees a model through
 //! [`aelab_core::TrainedModel`] and data through [`aelab_core::Examples`], and gives back an
-//! [`Outcome`]: numbers, each listed with definition, unit, direction and version in [`METRICS`], and
-//! the data of pictures, which others draw.
+//! [`Outcome`]: numbers, each listed with definition, unit, direction and version in [`METRIC_GROUPS`], the
+//! data of pictures, which others draw, and tables.
 //!
 //! Metrics are pure functions on slices, one file each. Values arrive as `f32`; every sum is taken in
 //! `f64`, first over an example, then over examples, so that the batch size cannot change a result.
@@ -12,27 +12,33 @@
 
 #![forbid(unsafe_code)]
 
+mod codes;
 mod context;
 mod error;
 mod evaluation;
 mod metric;
 mod moments;
+mod neighbours;
 mod outcome;
 mod pass;
 mod pca;
 mod pca_cache;
+mod picture;
 mod registry;
+mod threads;
 
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::bce::{bce, bce_of_probabilities};
-pub use metric::info::{Direction, METRICS, MetricInfo, metric_info, metrics_table};
+pub use metric::info::{Direction, METRIC_GROUPS, MetricGroup, MetricInfo, metric_info, metrics, metrics_table};
 pub use metric::mae::mae;
 pub use metric::mse::mse;
 pub use metric::psnr::psnr;
 pub use metric::sse::sse;
 pub use metric::ssim::{Ssim, ssim};
 pub use moments::Moments;
-pub use outcome::{Measurement, Outcome, Picture};
+pub use neighbours::{Neighbour, nearest_neighbours};
+pub use outcome::{DataTable, Measurement, Outcome};
 pub use pca::{MAX_PCA_SIDE, Pca};
+pub use picture::{BarSeries, ExampleRow, FieldPanel, Line, Picture, PictureContent};
 pub use registry::{EVALUATIONS, Evaluation, EvaluationEntry, default_evaluations, find};

@@ -1,11 +1,14 @@
 //! What an evaluation gives back.
 
-use crate::{Direction, EvaluationError, metric_info};
+use serde_json::Value;
+
+use crate::{Direction, EvaluationError, Picture, metric_info};
 
 /// One measured number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
-    /// Name, as in [`crate::METRICS`] or, for a term of the objective, as the model calls it.
+    /// Name of a metric of [`crate::metrics`], with what it was measured at behind an `@` where there are several (`ndcg@100`),
+    /// or, for a term of the objective, as the model calls it.
     pub name: String,
     /// The value; always finite.
     pub value: f64,
@@ -28,74 +31,40 @@ impl Measurement {
     }
 }
 
-/// Numbers and pictures of one evaluation.
+/// Numbers, pictures and tables of one evaluation.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcome {
     /// The numbers, in the order in which they are listed.
     pub measurements: Vec<Measurement>,
     /// Data of pictures; whoever draws decides how.
     pub pictures: Vec<Picture>,
+    /// Tables of further numbers.
+    pub tables: Vec<DataTable>,
     /// What went wrong without touching a result: a cache that cannot be written.
     pub warnings: Vec<String>,
 }
 
-/// The data of a picture.
+/// Numbers that are too many for a list of metrics: one per class, per dimension, per example. Written as a CSV file.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Picture {
-    /// Test examples by their two-dimensional code.
-    LatentScatter {
-        /// One code per example.
-        points: Vec<[f32; 2]>,
-        /// Class of each example, where the data has classes.
-        labels: Option<Vec<u32>>,
-        /// Names of the classes, where they have any.
-        class_names: Option<Vec<String>>,
-    },
-    /// Test images and what the model makes of them. Images are flattened `[channel, height, width]`,
-    /// one after the other, and not clipped.
-    Reconstructions {
-        /// The images.
-        inputs: Vec<f32>,
-        /// What the model was shown in place of the images, for a model that corrupts its input.
-        corrupted: Option<Vec<f32>>,
-        /// What the model made of `corrupted`, or else of `inputs`.
-        reconstructions: Vec<f32>,
-        /// What PCA of the same code size makes of `inputs`.
-        pca: Option<Vec<f32>>,
-        /// `[channel, height, width]`.
-        shape: [usize; 3],
-        /// Class of each image, where the data has classes.
-        labels: Option<Vec<u32>>,
-    },
-    /// Test series and what the model makes of them, flattened `[time, channel]`, one after the other. What a series
-    /// lacks is NaN.
-    SeriesReconstructions {
-        /// The series.
-        inputs: Vec<f32>,
-        /// What the model made of them.
-        reconstructions: Vec<f32>,
-        /// What PCA of the same code size makes of `inputs`.
-        pca: Option<Vec<f32>>,
-        /// `[time, channel]`.
-        shape: [usize; 2],
-        /// Class of each series, where the data has classes.
-        labels: Option<Vec<u32>>,
-    },
-    /// Series generated from the prior, flattened `[time, channel]`, one after the other.
-    SeriesSamples {
-        /// The series.
-        series: Vec<f32>,
-        /// `[time, channel]`.
-        shape: [usize; 2],
-    },
-    /// Images generated from the prior, flattened `[channel, height, width]`, one after the other.
-    Samples {
-        /// The images.
-        images: Vec<f32>,
-        /// `[channel, height, width]`.
-        shape: [usize; 3],
-        /// Classes in turn, one per column, where the samples are conditioned on them.
-        columns: Option<usize>,
-    },
+pub struct DataTable {
+    /// File name without its extension, in snake case: `errors_per_class`.
+    pub name: String,
+    /// Names of the columns, in snake case.
+    pub columns: Vec<String>,
+    /// Rows of text, numbers and `null`, one value per column.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl DataTable {
+    /// A table with the given columns and no rows.
+    pub(crate) fn new(name: &str, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { name: name.to_owned(), columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: impl IntoIterator<Item = Value>) {
+        let row: Vec<Value> = row.into_iter().collect();
+        debug_assert_eq!(row.len(), self.columns.len(), "a row of `{}` has a value for each column", self.name);
+        self.rows.push(row);
+    }
 }

@@ -7,6 +7,7 @@ use crate::EvaluationError;
 
 /// What a stream of the evaluation is drawn for: its first coordinate.
 #[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "each task has its number, whether or not it draws")]
 pub(crate) enum Draw {
     Train,
     Test,
@@ -15,6 +16,19 @@ pub(crate) enum Draw {
     Corruption,
     Samples,
     LogLikelihood,
+    Denoising,
+    Inpainting,
+    Generation,
+    Projection,
+    Clustering,
+    FineTune,
+    Anomaly,
+    Disentanglement,
+    Memorisation,
+    Jacobian,
+    Probe,
+    Classifier,
+    Recommendation,
 }
 
 impl Draw {
@@ -28,6 +42,19 @@ impl Draw {
             Draw::Corruption => 4,
             Draw::Samples => 5,
             Draw::LogLikelihood => 6,
+            Draw::Denoising => 7,
+            Draw::Inpainting => 8,
+            Draw::Generation => 9,
+            Draw::Projection => 10,
+            Draw::Clustering => 11,
+            Draw::FineTune => 12,
+            Draw::Anomaly => 13,
+            Draw::Disentanglement => 14,
+            Draw::Memorisation => 15,
+            Draw::Jacobian => 16,
+            Draw::Probe => 17,
+            Draw::Classifier => 18,
+            Draw::Recommendation => 19,
         };
         stream(seed, Purpose::Evaluation, coordinate, 0)
     }

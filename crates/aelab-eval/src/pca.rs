@@ -9,6 +9,7 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Side, get_global_parallelism};
 
 use crate::pass::{chunk_rows, for_each_batch};
+use crate::threads::in_own_threads;
 use crate::{EvaluationError, Moments};
 
 /// The most features, or examples where these are fewer, that an exact PCA is attempted for: its cost
@@ -70,6 +71,26 @@ impl Pca {
         &self.components[index * self.mean.len()..][..self.mean.len()]
     }
 
+    /// The coordinates of examples `[example, feature]` along the first `num_components` components, `[example, component]`. All
+    /// components are used where there are fewer.
+    ///
+    /// # Panics
+    /// When `rows` is not whole examples.
+    pub fn encode(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
+        let num_features = self.mean.len();
+        assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA encodes whole examples");
+        let num_examples = rows.len() / num_features.max(1);
+        let num_components = num_components.min(self.eigenvalues.len());
+        let mut centred = Vec::with_capacity(rows.len());
+        append_centred(rows, &self.mean, &mut centred);
+        let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
+        let mut codes = vec![0.0; num_examples * num_components];
+        let out = MatMut::from_row_major_slice_mut(&mut codes[..], num_examples, num_components);
+        let centred = MatRef::from_row_major_slice(&centred[..], num_examples, num_features);
+        in_own_threads(|| matmul(out, Accum::Replace, centred, components.transpose(), 1.0, get_global_parallelism()));
+        codes
+    }
+
     /// Projects examples `[example, feature]` on the first `num_components` components and back; not
     /// clipped. All components are used where there are fewer.
     ///
@@ -80,30 +101,16 @@ impl Pca {
         assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA reconstructs whole examples");
         let num_examples = rows.len() / num_features.max(1);
         let num_components = num_components.min(self.eigenvalues.len());
-        let mut reconstruction = Vec::with_capacity(rows.len());
-        append_centred(rows, &self.mean, &mut reconstruction);
+        let codes = self.encode(rows, num_components);
+        let mut reconstruction = vec![0.0; rows.len()];
+        let codes = MatRef::from_row_major_slice(&codes[..], num_examples, num_components);
         let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
-        let mut codes = Mat::<f64>::zeros(num_examples, num_components);
-        let centred = MatRef::from_row_major_slice(&reconstruction[..], num_examples, num_features);
-        in_own_threads(|| matmul(codes.as_mut(), Accum::Replace, centred, components.transpose(), 1.0, get_global_parallelism()));
         for row in reconstruction.chunks_exact_mut(num_features.max(1)) {
             row.copy_from_slice(&self.mean);
         }
         let out = MatMut::from_row_major_slice_mut(&mut reconstruction[..], num_examples, num_features);
-        in_own_threads(|| matmul(out, Accum::Add, codes.as_ref(), components, 1.0, get_global_parallelism()));
+        in_own_threads(|| matmul(out, Accum::Add, codes, components, 1.0, get_global_parallelism()));
         reconstruction
-    }
-}
-
-/// Runs `work` in threads that end afterwards, as many as there are otherwise.
-///
-/// faer's kernels leave the upper halves of the vector registers in use. On the processor that this was
-/// measured on, scalar code with an occasional `exp` then takes thirty times as long on the same thread.
-fn in_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    match rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build() {
-        Ok(pool) => pool.install(work),
-        // No more threads to be had: slow is better than nothing.
-        Err(_) => work(),
     }
 }
 

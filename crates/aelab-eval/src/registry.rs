@@ -28,7 +28,7 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
 
     /// Names of the metrics that may be measured on such data. A model may lack some (no logits, no
     /// `bce`), and the terms of its objective come on top.
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
+    fn metric_names(&self, data: &DataSpec) -> Vec<String>;
 
     /// Numbers and pictures.
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
@@ -42,7 +42,7 @@ pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + Deserializ
     fn is_default(&self, data: &DataSpec) -> bool {
         self.applies(data)
     }
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str>;
+    fn metric_names(&self, data: &DataSpec) -> Vec<String>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
 }
 
@@ -63,7 +63,7 @@ impl<M: Measure> Evaluation for M {
         Measure::is_default(self, data)
     }
 
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         Measure::metric_names(self, data)
     }
 

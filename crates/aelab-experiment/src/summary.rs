@@ -13,6 +13,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use aelab_core::{Image, Split};
+use aelab_eval::metric_info;
 use aelab_report::{
     Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, Summary, SummaryPage, TrialRow, learning_curves,
     metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic, write_figure,
@@ -23,8 +24,6 @@ use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError};
 
-/// Metrics that tables for people show, where they were measured; all are in the CSV.
-const SHOWN: [&str; 7] = ["sse", "bce", "psnr", "ssim", "loss", "kl", "elbo"];
 /// Metrics that are drawn against swept numbers.
 const DRAWN: [&str; 2] = ["sse", "elbo"];
 /// More curves than this in one chart show nothing; the first ones are drawn.
@@ -146,8 +145,9 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
     }
     links.extend(best_trial_figures(run_dir, plan, &rows));
 
-    let shown: Vec<String> =
-        SHOWN.iter().filter(|name| summary.metrics.iter().any(|info| info.name == **name)).map(|name| (*name).to_owned()).collect();
+    // All metrics are in the CSV; people see those that say most.
+    let is_headline = |name: &str| metric_info(name).is_headline;
+    let shown: Vec<String> = summary.metrics.iter().map(|info| info.name.clone()).filter(|name| is_headline(name)).collect();
     let page = SummaryPage { title: &plan.name, summary: &summary, metrics: &shown, figures: &links };
     let write = |name: &str, text: String| {
         let path = root.join(name);

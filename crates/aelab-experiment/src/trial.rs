@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
-use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Picture};
+use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
 use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
@@ -153,9 +153,10 @@ pub fn run(
         Ending::Finished => {
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
-            let (measurements, pictures) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
-            result.metrics = measurements.into_iter().map(MetricValue::from).collect();
-            figures::draw(folder, trial, &pictures)?;
+            let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
+            result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
+            figures::draw(folder, trial, &measured.pictures)?;
+            figures::write_tables(folder, &measured.tables)?;
         }
     }
     finish(&mut [&mut events, &mut log], &result)?;
@@ -209,7 +210,7 @@ fn evaluate(
     device: &Device,
     outcome: &Outcome,
     report: &mut dyn FnMut(WorkerMessage),
-) -> Result<(Vec<Measurement>, Vec<Picture>), TrialError> {
+) -> Result<Measured, TrialError> {
     let context = EvaluationContext {
         model,
         train: &dataset.train,
@@ -224,17 +225,23 @@ fn evaluate(
         data_checksum: &trial.data_checksum,
         memo: Memo::default(),
     };
-    let (mut measurements, mut pictures) = (Vec::new(), Vec::new());
+    let mut all = Measured::default();
     for evaluation in &trial.evaluate {
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
-        measurements.extend(measured.measurements);
-        pictures.extend(measured.pictures);
+        // Two evaluations may share a metric, measured alike: it is listed once.
+        for measurement in measured.measurements {
+            if !all.measurements.iter().any(|known| known.name == measurement.name) {
+                all.measurements.push(measurement);
+            }
+        }
+        all.pictures.extend(measured.pictures);
+        all.tables.extend(measured.tables);
         for text in measured.warnings {
             report(WorkerMessage::Note { text });
         }
     }
-    Ok((measurements, pictures))
+    Ok(all)
 }
 
 /// Tells the observers how the trial ended and makes everything durable.

@@ -82,7 +82,7 @@ impl Sections {
         let defaults = if self.evaluate.is_none() { aelab_eval::default_evaluations(data) } else { Vec::new() };
         let mut names: Vec<String> = Vec::new();
         for evaluation in self.evaluate.as_ref().unwrap_or(&defaults) {
-            names.extend(evaluation.metric_names(data).into_iter().map(str::to_owned));
+            names.extend(evaluation.metric_names(data));
             if evaluation.name() == "objective" {
                 names.extend(self.model.terms(data).iter().map(|term| term.name.to_owned()));
             }

@@ -126,11 +126,10 @@ pub struct BaselineRow {
 impl BaselineRow {
     /// Name for people.
     pub fn label(&self) -> String {
-        match self.name.as_str() {
-            "pca" => "PCA".to_owned(),
-            "mean" => "mean of the data".to_owned(),
-            other => other.to_owned(),
-        }
+        BASELINES
+            .iter()
+            .find(|baseline| baseline.prefix == self.name)
+            .map_or_else(|| self.name.clone(), |baseline| baseline.label.to_owned())
     }
 }
 
@@ -156,13 +155,32 @@ impl Summary {
     }
 }
 
-/// Prefixes of metrics that belong to a baseline.
-const BASELINES: [&str; 2] = ["pca", "mean"];
+/// What needs no autoencoder: metric `PREFIX_NAME` is what it reaches in metric `NAME`.
+struct Baseline {
+    prefix: &'static str,
+    label: &'static str,
+    /// Whether it has the code size of the model that it stands beside.
+    has_code_size: bool,
+}
+
+const fn baseline(prefix: &'static str, label: &'static str, has_code_size: bool) -> Baseline {
+    Baseline { prefix, label, has_code_size }
+}
+
+const BASELINES: [Baseline; 7] = [
+    baseline("pca", "PCA", true),
+    baseline("mean", "mean of the data", false),
+    baseline("raw", "the data themselves", false),
+    baseline("affine", "best affine denoiser", false),
+    baseline("gaussian", "conditional Gaussian", false),
+    baseline("ease", "EASE", false),
+    baseline("popularity", "popularity", false),
+];
 
 fn baseline_of(metrics: &[MetricInfo], column: usize) -> Option<(&'static str, usize)> {
     let full = metrics[column].name.as_str();
     let (group, name) = full.rsplit_once('/').map_or(("", full), |(group, name)| (group, name));
-    BASELINES.into_iter().find_map(|baseline| {
+    BASELINES.iter().map(|baseline| baseline.prefix).find_map(|baseline| {
         let rest = name.strip_prefix(baseline)?.strip_prefix('_')?;
         let of = if group.is_empty() { rest.to_owned() } else { format!("{group}/{rest}") };
         metrics.iter().position(|info| info.name == of).map(|column| (baseline, column))
@@ -212,12 +230,12 @@ fn baselines(trials: &[TrialRow], metrics: &[MetricInfo]) -> Vec<BaselineRow> {
         trial.hyperparameters.iter().filter(|(path, _)| path == "data" || path.starts_with("data.")).cloned().collect()
     };
     let mut rows = Vec::new();
-    for name in BASELINES {
+    for Baseline { prefix: name, has_code_size, .. } in BASELINES {
         // The metric of this baseline that stands for each metric of the models.
         let sources: Vec<Option<usize>> = (0..metrics.len())
             .map(|column| (0..metrics.len()).find(|source| baseline_of(metrics, *source) == Some((name, column))))
             .collect();
-        let code_size = |trial: &TrialRow| (name == "pca").then_some(trial.code_size);
+        let code_size = |trial: &TrialRow| has_code_size.then_some(trial.code_size);
         for members in grouped(finished(), |trial| (code_size(trial), of_data(trial))) {
             let spread = |source: &Option<usize>| {
                 let name = &metrics[(*source)?].name;

@@ -2,7 +2,7 @@
 
 use aelab_core::{DataSpec, Domain, Registry};
 use aelab_data::DATASETS;
-use aelab_eval::{EVALUATIONS, METRICS};
+use aelab_eval::{EVALUATIONS, metrics};
 use aelab_experiment::{nearest_name, section_schema, to_yaml};
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,7 @@ fn text(name: &str, registry: &Registry) -> anyhow::Result<String> {
         text.push_str(&format!("\nexample\n  evaluate: [{name}]\n"));
         return Ok(text);
     }
-    if let Some(metric) = METRICS.iter().find(|metric| metric.name == name) {
+    if let Some(metric) = metrics().find(|metric| metric.name == name) {
         let unit = if metric.unit.is_empty() { "a plain number" } else { metric.unit };
         return Ok(format!(
             "metric {name}\n  {}\n  unit: {unit}\n  better: {}\n  version of the definition: {}\n",
@@ -64,7 +64,7 @@ fn text(name: &str, registry: &Registry) -> anyhow::Result<String> {
     let names: Vec<&str> = models
         .chain(DATASETS.iter().map(|entry| entry.name))
         .chain(EVALUATIONS.iter().map(|entry| entry.name))
-        .chain(METRICS.iter().map(|metric| metric.name))
+        .chain(metrics().map(|metric| metric.name))
         .collect();
     let hint = nearest_name(name, &names).map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
     anyhow::bail!(
@@ -105,7 +105,7 @@ mod tests {
     fn everything_that_is_listed_is_described() {
         let registry = crate::builtin();
         let names = registry.entries().iter().map(|entry| entry.name).chain(DATASETS.iter().map(|entry| entry.name));
-        for name in names.chain(EVALUATIONS.iter().map(|entry| entry.name)).chain(METRICS.iter().map(|metric| metric.name)) {
+        for name in names.chain(EVALUATIONS.iter().map(|entry| entry.name)).chain(metrics().map(|metric| metric.name)) {
             let text = text(name, &registry).unwrap();
             assert!(text.contains(name) && text.lines().count() >= 3, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use aelab_core::Registry;
 use aelab_data::DATASETS;
-use aelab_eval::{EVALUATIONS, METRICS};
+use aelab_eval::EVALUATIONS;
 use aelab_experiment::experiment_schema;
 use aelab_report::{Cell, Column, Row, Table};
 use serde_json::{Value, json};
@@ -44,11 +44,11 @@ pub(crate) fn metrics(as_json: bool) -> anyhow::Result<u8> {
             let better = metric.direction.symbol();
             json!({"name": metric.name, "definition": metric.definition, "unit": metric.unit, "better": better, "version": metric.version})
         };
-        let metrics: Vec<Value> = METRICS.iter().map(metric).collect();
+        let metrics: Vec<Value> = aelab_eval::metrics().map(metric).collect();
         print_line(&serde_json::to_string_pretty(&json!({"evaluations": evaluations, "metrics": metrics}))?);
     } else {
         print_table(&["evaluation", "summary"], EVALUATIONS.iter().map(|entry| vec![entry.name, entry.summary]));
-        let rows = METRICS.iter().map(|metric| vec![metric.name, metric.unit, metric.direction.symbol(), metric.definition]);
+        let rows = aelab_eval::metrics().map(|metric| vec![metric.name, metric.unit, metric.direction.symbol(), metric.definition]);
         print_table(&["metric", "unit", "better", "definition"], rows);
     }
     Ok(EXIT_DONE)

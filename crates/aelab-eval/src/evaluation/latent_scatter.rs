@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pass::{Draw, for_each_batch_of_first, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, Outcome, Picture};
+use crate::{EvaluationContext, EvaluationError, Outcome, Picture, PictureContent};
 
 /// More points hide each other.
 const MAX_POINTS: usize = 5000;
@@ -24,7 +24,7 @@ impl Measure for LatentScatter {
         true
     }
 
-    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         Vec::new()
     }
 
@@ -46,6 +46,9 @@ impl Measure for LatentScatter {
         }
         let labels = context.test.labels().map(|labels| labels[..points.len()].to_vec());
         let class_names = context.test.class_names().map(<[String]>::to_vec);
-        Ok(Outcome { pictures: vec![Picture::LatentScatter { points, labels, class_names }], ..Outcome::default() })
+        let axes = ["z₁".to_owned(), "z₂".to_owned()];
+        let content = PictureContent::Scatter { points, labels, class_names, axes };
+        let picture = Picture::new("codes", "codes of test examples", content);
+        Ok(Outcome { pictures: vec![picture], ..Outcome::default() })
     }
 }

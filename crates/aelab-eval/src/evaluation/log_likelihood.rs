@@ -62,8 +62,8 @@ impl Measure for LogLikelihood {
         false
     }
 
-    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
-        ["log_likelihood"].into_iter().chain(self.fewer().map(|(_, name)| name)).chain(["effective_samples"]).collect()
+    fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
+        ["log_likelihood"].into_iter().chain(self.fewer().map(|(_, name)| name)).chain(["effective_samples"]).map(str::to_owned).collect()
     }
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {

@@ -26,7 +26,7 @@ impl Measure for MeanBaseline {
         true
     }
 
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         applicable(METRICS, data)
     }
 

@@ -5,7 +5,7 @@ mod log_likelihood;
 mod mean_baseline;
 mod objective;
 mod pca_baseline;
-mod recommendation;
+pub(crate) mod recommendation;
 mod reconstruction;
 mod samples;
 mod sequence;

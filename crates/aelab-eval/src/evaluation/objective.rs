@@ -22,8 +22,8 @@ impl Measure for ObjectiveTerms {
         true
     }
 
-    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
-        vec!["loss"]
+    fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
+        vec!["loss".to_owned()]
     }
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {

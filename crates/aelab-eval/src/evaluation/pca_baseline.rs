@@ -24,7 +24,7 @@ impl Measure for PcaBaseline {
         data.num_features() <= MAX_PCA_SIDE
     }
 
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         applicable(METRICS, data)
     }
 
@@ -37,6 +37,6 @@ impl Measure for PcaBaseline {
             errors.push(&rows.values, &pca.reconstruct(&rows.values, context.code_size), rows.mask.as_deref());
             Ok(())
         })?;
-        Ok(Outcome { measurements: errors.measurements("pca_", METRICS)?, pictures: Vec::new(), warnings: warnings.clone() })
+        Ok(Outcome { measurements: errors.measurements("pca_", METRICS)?, warnings: warnings.clone(), ..Outcome::default() })
     }
 }

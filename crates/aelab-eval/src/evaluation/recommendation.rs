@@ -5,10 +5,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metric::ExampleMean;
+use crate::metric::info::{MetricInfo, higher, lower};
 use crate::metric::ranking::{ndcg, recall};
 use crate::pass::{Draw, for_each_batch, to_values};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Outcome};
+
+/// The metrics of this evaluation.
+pub(crate) const METRICS: &[MetricInfo] = &[
+    lower(
+        "held_out_rmse",
+        "units",
+        "root of the mean squared error of predictions of what was held out of test rows, over held-out values; predictions not clipped",
+    ).headline(),
+    lower("held_out_mae", "units", "mean absolute error of those predictions"),
+    higher(
+        "ndcg_100",
+        "",
+        "normalised discounted cumulative gain of the first 100 items by prediction, those shown left out, mean over rows that hold something out",
+    ).headline(),
+    higher(
+        "recall_20",
+        "",
+        "share of a row's held-out items among the first 20 by prediction, of as many as there could be, mean over such rows",
+    ).headline(),
+    higher("recall_50", "", "the same of the first 50"),
+];
 
 /// Errors of predicted ratings, or how high what was held out is ranked, where the test split holds something out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +49,10 @@ impl Measure for Recommendation {
         false
     }
 
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
-        if data.domain == Domain::Binary { vec!["ndcg_100", "recall_20", "recall_50"] } else { vec!["held_out_rmse", "held_out_mae"] }
+    fn metric_names(&self, data: &DataSpec) -> Vec<String> {
+        let names: &[&str] =
+            if data.domain == Domain::Binary { &["ndcg_100", "recall_20", "recall_50"] } else { &["held_out_rmse", "held_out_mae"] };
+        names.iter().map(|&name| name.to_owned()).collect()
     }
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
@@ -81,7 +105,7 @@ impl Measure for Recommendation {
         let means: Vec<f64> =
             if ranked { rankings.iter().map(ExampleMean::mean).collect() } else { vec![squared.mean().sqrt(), absolute.mean()] };
         let named = Measure::metric_names(self, data).into_iter().zip(means);
-        let measurements = named.map(|(name, value)| Measurement::new(name, value)).collect::<Result<_, _>>()?;
+        let measurements = named.map(|(name, value)| Measurement::new(&name, value)).collect::<Result<_, _>>()?;
         Ok(Outcome { measurements, ..Outcome::default() })
     }
 }

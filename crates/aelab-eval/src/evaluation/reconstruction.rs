@@ -9,7 +9,7 @@ use crate::metric::bce::cross_entropy;
 use crate::metric::errors::{ReconstructionErrors, applicable};
 use crate::pass::{Draw, Rows, for_each_batch, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Measurement, Outcome, Picture};
+use crate::{EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Measurement, Outcome, Picture, PictureContent};
 
 const METRICS: &[&str] = &["sse", "mse", "mae", "bce", "psnr", "ssim"];
 /// Up to this many classes, the picture shows two images of each.
@@ -39,7 +39,7 @@ impl Measure for Reconstruction {
         true
     }
 
-    fn metric_names(&self, data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         applicable(METRICS, data)
     }
 
@@ -72,7 +72,7 @@ impl Measure for Reconstruction {
             Some(shape) => vec![self.picture(context, shape)?],
             None => Vec::new(),
         };
-        Ok(Outcome { measurements, pictures, warnings: Vec::new() })
+        Ok(Outcome { measurements, pictures, ..Outcome::default() })
     }
 }
 
@@ -97,7 +97,13 @@ impl Reconstruction {
         } else {
             None
         };
-        Ok(Picture::Reconstructions { inputs: rows.values, corrupted, reconstructions, pca, shape, labels: rows.labels })
+        let mut shown = vec![ExampleRow::new("test image", rows.values)];
+        shown.extend(corrupted.map(|values| ExampleRow::new("corrupted", values)));
+        shown.push(ExampleRow::new("reconstruction", reconstructions));
+        shown.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
+        let labels = rows.labels.iter().flatten().map(u32::to_string).collect();
+        let title = format!("{}-dimensional code", context.code_size);
+        Ok(Picture::new("reconstruction", title, PictureContent::ImageRows { rows: shown, shape, labels }))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pass::{Draw, to_labels, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, Outcome, Picture};
+use crate::{EvaluationContext, EvaluationError, Outcome, Picture, PictureContent};
 
 /// Images decoded from samples of the prior, for generative models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ impl Measure for Samples {
         data.image_shape().is_some()
     }
 
-    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         Vec::new()
     }
 
@@ -50,7 +50,10 @@ impl Measure for Samples {
         let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
         let Some(codes) = model.sample_prior(num, &mut noise, context.device) else { return Ok(Outcome::default()) };
         let images = to_values(model.decode(codes), [num, data.num_features()], "decoded samples")?;
-        Ok(Outcome { pictures: vec![Picture::Samples { images, shape, columns }], ..Outcome::default() })
+        let each = if columns.is_some() { ", one class per column" } else { "" };
+        let title = format!("samples from the prior{each}");
+        let picture = Picture::new("samples", title, PictureContent::ImageGrid { images, shape, columns });
+        Ok(Outcome { pictures: vec![picture], ..Outcome::default() })
     }
 }
 

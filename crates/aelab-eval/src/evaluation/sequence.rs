@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::reconstruction::shown;
 use crate::pass::{Draw, Rows, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Outcome, Picture};
+use crate::{EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Outcome, Picture, PictureContent};
 
 /// Series in the picture of samples.
 const NUM_SAMPLES: usize = 12;
@@ -34,7 +34,7 @@ impl Measure for Sequence {
         data.event_shape.len() == 2
     }
 
-    fn metric_names(&self, _data: &DataSpec) -> Vec<&'static str> {
+    fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         Vec::new()
     }
 
@@ -47,7 +47,9 @@ impl Measure for Sequence {
         let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
         if let Some(codes) = context.model.sample_prior(NUM_SAMPLES, &mut noise, context.device) {
             let series = to_values(context.model.decode(codes), [NUM_SAMPLES, num_features], "decoded samples")?;
-            pictures.push(Picture::SeriesSamples { series, shape });
+            let rows = vec![ExampleRow::new("sample", series)];
+            let content = PictureContent::SeriesRows { rows, shape, labels: Vec::new() };
+            pictures.push(Picture::new("series_samples", "samples from the prior", content));
         }
         Ok(Outcome { pictures, ..Outcome::default() })
     }
@@ -73,6 +75,10 @@ impl Sequence {
         for values in [&mut inputs, &mut reconstructions] {
             values.iter_mut().zip(mask.iter().flatten()).filter(|(_, observed)| **observed == 0.0).for_each(|(value, _)| *value = f32::NAN);
         }
-        Ok(Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels })
+        let mut rows = vec![ExampleRow::new("test series", inputs), ExampleRow::new("reconstruction", reconstructions)];
+        rows.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
+        let labels = labels.iter().flatten().map(|label| format!("class {label}")).collect();
+        let title = format!("{}-dimensional code", context.code_size);
+        Ok(Picture::new("series", title, PictureContent::SeriesRows { rows, shape, labels }))
     }
 }

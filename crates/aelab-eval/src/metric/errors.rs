@@ -85,15 +85,15 @@ impl ReconstructionErrors {
 }
 
 /// The names among `all` that apply to such data, by their last word.
-pub(crate) fn applicable(all: &[&'static str], data: &DataSpec) -> Vec<&'static str> {
+pub(crate) fn applicable(all: &[&str], data: &DataSpec) -> Vec<String> {
     let unit_interval = data.domain.is_unit_interval();
     let has_ssim = unit_interval && data.image_shape().is_some_and(|shape| Ssim::new(shape).is_some());
     all.iter()
-        .copied()
         .filter(|name| match name.rsplit('_').next() {
             Some("psnr" | "bce") => unit_interval,
             Some("ssim") => has_ssim,
             _ => true,
         })
+        .map(|&name| name.to_owned())
         .collect()
 }

@@ -1,15 +1,17 @@
-//! The pictures of one trial, as PNG files in its `figures` folder.
+//! The pictures of one trial, as PNG files in its `figures` folder, and its tables, as CSV files in `tables`.
 
 use std::path::Path;
 
 use aelab_core::Image;
-use aelab_eval::Picture;
+use aelab_eval::{DataTable, ExampleRow, Picture, PictureContent};
 use aelab_report::{
-    FigureError, ImageRow, LatentScatter, ReconstructionGrid, SampleGrid, SeriesGrid, SeriesLine, latent_scatter, reconstruction_grid,
-    sample_grid, series_grid, write_figure,
+    Cell, Column, FigureError, ImageRow, LatentScatter, ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, latent_scatter,
+    reconstruction_grid, sample_grid, series_grid, write_figure,
 };
+use serde_json::Value;
 
 use super::TrialError;
+use crate::file::write_atomic;
 use crate::{ResolvedTrial, short_value};
 
 /// Draws what the evaluations brought along.
@@ -20,24 +22,42 @@ pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -
     let folder = folder.join("figures");
     std::fs::create_dir_all(&folder).map_err(|source| TrialError::Write { path: folder.clone(), source })?;
     for picture in pictures {
-        let name = match picture {
-            Picture::Reconstructions { .. } => "reconstruction.png",
-            Picture::Samples { .. } => "samples.png",
-            Picture::SeriesReconstructions { .. } => "series.png",
-            Picture::SeriesSamples { .. } => "series_samples.png",
-            Picture::LatentScatter { .. } => "codes.png",
-            _ => continue,
-        };
-        let path = folder.join(name);
-        let image = image(trial, picture).map_err(|source| TrialError::Figure { path: path.clone(), source })?;
+        let path = folder.join(format!("{}.png", picture.name));
+        let Some(image) = image(trial, picture) else { continue };
+        let image = image.map_err(|source| TrialError::Figure { path: path.clone(), source })?;
         write_figure(&path, &image).map_err(|source| TrialError::Write { path: path.clone(), source })?;
     }
     Ok(())
 }
 
-fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError> {
-    let (model, data) = (trial.model.name(), trial.data.name());
-    let code_size = trial.model.code_size();
+/// Writes the tables.
+pub(super) fn write_tables(folder: &Path, tables: &[DataTable]) -> Result<(), TrialError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let folder = folder.join("tables");
+    std::fs::create_dir_all(&folder).map_err(|source| TrialError::Write { path: folder.clone(), source })?;
+    for table in tables {
+        let path = folder.join(format!("{}.csv", table.name));
+        write_atomic(&path, as_table(table).to_csv().as_bytes()).map_err(|source| TrialError::Write { path, source })?;
+    }
+    Ok(())
+}
+
+fn as_table(table: &DataTable) -> Table {
+    let cell = |value: &Value| match value {
+        Value::Null => Cell::Empty,
+        Value::Number(number) => number.as_u64().map_or_else(|| Cell::Number(number.as_f64().unwrap_or(f64::NAN)), Cell::Integer),
+        other => Cell::Text(short_value(other)),
+    };
+    Table {
+        columns: table.columns.iter().map(Column::text).collect(),
+        rows: table.rows.iter().map(|row| Row::new(row.iter().map(cell).collect())).collect(),
+    }
+}
+
+fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, FigureError>> {
+    let title = format!("{} on {}: {}", trial.model.name(), trial.data.name(), picture.title);
     let mut details: Vec<String> = trial
         .overrides
         .iter()
@@ -46,47 +66,28 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError>
         .collect();
     details.push(format!("seed {}", trial.train.seed));
     let subtitle = details.join(", ");
-    match picture {
-        Picture::Reconstructions { inputs, corrupted, reconstructions, pca, shape, labels } => {
-            let pca_caption = format!("PCA, {code_size} components");
-            let mut rows = vec![ImageRow { caption: "test image", examples: inputs }];
-            rows.extend(corrupted.as_ref().map(|examples| ImageRow { caption: "corrupted", examples }));
-            rows.push(ImageRow { caption: "reconstruction", examples: reconstructions });
-            rows.extend(pca.as_ref().map(|examples| ImageRow { caption: &pca_caption, examples }));
-            let labels: Vec<String> = labels.iter().flatten().map(u32::to_string).collect();
-            let title = format!("{model} on {data}: {code_size}-dimensional code");
-            reconstruction_grid(&ReconstructionGrid { title: &title, subtitle: &subtitle, shape: *shape, rows, labels: &labels })
+    let (title, subtitle) = (title.as_str(), subtitle.as_str());
+    Some(match &picture.content {
+        PictureContent::ImageRows { rows, shape, labels } => {
+            let rows = rows.iter().map(|ExampleRow { caption, values }| ImageRow { caption, examples: values }).collect();
+            reconstruction_grid(&ReconstructionGrid { title, subtitle, shape: *shape, rows, labels })
         }
-        Picture::Samples { images, shape, columns } => {
-            let each = if columns.is_some() { ", one class per column" } else { "" };
-            let title = format!("{model} on {data}: samples from the prior{each}");
-            sample_grid(&SampleGrid { title: &title, subtitle: &subtitle, shape: *shape, samples: images, columns: *columns })
+        PictureContent::ImageGrid { images, shape, columns } => {
+            sample_grid(&SampleGrid { title, subtitle, shape: *shape, samples: images, columns: *columns })
         }
-        Picture::SeriesReconstructions { inputs, reconstructions, pca, shape, labels } => {
-            let pca_caption = format!("PCA, {code_size} components");
-            let mut lines = vec![SeriesLine { caption: "test series", values: inputs }];
-            lines.push(SeriesLine { caption: "reconstruction", values: reconstructions });
-            lines.extend(pca.as_ref().map(|values| SeriesLine { caption: &pca_caption, values }));
-            let labels: Vec<String> = labels.iter().flatten().map(|label| format!("class {label}")).collect();
-            let title = format!("{model} on {data}: {code_size}-dimensional code");
-            series_grid(&SeriesGrid { title: &title, subtitle: &subtitle, shape: *shape, lines, labels: &labels })
+        PictureContent::SeriesRows { rows, shape, labels } => {
+            let lines = rows.iter().map(|ExampleRow { caption, values }| SeriesLine { caption, values }).collect();
+            series_grid(&SeriesGrid { title, subtitle, shape: *shape, lines, labels })
         }
-        Picture::SeriesSamples { series, shape } => {
-            let title = format!("{model} on {data}: samples from the prior");
-            let lines = vec![SeriesLine { caption: "sample", values: series }];
-            series_grid(&SeriesGrid { title: &title, subtitle: &subtitle, shape: *shape, lines, labels: &[] })
-        }
-        Picture::LatentScatter { points, labels, class_names } => {
-            let title = format!("{model} on {data}: codes of test examples");
+        PictureContent::Scatter { points, labels, class_names, axes: _ } => {
             let labels: Vec<usize> = labels.iter().flatten().map(|&label| label as usize).collect();
-            latent_scatter(&LatentScatter {
-                title: &title,
-                subtitle: &subtitle,
-                points,
-                labels: &labels,
-                class_names: class_names.as_deref().unwrap_or_default(),
-            })
+            let class_names = class_names.as_deref().unwrap_or_default();
+            latent_scatter(&LatentScatter { title, subtitle, points, labels: &labels, class_names })
         }
-        _ => unreachable!("only pictures with a file name are drawn"),
-    }
+        // Drawn once the charts are there.
+        PictureContent::Lines { .. }
+        | PictureContent::Bars { .. }
+        | PictureContent::Heatmap { .. }
+        | PictureContent::VectorField { .. } => return None,
+    })
 }
