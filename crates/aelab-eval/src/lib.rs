@@ -29,13 +29,18 @@ mod threads;
 
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
+pub use metric::auroc::{Interval, auroc, auroc_interval};
 pub use metric::bce::{bce, bce_of_probabilities};
+pub use metric::detection::{Bootstrap, Classification, Detected, average_precision, bootstrap, classify, detections};
 pub use metric::info::{Direction, METRIC_GROUPS, MetricGroup, MetricInfo, metric_info, metrics, metrics_table};
 pub use metric::mae::mae;
 pub use metric::mse::mse;
+pub use metric::pareto::GeneralisedPareto;
 pub use metric::psnr::psnr;
 pub use metric::sse::sse;
 pub use metric::ssim::{Ssim, ssim};
+pub use metric::threshold::ThresholdRule;
+pub use metric::vus_pr::vus_pr;
 pub use moments::Moments;
 pub use neighbours::{Neighbour, nearest_neighbours};
 pub use outcome::{DataTable, Measurement, Outcome};

@@ -1,14 +1,19 @@
 //! Metrics: one file each, pure functions on slices.
 
+pub(crate) mod auroc;
 pub(crate) mod bce;
+pub(crate) mod detection;
 pub(crate) mod errors;
 pub(crate) mod info;
 pub(crate) mod mae;
 pub(crate) mod mse;
+pub(crate) mod pareto;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
 pub(crate) mod sse;
 pub(crate) mod ssim;
+pub(crate) mod threshold;
+pub(crate) mod vus_pr;
 
 /// A mean over examples, summed in `f64` in the order of the examples.
 #[derive(Debug, Clone, Copy, Default)]
