@@ -239,7 +239,8 @@ impl Measure for Anomaly {
                     let caption = format!("model, {}", score.name().replace('_', " "));
                     detectors.push(self.detector("", &score.suffix(), score.name(), caption, scores, &kinds, context, &mut outcome)?);
                 }
-                None if score == Score::Likelihood => {
+                // Beside other scores, models without a likelihood just lack it: a sweep has both kinds.
+                None if self.scores == [Score::Likelihood] => {
                     outcome.warnings.push("`anomaly` has no score `likelihood`: the model has no likelihood".to_owned());
                 }
                 None => {}
