@@ -361,6 +361,21 @@ mod tests {
     }
 
     #[test]
+    fn normal_classes_are_labels_as_the_table_has_them() {
+        let numbers = "x,status\n1,2\n2,1\n3,2\n4,1\n5,2\n";
+        let words = "x,status\n1,ok\n2,fault\n3,ok\n4,fault\n5,ok\n";
+        for (content, class) in [(numbers, json!(2)), (numbers, json!("2")), (words, json!("ok")), (words, json!(1))] {
+            let dataset = load(content, json!({"label": "status", "normal_classes": [class]})).unwrap();
+            assert_eq!(values(&dataset), [1.0, 3.0, 5.0]);
+            assert_eq!(dataset.train.normal_classes(), Some([1].as_slice()));
+        }
+        assert_eq!(
+            message(words, json!({"label": "status", "normal_classes": ["okay"]})),
+            "t.csv: `normal_classes`: there is no class `okay` among the classes `fault`, `ok`; did you mean `ok`?"
+        );
+    }
+
+    #[test]
     fn mistakes_are_named_by_line_and_column() {
         assert_eq!(message("a,b\n1,2\n3\n", json!({})), "t.csv: line 3: has 1 cells, but the first line has 2");
         assert_eq!(

@@ -125,6 +125,8 @@ pub(crate) struct Anomaly {
     pca_components: Option<NonZeroU32>,
     /// Bootstrap samples for the intervals of average precision and F1.
     num_resamples: NonZeroU32,
+    /// Whether a table of the scores of every test example is written.
+    save_scores: bool,
     /// Greatest tolerance of `vus_pr` in time steps, for series whose anomalous points are known.
     max_buffer: u32,
 }
@@ -140,6 +142,7 @@ impl Default for Anomaly {
             pca: true,
             pca_components: None,
             num_resamples: number(1000),
+            save_scores: false,
             max_buffer: 16,
         }
     }
@@ -252,7 +255,9 @@ impl Measure for Anomaly {
         }
         let labels = context.test.labels().unwrap_or_default();
         outcome.tables.push(per_class(&detectors, &kinds, labels, context.test.class_names()));
-        outcome.tables.push(per_example(&detectors, &kinds, labels));
+        if self.save_scores {
+            outcome.tables.push(per_example(&detectors, &kinds, labels));
+        }
         outcome.pictures = pictures::of_detectors(&detectors);
         if self.scores.contains(&Score::ReconstructionError) {
             outcome.tables.push(features.table());

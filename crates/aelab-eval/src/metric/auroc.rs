@@ -28,28 +28,31 @@ pub fn auroc(normal: &[f64], anomalies: &[f64]) -> Option<f64> {
 pub fn auroc_interval(normal: &[f64], anomalies: &[f64]) -> Option<Interval> {
     let placements = placements(normal, anomalies)?;
     let value = placements.area();
-    let variance = |values: &[f64]| {
-        let num = values.len() as f64;
-        if values.len() < 2 {
+    let variance = |doubled: &[u64], num_others: usize| {
+        let num = doubled.len() as f64;
+        if doubled.len() < 2 {
             return 0.0;
         }
-        values.iter().map(|placement| (placement - value).powi(2)).sum::<f64>() / (num - 1.0) / num
+        let placements = doubled.iter().map(|&doubled| doubled as f64 / 2.0 / num_others as f64);
+        placements.map(|placement| (placement - value).powi(2)).sum::<f64>() / (num - 1.0) / num
     };
-    let half_width = TWO_SIDED_95 * (variance(&placements.of_normal) + variance(&placements.of_anomalies)).sqrt();
+    let of_normal = variance(&placements.of_normal, placements.of_anomalies.len());
+    let of_anomalies = variance(&placements.of_anomalies, placements.of_normal.len());
+    let half_width = TWO_SIDED_95 * (of_normal + of_anomalies).sqrt();
     Some(Interval { value, low: (value - half_width).max(0.0), high: (value + half_width).min(1.0) })
 }
 
-/// Of each example, the share of the other kind that stands on the right side of it.
+/// Of each example, twice how many of the other kind stand on the right side of it, a tie being half on it: whole numbers.
 struct Placements {
-    /// Share of anomalies above each normal example.
-    of_normal: Vec<f64>,
-    /// Share of normal examples below each anomaly.
-    of_anomalies: Vec<f64>,
+    /// Anomalies above each normal example.
+    of_normal: Vec<u64>,
+    /// Normal examples below each anomaly.
+    of_anomalies: Vec<u64>,
 }
 
 impl Placements {
     fn area(&self) -> f64 {
-        self.of_anomalies.iter().sum::<f64>() / self.of_anomalies.len() as f64
+        self.of_anomalies.iter().sum::<u64>() as f64 / (2.0 * self.of_normal.len() as f64 * self.of_anomalies.len() as f64)
     }
 }
 
@@ -65,12 +68,11 @@ fn placements(normal: &[f64], anomalies: &[f64]) -> Option<Placements> {
     // Ascending, so that sums do not depend on the order of the examples.
     let (normal, anomalies) = (sorted(normal), sorted(anomalies));
     // -0 and 0 are equal here, unlike in the total order that sorts.
-    let share_below = |scores: &[f64], score: f64| {
-        let (below, up_to) = (scores.partition_point(|other| *other < score), scores.partition_point(|other| *other <= score));
-        (below + up_to) as f64 / 2.0 / scores.len() as f64
+    let twice_below = |scores: &[f64], score: f64| {
+        (scores.partition_point(|other| *other < score) + scores.partition_point(|other| *other <= score)) as u64
     };
     Some(Placements {
-        of_normal: normal.iter().map(|&score| 1.0 - share_below(&anomalies, score)).collect(),
-        of_anomalies: anomalies.iter().map(|&score| share_below(&normal, score)).collect(),
+        of_normal: normal.iter().map(|&score| 2 * anomalies.len() as u64 - twice_below(&anomalies, score)).collect(),
+        of_anomalies: anomalies.iter().map(|&score| twice_below(&normal, score)).collect(),
     })
 }

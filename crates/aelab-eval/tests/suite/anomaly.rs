@@ -290,7 +290,7 @@ fn errors(table: &Table) -> [Vec<f64>; 2] {
 #[test]
 fn the_evaluation_measures_what_it_announces_of_the_scores_it_is_asked_for() {
     let setting = setting();
-    let options = json!({"normal": [0], "scores": ["reconstruction_error", "likelihood", "latent_density"], "num_resamples": 50});
+    let options = json!({"normal": [0], "scores": ["reconstruction_error", "likelihood", "latent_density"], "num_resamples": 50, "save_scores": true});
     let evaluation = (aelab_eval::find("anomaly").unwrap().parse)(options.clone()).unwrap();
     let outcome = measure(&setting, options).unwrap();
     let names: Vec<&str> = outcome.measurements.iter().map(|measurement| measurement.name.as_str()).collect();
