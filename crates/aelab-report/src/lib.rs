@@ -22,6 +22,7 @@ mod number;
 mod page;
 mod palette;
 mod series_figures;
+pub mod statistics;
 mod summary;
 mod summary_tables;
 mod table;
