@@ -1,7 +1,7 @@
 //! Names of categories below a chart: level where they fit, in up to three lines, slanted otherwise.
 
 use crate::axis::TICK_SIZE;
-use crate::canvas::{Anchor, Canvas, TextStyle, shortened, text_width, wrapped};
+use crate::canvas::{Anchor, Canvas, TextStyle, text_width, wrapped};
 
 /// Height of a line of a name.
 const LINE: f64 = TICK_SIZE * 1.2;
@@ -43,7 +43,7 @@ impl CategoryNames {
         let (sine, cosine) = ANGLE.to_radians().sin_cos();
         let stride = (LINE / (step * sine).max(1e-3)).ceil().max(1.0) as usize;
         let room = |index: usize| ((left + index as f64 * step) / cosine - 10.0).clamp(TICK_SIZE, LONGEST);
-        let names = names.iter().enumerate().map(|(index, name)| vec![shortened(name, TICK_SIZE, room(index))]).collect();
+        let names = names.iter().enumerate().map(|(index, name)| vec![shortened_inside(name, room(index))]).collect();
         Self { names, is_slanted: true, stride }
     }
 
@@ -77,6 +77,20 @@ impl CategoryNames {
     }
 }
 
+/// `name` cut to `width` pixels in its middle: names that begin alike often differ at their ends.
+fn shortened_inside(name: &str, width: f64) -> String {
+    if text_width(name, TICK_SIZE, false) <= width {
+        return name.to_owned();
+    }
+    let characters: Vec<char> = name.chars().collect();
+    let kept = |num: usize| -> String {
+        let (head, tail) = (&characters[..num - num / 2], &characters[characters.len() - num / 2..]);
+        head.iter().chain(&['…']).chain(tail).collect()
+    };
+    let num = (0..characters.len()).rfind(|num| text_width(&kept(*num), TICK_SIZE, false) <= width).unwrap_or(0);
+    kept(num)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +105,18 @@ mod tests {
         assert_eq!((level.is_slanted, level.stride, level.names[0].len()), (false, 1, 2));
         let slanted = CategoryNames::new(&names(&["a_name_without_any_space_in_it", "bag"]), 90.0, 100.0);
         assert!(slanted.is_slanted && slanted.height() > 100.0);
+    }
+
+    #[test]
+    fn names_that_begin_alike_remain_distinct() {
+        let long = CategoryNames::new(
+            &names(&["gaussian_corruption_with_level_0.1_in_the_input", "gaussian_corruption_with_level_0.1_in_the_code"]),
+            90.0,
+            100.0,
+        );
+        assert_ne!(long.names[0][0], long.names[1][0]);
+        assert!(long.names[0][0].starts_with("gau") && text_width(&long.names[0][0], TICK_SIZE, false) <= LONGEST);
+        assert_eq!(shortened_inside("name", 1.0), "…");
     }
 
     #[test]
