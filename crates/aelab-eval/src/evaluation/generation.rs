@@ -196,13 +196,19 @@ struct Source {
     name: &'static str,
     /// What its metrics begin with, where they are more than a distance.
     prefix: Option<&'static str>,
+    /// Whether it has nothing to do with the test examples one by one, as a reconstruction has, which is near to its own.
+    is_drawn: bool,
     distance: &'static str,
     classified: Classified,
 }
 
 impl Source {
-    fn new(name: &'static str, prefix: Option<&'static str>, distance: &'static str) -> Self {
-        Self { name, prefix, distance, classified: Classified::default() }
+    fn drawn(name: &'static str, prefix: Option<&'static str>, distance: &'static str) -> Self {
+        Self { name, prefix, is_drawn: true, distance, classified: Classified::default() }
+    }
+
+    fn reconstructed(name: &'static str, distance: &'static str) -> Self {
+        Self { is_drawn: false, ..Self::drawn(name, None, distance) }
     }
 
     fn push(&mut self, space: &FeatureSpace<'_>, mut values: Vec<f32>, data: &DataSpec) -> Result<(), EvaluationError> {
@@ -252,12 +258,12 @@ impl Generation {
         let mut table = DataTable::new("generation", columns);
         let real_counts = space.num_classes().map(|num_classes| class_counts(&test.classes, num_classes));
         let mut counts: Vec<(&str, Vec<usize>)> = real_counts.iter().map(|counts| ("test", counts.clone())).collect();
-        for Source { name, prefix, distance, classified } in &sources {
+        for Source { name, prefix, is_drawn, distance, classified } in &sources {
             let of_source = frechet_distance(&classified.features, &test.features, size)?;
             outcome.measurements.push(Measurement::new(distance, of_source)?);
             let found = match &balls {
-                Some(balls) => Balls::new(&classified.features, size, k).map(|samples| overlap(balls, &samples)),
-                None => None,
+                Some(balls) if *is_drawn => Balls::new(&classified.features, size, k).map(|samples| overlap(balls, &samples)),
+                _ => None,
             };
             if let (Some(prefix), Some(Overlap { precision, recall, density, coverage })) = (prefix, found) {
                 for (metric, value) in [("precision", precision), ("recall", recall), ("density", density), ("coverage", coverage)] {
@@ -297,11 +303,11 @@ impl Generation {
     ) -> Result<(Classified, usize, Vec<Source>), EvaluationError> {
         let data = context.test.spec();
         let stream = |number| Draw::Generation.numbered_stream(context.seed, number);
-        let mut samples = Source::new("samples", Some(""), "frechet_distance");
-        let mut of_pca = Source::new("pca_samples", Some("pca_"), "pca_frechet_distance");
-        let mut train = Source::new("train", None, "frechet_distance_train");
-        let mut reconstructions = Source::new("reconstructions", None, "reconstruction_frechet_distance");
-        let mut pca_reconstructions = Source::new("pca_reconstructions", None, "pca_reconstruction_frechet_distance");
+        let mut samples = Source::drawn("samples", Some(""), "frechet_distance");
+        let mut of_pca = Source::drawn("pca_samples", Some("pca_"), "pca_frechet_distance");
+        let mut train = Source::drawn("train", None, "frechet_distance_train");
+        let mut reconstructions = Source::reconstructed("reconstructions", "reconstruction_frechet_distance");
+        let mut pca_reconstructions = Source::reconstructed("pca_reconstructions", "pca_reconstruction_frechet_distance");
         let (mut test, mut num_right) = (Classified::default(), 0);
         let mut has_prior = true;
         let (mut noise, mut pca_noise) = (StreamNoise(stream(0)), StreamNoise(stream(1)));
@@ -382,7 +388,7 @@ fn measure_activity(context: &EvaluationContext<'_>, outcome: &mut Outcome) -> R
     outcome.measurements.push(Measurement::new("active_units", num_active as f64)?);
     let mut table = DataTable::new("code_dimensions", ["dimension", "mean", "variance", "is_active"]);
     for (dimension, (mean, variance)) in spread.mean.iter().zip(&spread.variance).enumerate() {
-        table.push([json!(dimension), json!(mean), json!(variance), json!(is_active(*variance))]);
+        table.push([json!(format!("z{}", dimension + 1)), json!(mean), json!(variance), json!(is_active(*variance))]);
     }
     outcome.tables.push(table);
     Ok(())

@@ -10,14 +10,14 @@ use crate::{EvaluationContext, EvaluationError, ExampleRow, Picture, PictureCont
 
 const EVALUATION: &str = "generation";
 /// Codes along a path, its ends among them.
-const NUM_ON_PATH: usize = 9;
+const NUM_ON_PATH: usize = 8;
 /// Classes and examples that are shown.
 const MAX_ROWS: usize = 10;
 /// Standard deviations of the noise, in those of the codes of training examples.
 const SCALES: [f32; 4] = [0.25, 0.5, 1.0, 2.0];
 const DRAWS_PER_SCALE: usize = 2;
 /// Standard deviations from -3 to 3.
-const STEPS: [f32; 13] = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0];
+const STEPS: [f32; 9] = [-3.0, -2.25, -1.5, -0.75, 0.0, 0.75, 1.5, 2.25, 3.0];
 /// Images along a side of the manifold.
 const SIDE: usize = 20;
 /// Draws from the prior that say how it is spread.
@@ -120,7 +120,7 @@ impl Atlas<'_> {
             return Ok(None);
         }
         let on_path = (0..NUM_ON_PATH).map(|step| format!("{step}/{}", NUM_ON_PATH - 1));
-        let labels = ["test image".to_owned()].into_iter().chain(on_path).chain(["test image".to_owned()]).collect();
+        let labels = ["test".to_owned()].into_iter().chain(on_path).chain(["test".to_owned()]).collect();
         Ok(Some(self.rows("interpolation", "between the codes of two test images, linearly and spherically", rows, labels)))
     }
 
@@ -159,7 +159,7 @@ impl Atlas<'_> {
             };
             rows.push(ExampleRow::new(caption, [self.images(&[index]), around].concat()));
         }
-        let labels = Self::labels_around(&["test image", "code"]);
+        let labels = Self::labels_around(&["test", "code"]);
         Ok(self.rows("neighbourhood", "around the code of a test image: noise in standard deviations of the codes", rows, labels))
     }
 
@@ -252,20 +252,22 @@ fn linear(start: &[f32], end: &[f32], t: f32) -> Vec<f32> {
     start.iter().zip(end).map(|(&start, &end)| start + t * (end - start)).collect()
 }
 
-/// The arc from `start` to `end` around the origin (Shoemake 1985, "Animating Rotation with Quaternion Curves", Sec. 3.3,
-/// <https://doi.org/10.1145/325165.325242>), for vectors of any length as White 2016 has it, <https://arxiv.org/abs/1609.04468>; the
-/// straight line where there is no such arc: both in one direction, in opposite ones, or one without a direction.
+/// The arc from `start` to `end` around the origin at an even pace (Shoemake 1985, "Animating Rotation with Quaternion Curves", Sec. 3.3,
+/// <https://doi.org/10.1145/325165.325242>), its radius changing evenly: the formula itself is for equal lengths and swings far out
+/// where two lengths differ and the angle is wide. The straight line where there is no arc: both in one direction, in opposite ones,
+/// or one without a direction.
 fn spherical(start: &[f32], end: &[f32], t: f32) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
-    let norms = (dot(start, start) * dot(end, end)).sqrt();
-    let angle = (dot(start, end) / norms).clamp(-1.0, 1.0).acos();
+    let [from, to] = [start, end].map(|code| dot(code, code).sqrt());
+    let angle = (dot(start, end) / (from * to)).clamp(-1.0, 1.0).acos();
     let sine = angle.sin();
     // The angle of a vector of length 0 is NaN.
     if sine.is_nan() || sine < 1e-6 {
         return linear(start, end, t);
     }
     let t = f64::from(t);
-    let weights = [((1.0 - t) * angle).sin() / sine, (t * angle).sin() / sine];
+    let radius = from + t * (to - from);
+    let weights = [((1.0 - t) * angle).sin() / sine * radius / from, (t * angle).sin() / sine * radius / to];
     start.iter().zip(end).map(|(&start, &end)| (weights[0] * f64::from(start) + weights[1] * f64::from(end)) as f32).collect()
 }
 
@@ -283,7 +285,9 @@ mod tests {
                 assert!((found - expected).abs() < 1e-6, "{found:?}");
             }
         }
-        let (start, end) = ([1.0, 2.0], [-0.5, 4.0]);
+        let (start, end) = ([1.0, 0.0], [0.0, 3.0]);
+        let half = spherical(&start, &end, 0.5);
+        assert!(half.iter().all(|value| (value - 2f32.sqrt()).abs() < 1e-6), "the radius is halfway, too: {half:?}");
         assert_eq!((spherical(&start, &end, 0.0), spherical(&start, &end, 1.0)), (start.to_vec(), end.to_vec()));
     }
 

@@ -81,11 +81,11 @@ pub fn overlap(real: &Balls<'_>, samples: &Balls<'_>) -> Overlap {
     };
     let rows_at_once = (DISTANCES_AT_ONCE / samples.len()).clamp(1, real.len());
     let mut found = Found::new(samples.len());
+    let mut products = vec![0.0f64; rows_at_once * samples.len()];
     for start in (0..real.len()).step_by(rows_at_once) {
         let num_rows = rows_at_once.min(real.len() - start);
-        let mut products = vec![0.0f64; num_rows * samples.len()];
         let of_block = in_own_threads(|| {
-            let out = MatMut::from_row_major_slice_mut(&mut products[..], num_rows, samples.len());
+            let out = MatMut::from_row_major_slice_mut(&mut products[..num_rows * samples.len()], num_rows, samples.len());
             let left = MatRef::from_row_major_slice(&centred_real[start * size..][..num_rows * size], num_rows, size);
             let right = MatRef::from_row_major_slice(&centred_samples[..], samples.len(), size);
             matmul(out, Accum::Replace, left, right.transpose(), 1.0, get_global_parallelism());
