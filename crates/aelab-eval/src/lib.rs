@@ -12,6 +12,8 @@
 
 #![forbid(unsafe_code)]
 
+mod classifier;
+mod classifier_cache;
 mod codes;
 mod context;
 mod error;
@@ -30,8 +32,11 @@ mod threads;
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::bce::{bce, bce_of_probabilities};
+pub use metric::class_balance::{class_entropy, mode_coverage};
+pub use metric::frechet::frechet_distance;
 pub use metric::info::{Direction, METRIC_GROUPS, MetricGroup, MetricInfo, metric_info, metrics, metrics_table};
 pub use metric::mae::mae;
+pub use metric::manifold::{Balls, Overlap, overlap};
 pub use metric::mse::mse;
 pub use metric::psnr::psnr;
 pub use metric::sse::sse;

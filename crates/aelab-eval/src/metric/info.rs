@@ -1,6 +1,6 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::recommendation;
+use crate::evaluation::{generation, recommendation};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub struct MetricGroup {
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
+    MetricGroup { title: "Generation", metrics: generation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

@@ -1,9 +1,12 @@
 //! Metrics: one file each, pure functions on slices.
 
 pub(crate) mod bce;
+pub(crate) mod class_balance;
 pub(crate) mod errors;
+pub(crate) mod frechet;
 pub(crate) mod info;
 pub(crate) mod mae;
+pub(crate) mod manifold;
 pub(crate) mod mse;
 pub(crate) mod psnr;
 pub(crate) mod ranking;

@@ -4,6 +4,7 @@
 
 mod common;
 mod evaluations;
+mod generation;
 mod image_metrics;
 mod pca;
 mod real_data;
