@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
+    Reconstruction, Retrieval, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -121,6 +122,9 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Samples>(),
     entry::<Sequence>(),
     entry::<Recommendation>(),
+    entry::<DimensionReduction>(),
+    entry::<LinearProbe>(),
+    entry::<Retrieval>(),
 ];
 
 /// The entry of that name.

@@ -1,6 +1,6 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::recommendation;
+use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,9 @@ pub struct MetricGroup {
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
+    MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
+    MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
+    MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

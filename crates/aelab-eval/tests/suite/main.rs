@@ -7,3 +7,4 @@ mod evaluations;
 mod image_metrics;
 mod pca;
 mod real_data;
+mod representation;
