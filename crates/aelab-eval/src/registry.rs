@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::evaluation::{
     Generation, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
+    Reconstruction, Retrieval, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -122,6 +124,9 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Sequence>(),
     entry::<Recommendation>(),
     entry::<Generation>(),
+    entry::<DimensionReduction>(),
+    entry::<LinearProbe>(),
+    entry::<Retrieval>(),
 ];
 
 /// The entry of that name.

@@ -1,6 +1,7 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
 use crate::evaluation::{generation, recommendation};
+use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,9 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
     MetricGroup { title: "Generation", metrics: generation::METRICS },
+    MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
+    MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
+    MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

@@ -1,10 +1,15 @@
 //! Metrics: one file each, pure functions on slices.
 
+pub(crate) mod agreement;
 pub(crate) mod bce;
 pub(crate) mod class_balance;
 pub(crate) mod errors;
 pub(crate) mod frechet;
 pub(crate) mod info;
+pub(crate) mod k_means;
+pub(crate) mod k_nearest;
+pub(crate) mod lbfgs;
+pub(crate) mod logistic_regression;
 pub(crate) mod mae;
 pub(crate) mod manifold;
 pub(crate) mod mse;
@@ -12,6 +17,8 @@ pub(crate) mod psnr;
 pub(crate) mod ranking;
 pub(crate) mod sse;
 pub(crate) mod ssim;
+pub(crate) mod tied_ranking;
+pub(crate) mod trustworthiness;
 
 /// A mean over examples, summed in `f64` in the order of the examples.
 #[derive(Debug, Clone, Copy, Default)]

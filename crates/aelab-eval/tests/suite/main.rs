@@ -8,3 +8,4 @@ mod generation;
 mod image_metrics;
 mod pca;
 mod real_data;
+mod representation;
