@@ -12,7 +12,9 @@
 
 #![forbid(unsafe_code)]
 
+mod affine_denoiser;
 mod codes;
+mod conditional_gaussian;
 mod context;
 mod error;
 mod evaluation;
@@ -27,6 +29,8 @@ mod picture;
 mod registry;
 mod threads;
 
+pub use affine_denoiser::AffineDenoiser;
+pub use conditional_gaussian::{ConditionalGaussian, Gaussian};
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::bce::{bce, bce_of_probabilities};

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    Denoising, Inpainting, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction,
+    Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -121,6 +122,8 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Samples>(),
     entry::<Sequence>(),
     entry::<Recommendation>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
 ];
 
 /// The entry of that name.

@@ -1,5 +1,7 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
+pub(crate) mod denoising;
+pub(crate) mod inpainting;
 mod latent_scatter;
 mod log_likelihood;
 mod mean_baseline;
@@ -10,6 +12,8 @@ mod reconstruction;
 mod samples;
 mod sequence;
 
+pub(crate) use denoising::Denoising;
+pub(crate) use inpainting::Inpainting;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use log_likelihood::LogLikelihood;
 pub(crate) use mean_baseline::MeanBaseline;

@@ -1,6 +1,6 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::recommendation;
+use crate::evaluation::{denoising, inpainting, recommendation};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub struct MetricGroup {
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
+    MetricGroup { title: "Denoising", metrics: denoising::METRICS },
+    MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
 ];
 
 /// Every metric, in the order of the groups.
