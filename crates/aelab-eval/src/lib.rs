@@ -14,7 +14,9 @@
 
 mod classifier;
 mod classifier_cache;
+mod affine_denoiser;
 mod codes;
+mod conditional_gaussian;
 mod context;
 mod error;
 mod evaluation;
@@ -31,6 +33,8 @@ mod representation;
 mod t_sne;
 mod threads;
 
+pub use affine_denoiser::AffineDenoiser;
+pub use conditional_gaussian::{ConditionalGaussian, Gaussian};
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::agreement::{adjusted_rand_index, normalized_mutual_information};

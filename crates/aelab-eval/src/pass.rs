@@ -103,6 +103,11 @@ impl Rows {
     }
 }
 
+/// Whether some values of the examples may be missing.
+pub(crate) fn has_mask(examples: &dyn Examples) -> bool {
+    !examples.is_empty() && examples.gather_mask(&[0], &mut Vec::new())
+}
+
 /// Classes on a device, `[example]`.
 pub(crate) fn to_labels(labels: &[u32], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();

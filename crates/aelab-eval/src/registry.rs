@@ -10,6 +10,8 @@ use crate::evaluation::{
     Generation, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
     DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
     Reconstruction, Retrieval, Samples, Sequence,
+    Denoising, Inpainting, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction,
+    Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -127,6 +129,8 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<DimensionReduction>(),
     entry::<LinearProbe>(),
     entry::<Retrieval>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
 ];
 
 /// The entry of that name.

@@ -3,6 +3,8 @@
 pub(crate) mod generation;
 mod latent_pictures;
 pub(crate) mod dimension_reduction;
+pub(crate) mod denoising;
+pub(crate) mod inpainting;
 mod latent_scatter;
 pub(crate) mod linear_probe;
 mod log_likelihood;
@@ -17,6 +19,8 @@ mod sequence;
 
 pub(crate) use generation::Generation;
 pub(crate) use dimension_reduction::DimensionReduction;
+pub(crate) use denoising::Denoising;
+pub(crate) use inpainting::Inpainting;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use linear_probe::LinearProbe;
 pub(crate) use log_likelihood::LogLikelihood;

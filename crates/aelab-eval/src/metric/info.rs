@@ -2,6 +2,7 @@
 
 use crate::evaluation::{generation, recommendation};
 use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
+use crate::evaluation::{denoising, inpainting, recommendation};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
     MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
     MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
+    MetricGroup { title: "Denoising", metrics: denoising::METRICS },
+    MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

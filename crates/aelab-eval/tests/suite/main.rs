@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
 
 mod common;
+mod denoising;
 mod evaluations;
 mod generation;
 mod image_metrics;
+mod inpainting;
 mod pca;
 mod real_data;
 mod representation;
