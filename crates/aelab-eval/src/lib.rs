@@ -12,9 +12,9 @@
 
 #![forbid(unsafe_code)]
 
+mod affine_denoiser;
 mod classifier;
 mod classifier_cache;
-mod affine_denoiser;
 mod codes;
 mod conditional_gaussian;
 mod context;

@@ -7,11 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    Generation, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
-    DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
-    Reconstruction, Retrieval, Samples, Sequence,
-    Denoising, Inpainting, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction,
-    Samples, Sequence,
+    Denoising, DimensionReduction, Generation, Inpainting, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms,
+    PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 

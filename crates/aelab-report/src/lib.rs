@@ -17,10 +17,10 @@
 mod axis;
 mod bar_chart;
 mod canvas;
+mod category_names;
 mod comparison;
 mod comparison_files;
 mod comparison_tables;
-mod category_names;
 mod file;
 mod heat_map;
 mod image_figures;

@@ -1,10 +1,10 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
-pub(crate) mod generation;
-mod latent_pictures;
-pub(crate) mod dimension_reduction;
 pub(crate) mod denoising;
+pub(crate) mod dimension_reduction;
+pub(crate) mod generation;
 pub(crate) mod inpainting;
+mod latent_pictures;
 mod latent_scatter;
 pub(crate) mod linear_probe;
 mod log_likelihood;
@@ -17,9 +17,9 @@ pub(crate) mod retrieval;
 mod samples;
 mod sequence;
 
-pub(crate) use generation::Generation;
-pub(crate) use dimension_reduction::DimensionReduction;
 pub(crate) use denoising::Denoising;
+pub(crate) use dimension_reduction::DimensionReduction;
+pub(crate) use generation::Generation;
 pub(crate) use inpainting::Inpainting;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use linear_probe::LinearProbe;

@@ -1,8 +1,8 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::{generation, recommendation};
-use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 use crate::evaluation::{denoising, inpainting, recommendation};
+use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
+use crate::evaluation::{generation, recommendation};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
