@@ -69,4 +69,14 @@ pub enum EvaluationError {
         /// Rows of the matrix.
         size: usize,
     },
+    /// An option that does not fit the data.
+    #[error("`{option}` of `{evaluation}`: {message}")]
+    Option {
+        /// Name of the evaluation.
+        evaluation: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What is wrong, what was expected.
+        message: String,
+    },
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::evaluation::{
     Denoising, DimensionReduction, Generation, Inpainting, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms,
     PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
+    Anomaly, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -128,6 +129,7 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Retrieval>(),
     entry::<Denoising>(),
     entry::<Inpainting>(),
+    entry::<Anomaly>(),
 ];
 
 /// The entry of that name.

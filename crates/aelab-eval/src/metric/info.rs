@@ -3,6 +3,7 @@
 use crate::evaluation::{denoising, inpainting, recommendation};
 use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 use crate::evaluation::{generation, recommendation};
+use crate::evaluation::{anomaly, recommendation};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,7 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
     MetricGroup { title: "Denoising", metrics: denoising::METRICS },
     MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
+    MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

@@ -3,6 +3,9 @@
 pub(crate) mod agreement;
 pub(crate) mod bce;
 pub(crate) mod class_balance;
+pub(crate) mod auroc;
+pub(crate) mod bce;
+pub(crate) mod detection;
 pub(crate) mod errors;
 pub(crate) mod frechet;
 pub(crate) mod info;
@@ -13,12 +16,15 @@ pub(crate) mod logistic_regression;
 pub(crate) mod mae;
 pub(crate) mod manifold;
 pub(crate) mod mse;
+pub(crate) mod pareto;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
 pub(crate) mod sse;
 pub(crate) mod ssim;
 pub(crate) mod tied_ranking;
 pub(crate) mod trustworthiness;
+pub(crate) mod threshold;
+pub(crate) mod vus_pr;
 
 /// A mean over examples, summed in `f64` in the order of the examples.
 #[derive(Debug, Clone, Copy, Default)]

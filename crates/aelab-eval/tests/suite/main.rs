@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
 
+mod anomaly;
 mod common;
 mod denoising;
 mod evaluations;
