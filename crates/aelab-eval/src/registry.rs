@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
-    Reconstruction, Retrieval, Samples, Sequence,
+    DimensionReduction, Disentanglement, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline,
+    Recommendation, Reconstruction, Retrieval, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -125,6 +125,7 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<DimensionReduction>(),
     entry::<LinearProbe>(),
     entry::<Retrieval>(),
+    entry::<Disentanglement>(),
 ];
 
 /// The entry of that name.

@@ -1,6 +1,7 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
 pub(crate) mod dimension_reduction;
+pub(crate) mod disentanglement;
 mod latent_scatter;
 pub(crate) mod linear_probe;
 mod log_likelihood;
@@ -14,6 +15,7 @@ mod samples;
 mod sequence;
 
 pub(crate) use dimension_reduction::DimensionReduction;
+pub(crate) use disentanglement::Disentanglement;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use linear_probe::LinearProbe;
 pub(crate) use log_likelihood::LogLikelihood;

@@ -1,6 +1,6 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
+use crate::evaluation::{dimension_reduction, disentanglement, linear_probe, recommendation, retrieval};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,7 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
     MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
     MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
+    MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

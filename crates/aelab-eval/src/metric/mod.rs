@@ -2,7 +2,13 @@
 
 pub(crate) mod agreement;
 pub(crate) mod bce;
+pub(crate) mod dci;
+pub(crate) mod decision_trees;
+pub(crate) mod ease;
 pub(crate) mod errors;
+pub(crate) mod explicitness;
+pub(crate) mod factor_codes;
+pub(crate) mod fixed_factor;
 pub(crate) mod info;
 pub(crate) mod k_means;
 pub(crate) mod k_nearest;
@@ -10,8 +16,11 @@ pub(crate) mod lbfgs;
 pub(crate) mod logistic_regression;
 pub(crate) mod mae;
 pub(crate) mod mse;
+pub(crate) mod mutual_information;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
+pub(crate) mod rating_biases;
+pub(crate) mod sap;
 pub(crate) mod sse;
 pub(crate) mod ssim;
 pub(crate) mod tied_ranking;

@@ -1,6 +1,6 @@
 //! Data and models of a few lines, for the evaluations.
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
+use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -19,13 +19,15 @@ pub(crate) struct Table {
     pub(crate) num_observed: Option<usize>,
     /// What is held out of all examples: values and marks, row after row.
     pub(crate) held_out: Option<(Vec<f32>, Vec<f32>)>,
+    /// What the examples were made of.
+    pub(crate) factors: Option<Factors>,
 }
 
 impl Table {
     pub(crate) fn new(shape: &[usize], domain: Domain, values: Vec<f32>) -> Self {
         let spec = DataSpec::new(shape, domain);
         assert!(values.len().is_multiple_of(spec.num_features()));
-        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None, held_out: None }
+        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None, held_out: None, factors: None }
     }
 
     /// `num` examples with values uniform in [0, 1).
@@ -79,6 +81,10 @@ impl Examples for Table {
             mask.extend_from_slice(&all_marks[index * size..][..size]);
         }
         true
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        self.factors.as_ref()
     }
 
     fn labels(&self) -> Option<&[u32]> {

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
 
 mod common;
+mod disentanglement;
 mod evaluations;
 mod image_metrics;
 mod pca;
 mod real_data;
+mod recommendation;
 mod representation;
