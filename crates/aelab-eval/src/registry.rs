@@ -10,6 +10,8 @@ use crate::evaluation::{
     Denoising, DimensionReduction, Generation, Inpainting, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms,
     PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
     Anomaly, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    DimensionReduction, Disentanglement, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline,
+    Recommendation, Reconstruction, Retrieval, Samples, Sequence,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -130,6 +132,7 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Denoising>(),
     entry::<Inpainting>(),
     entry::<Anomaly>(),
+    entry::<Disentanglement>(),
 ];
 
 /// The entry of that name.

@@ -4,6 +4,7 @@ use crate::evaluation::{denoising, inpainting, recommendation};
 use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 use crate::evaluation::{generation, recommendation};
 use crate::evaluation::{anomaly, recommendation};
+use crate::evaluation::{dimension_reduction, disentanglement, linear_probe, recommendation, retrieval};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,7 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Denoising", metrics: denoising::METRICS },
     MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
     MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
+    MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
 ];
 
 /// Every metric, in the order of the groups.
