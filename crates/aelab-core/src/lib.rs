@@ -19,6 +19,7 @@
 
 mod autoencoder;
 mod batch;
+mod classifier;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod corruption;
@@ -39,6 +40,7 @@ mod trainee;
 
 pub use autoencoder::{Autoencoder, BuildContext, ModelConfig};
 pub use batch::Batch;
+pub use classifier::{Classifier, ClassifierTrainee, Head};
 pub use corruption::Corruption;
 pub use data_spec::{DataSpec, Domain};
 pub use error::{ConfigError, StateError};

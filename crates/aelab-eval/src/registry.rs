@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    FineTune, Jacobian, LatentScatter, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation,
+    Reconstruction, Samples, Sequence, Sparsity,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -121,6 +122,10 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Samples>(),
     entry::<Sequence>(),
     entry::<Recommendation>(),
+    entry::<FineTune>(),
+    entry::<Jacobian>(),
+    entry::<Sparsity>(),
+    entry::<Memorisation>(),
 ];
 
 /// The entry of that name.

@@ -1,6 +1,6 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::recommendation;
+use crate::evaluation::{fine_tune, jacobian, memorisation, recommendation, sparsity};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,10 @@ pub struct MetricGroup {
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
+    MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

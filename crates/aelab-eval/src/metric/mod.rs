@@ -1,12 +1,16 @@
 //! Metrics: one file each, pure functions on slices.
 
 pub(crate) mod bce;
+pub(crate) mod data_copying;
+pub(crate) mod dictionary;
 pub(crate) mod errors;
 pub(crate) mod info;
 pub(crate) mod mae;
 pub(crate) mod mse;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
+pub(crate) mod sparseness;
+pub(crate) mod spectrum;
 pub(crate) mod sse;
 pub(crate) mod ssim;
 
