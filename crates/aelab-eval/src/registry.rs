@@ -6,13 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::evaluation::{
-    Denoising, DimensionReduction, Generation, Inpainting, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms,
-    PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
-    Anomaly, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
-    DimensionReduction, Disentanglement, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline,
-    Recommendation, Reconstruction, Retrieval, Samples, Sequence,
-};
+use crate::evaluation::{Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence, Sparsity};
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
 /// One entry of a YAML `evaluate:` list, its options read.
@@ -133,6 +127,10 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Inpainting>(),
     entry::<Anomaly>(),
     entry::<Disentanglement>(),
+    entry::<FineTune>(),
+    entry::<Jacobian>(),
+    entry::<Sparsity>(),
+    entry::<Memorisation>(),
 ];
 
 /// The entry of that name.

@@ -5,6 +5,7 @@ use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retri
 use crate::evaluation::{generation, recommendation};
 use crate::evaluation::{anomaly, recommendation};
 use crate::evaluation::{dimension_reduction, disentanglement, linear_probe, recommendation, retrieval};
+use crate::evaluation::{fine_tune, jacobian, memorisation, recommendation, sparsity};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,10 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
     MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
     MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
+    MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

@@ -1,6 +1,6 @@
 //! Data and models of a few lines, for the evaluations.
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
+use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StateError, StepContext, Stream, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -226,8 +226,10 @@ impl Setting {
     /// What `measure` makes of the setting.
     pub(crate) fn with_context<T>(&self, measure: impl FnOnce(&EvaluationContext<'_>) -> T) -> T {
         let device = Device::flex();
+        let untrained = |_: u64| -> Result<Box<dyn TrainedModel>, StateError> { Ok(Box::new(self.model.clone())) };
         let context = EvaluationContext {
             model: &self.model,
+            untrained: &untrained,
             train: &self.train,
             valid: &self.train,
             test: &self.test,
