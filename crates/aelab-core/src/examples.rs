@@ -68,6 +68,12 @@ pub trait Examples: Send + Sync {
         None
     }
 
+    /// The atoms `[atom, feature]` that the examples are sums of, row after row and in the coordinates of the examples, where
+    /// they are known.
+    fn dictionary(&self) -> Option<&[f32]> {
+        None
+    }
+
     /// Class of every example, `[example]`, or `None` where the data has no labels.
     fn labels(&self) -> Option<&[u32]>;
 

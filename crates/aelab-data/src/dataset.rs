@@ -114,12 +114,14 @@ pub(crate) struct RawDataset {
     pub(crate) class_names: Option<Vec<String>>,
     /// Only without `test`.
     pub(crate) hold_out: Option<HoldOut>,
+    /// Atoms `[atom, feature]` that the examples are sums of, before any transform.
+    pub(crate) dictionary: Option<Vec<f32>>,
 }
 
 impl RawDataset {
     /// Examples that the options split.
     pub(crate) fn new(train: Part, event_shape: impl Into<Vec<usize>>, class_names: Option<Vec<String>>) -> Self {
-        Self { train, test: None, event_shape: event_shape.into(), class_names, hold_out: None }
+        Self { train, test: None, event_shape: event_shape.into(), class_names, hold_out: None, dictionary: None }
     }
 }
 
@@ -157,6 +159,7 @@ pub struct DataSplit {
     factors: Option<Arc<Factors>>,
     class_names: Option<Arc<[String]>>,
     normal_classes: Option<Arc<[u32]>>,
+    dictionary: Option<Arc<[f32]>>,
 }
 
 /// Values to be predicted, by `masked_rows`.
@@ -169,7 +172,7 @@ struct HeldOut {
 impl Dataset {
     /// Splits, fits the transform on the training split, and applies what is applied once.
     pub(crate) fn new(name: &'static str, checksum: String, raw: RawDataset, options: &Options) -> Result<Self, DataError> {
-        let RawDataset { train, test, event_shape, class_names, hold_out } = raw;
+        let RawDataset { train, test, event_shape, class_names, hold_out, dictionary } = raw;
         let width: usize = event_shape.iter().product();
         if let Some(test) = &test
             && test.values.domain() != train.values.domain()
@@ -197,6 +200,9 @@ impl Dataset {
         let (seen, _) = shown(&train, concealed_train.as_ref());
         let scaling = Scaling::fit(options.scale, &seen.values, &seen.observed, &train_rows, width);
         let spec = options.spec(event_shape, train.values.domain(), class_names.as_ref().map(Vec::len));
+        // A transform would turn the atoms, or make the sum another one.
+        let is_as_made = options.scale == Scale::None && options.binarize == Binarize::None;
+        let dictionary = dictionary.filter(|_| is_as_made).map(Arc::from);
         let shared = Shared {
             spec: Arc::new(spec),
             scaling,
@@ -204,6 +210,7 @@ impl Dataset {
             width,
             class_names: class_names.map(Arc::from),
             normal_classes: normal_classes.map(Arc::from),
+            dictionary,
         };
         let (test_part, test_index) = test.as_ref().map_or((&train, 0), |test| (test, 1));
         Ok(Self {
@@ -252,6 +259,7 @@ struct Shared<'a> {
     width: usize,
     class_names: Option<Arc<[String]>>,
     normal_classes: Option<Arc<[u32]>>,
+    dictionary: Option<Arc<[f32]>>,
 }
 
 impl Shared<'_> {
@@ -283,6 +291,7 @@ impl Shared<'_> {
             factors,
             class_names: self.class_names.clone(),
             normal_classes: self.normal_classes.clone(),
+            dictionary: self.dictionary.clone(),
         }
     }
 
@@ -377,6 +386,10 @@ impl Examples for DataSplit {
 
     fn factors(&self) -> Option<&Factors> {
         self.factors.as_deref()
+    }
+
+    fn dictionary(&self) -> Option<&[f32]> {
+        self.dictionary.as_deref()
     }
 
     fn labels(&self) -> Option<&[u32]> {

@@ -52,6 +52,7 @@ impl DatasetSource for Cifar10Config {
             event_shape: EVENT_SHAPE.to_vec(),
             class_names: Some(CLASSES.map(str::to_owned).to_vec()),
             hold_out: None,
+            dictionary: None,
         };
         Dataset::new(Self::NAME, CIFAR_10.checksum(), raw, &self.options())
     }

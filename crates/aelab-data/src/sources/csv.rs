@@ -151,7 +151,7 @@ impl DatasetSource for CsvConfig {
         }
         let part = |path: PathBuf, table: Table, labels| Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels);
         let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None };
+        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }

@@ -1,6 +1,6 @@
 //! Data and models of a few lines, for the evaluations.
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
+use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StateError, StepContext, Stream, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -22,6 +22,8 @@ pub(crate) struct Table {
     pub(crate) normal_classes: Option<Vec<u32>>,
     /// Whether each time step of each series is anomalous.
     pub(crate) point_labels: Option<Vec<f32>>,
+    /// What the examples were made of.
+    pub(crate) factors: Option<Factors>,
 }
 
 impl Table {
@@ -38,6 +40,7 @@ impl Table {
             held_out: None,
             normal_classes: None,
             point_labels: None,
+            factors: None,
         }
     }
 
@@ -92,6 +95,10 @@ impl Examples for Table {
             mask.extend_from_slice(&all_marks[index * size..][..size]);
         }
         true
+    }
+
+    fn factors(&self) -> Option<&Factors> {
+        self.factors.as_ref()
     }
 
     fn labels(&self) -> Option<&[u32]> {
@@ -219,8 +226,10 @@ impl Setting {
     /// What `measure` makes of the setting.
     pub(crate) fn with_context<T>(&self, measure: impl FnOnce(&EvaluationContext<'_>) -> T) -> T {
         let device = Device::flex();
+        let untrained = |_: u64| -> Result<Box<dyn TrainedModel>, StateError> { Ok(Box::new(self.model.clone())) };
         let context = EvaluationContext {
             model: &self.model,
+            untrained: &untrained,
             train: &self.train,
             valid: &self.train,
             test: &self.test,

@@ -4,7 +4,13 @@
 
 mod anomaly;
 mod common;
+mod denoising;
+mod disentanglement;
 mod evaluations;
+mod generation;
 mod image_metrics;
+mod inpainting;
 mod pca;
 mod real_data;
+mod recommendation;
+mod representation;

@@ -33,7 +33,7 @@ fn images(path: &Path) -> Table {
 }
 
 /// Training and test images, or `None` where they are missing and may be.
-fn load(data: &str) -> Option<(Table, Table)> {
+pub(crate) fn load(data: &str) -> Option<(Table, Table)> {
     let folder = data_folder().map(|folder| folder.join(data));
     let file = |name| folder.as_deref().map(|folder| folder.join(name)).filter(|path| path.is_file());
     let (train, test) = (file("train-images-idx3-ubyte"), file("t10k-images-idx3-ubyte"));
