@@ -14,8 +14,8 @@ use crate::metric::info::{MetricInfo, higher, lower, neutral};
 use crate::pass::Draw;
 use crate::registry::Measure;
 use crate::{
-    DataTable, EvaluationContext, EvaluationError, MAX_PCA_SIDE, Measurement, Outcome, ThresholdRule, auroc_interval,
-    average_precision_of_scores, bootstrap, classify, vus_pr,
+    DataTable, EvaluationContext, EvaluationError, MAX_PCA_SIDE, Measurement, Outcome, ThresholdRule, auroc_interval, average_precision,
+    bootstrap, classify, vus_pr,
 };
 use scores::{FeatureErrors, Scores};
 
@@ -418,7 +418,7 @@ fn per_class(detectors: &[Detector], kinds: &Kinds, labels: &[u32], names: Optio
                 json!(area.map(|area| area.value)),
                 json!(area.map(|area| area.low)),
                 json!(area.map(|area| area.high)),
-                json!(average_precision_of_scores(&detector.normal, &scores)),
+                json!(average_precision(&detector.normal, &scores)),
                 json!(recall),
                 json!(scores.iter().sum::<f64>() / scores.len() as f64),
             ]);

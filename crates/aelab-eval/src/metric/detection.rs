@@ -53,12 +53,12 @@ pub fn detections(normal: &[f64], anomalies: &[f64]) -> Option<Vec<Detected>> {
 
 /// Average precision: the sum over falling distinct thresholds of precision times the recall that is added; not interpolated.
 /// `None` where a kind is missing or a score is not a number.
-pub fn average_precision_of_scores(normal: &[f64], anomalies: &[f64]) -> Option<f64> {
+pub fn average_precision(normal: &[f64], anomalies: &[f64]) -> Option<f64> {
     Some(area(&detections(normal, anomalies)?))
 }
 
 /// 95 % percentile intervals of average precision and of F1 at `threshold` from `num_resamples` bootstrap samples, drawn within the
-/// normal examples and within the anomalies (Efron & Tibshirani 1993, Ch. 13). `None` as for [`average_precision_of_scores`].
+/// normal examples and within the anomalies (Efron & Tibshirani 1993, Ch. 13). `None` as for [`average_precision`].
 pub fn bootstrap(
     normal: &[f64],
     anomalies: &[f64],
@@ -99,7 +99,7 @@ pub fn bootstrap(
             high: super::threshold::quantile_of_sorted(&values, 0.975)?,
         })
     };
-    let average_precision = interval(average_precision_of_scores(normal, anomalies)?, areas)?;
+    let average_precision = interval(average_precision(normal, anomalies)?, areas)?;
     let f1 = threshold.and_then(|threshold| interval(classify(normal, anomalies, threshold).f1, f1s));
     Some(Bootstrap { average_precision, f1 })
 }

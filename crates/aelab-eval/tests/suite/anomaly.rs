@@ -3,8 +3,8 @@
 
 use aelab_core::{Domain, Purpose, stream};
 use aelab_eval::{
-    EvaluationError, GeneralisedPareto, Outcome, PictureContent, ThresholdRule, auroc, auroc_interval, average_precision_of_scores,
-    bootstrap, classify, detections, vus_pr,
+    EvaluationError, GeneralisedPareto, Outcome, PictureContent, ThresholdRule, auroc, auroc_interval, average_precision, bootstrap,
+    classify, detections, vus_pr,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -84,7 +84,7 @@ fn areas_intervals_and_classifications_equal_scikit_learn_and_the_definition_of_
             ("AUROC", area.value, case.auroc),
             ("low", area.low, case.low),
             ("high", area.high, case.high),
-            ("average precision", average_precision_of_scores(normal, anomalies).unwrap(), case.average_precision),
+            ("average precision", average_precision(normal, anomalies).unwrap(), case.average_precision),
             ("precision", classify(normal, anomalies, case.threshold).precision, case.precision),
             ("recall", classify(normal, anomalies, case.threshold).recall, case.recall),
             ("F1", classify(normal, anomalies, case.threshold).f1, case.f1),
@@ -110,7 +110,7 @@ fn areas_intervals_and_classifications_equal_scikit_learn_and_the_definition_of_
 fn what_has_no_area_has_none() {
     for (normal, anomalies) in [(vec![], vec![1.0]), (vec![1.0], vec![]), (vec![f64::NAN], vec![1.0]), (vec![1.0], vec![2.0, f64::NAN])] {
         assert_eq!(auroc(&normal, &anomalies), None);
-        assert_eq!(average_precision_of_scores(&normal, &anomalies), None);
+        assert_eq!(average_precision(&normal, &anomalies), None);
         assert!(detections(&normal, &anomalies).is_none());
         assert!(bootstrap(&normal, &anomalies, None, 5, &mut stream(1, Purpose::Evaluation, 0, 0)).is_none());
     }
@@ -240,10 +240,10 @@ proptest! {
         let same = |score: f64| score;
         let (plain_normal, plain_anomalies) = (of(&normal, &same), of(&anomalies, &same));
         let area = auroc_interval(&plain_normal, &plain_anomalies).unwrap();
-        let precision = average_precision_of_scores(&plain_normal, &plain_anomalies).unwrap();
+        let precision = average_precision(&plain_normal, &plain_anomalies).unwrap();
         for map in [&|score: f64| 3.0 * score - 7.0, &|score: f64| score.exp(), &|score: f64| score.powi(3)] as [&dyn Fn(f64) -> f64; 3] {
             prop_assert_eq!(auroc_interval(&of(&normal, map), &of(&anomalies, map)).unwrap(), area);
-            prop_assert_eq!(average_precision_of_scores(&of(&normal, map), &of(&anomalies, map)).unwrap(), precision);
+            prop_assert_eq!(average_precision(&of(&normal, map), &of(&anomalies, map)).unwrap(), precision);
         }
         let flipped = auroc(&of(&normal, &|score| -score), &of(&anomalies, &|score| -score)).unwrap();
         prop_assert!((flipped + area.value - 1.0).abs() < 1e-12);
@@ -251,7 +251,7 @@ proptest! {
         other_normal.rotate_left(rotation % normal.len());
         other_anomalies.reverse();
         prop_assert_eq!(auroc_interval(&other_normal, &other_anomalies).unwrap(), area);
-        prop_assert_eq!(average_precision_of_scores(&other_normal, &other_anomalies).unwrap(), precision);
+        prop_assert_eq!(average_precision(&other_normal, &other_anomalies).unwrap(), precision);
         let resample = |normal: &[f64], anomalies: &[f64]| bootstrap(normal, anomalies, Some(0.0), 20, &mut stream(1, Purpose::Evaluation, 0, 0));
         prop_assert_eq!(resample(&other_normal, &other_anomalies), resample(&plain_normal, &plain_anomalies));
         prop_assert!(area.low <= area.value && area.value <= area.high);
@@ -299,7 +299,7 @@ fn the_evaluation_measures_what_it_announces_of_the_scores_it_is_asked_for() {
     let [normal, anomalies] = errors(&setting.test);
     let [valid, _] = errors(&setting.train);
     assert_eq!(value(&outcome, "auroc"), auroc(&normal, &anomalies).unwrap());
-    assert_eq!(value(&outcome, "average_precision"), average_precision_of_scores(&normal, &anomalies).unwrap());
+    assert_eq!(value(&outcome, "average_precision"), average_precision(&normal, &anomalies).unwrap());
     let threshold = ThresholdRule::default().threshold(&valid).unwrap();
     assert_eq!(value(&outcome, "threshold"), threshold);
     assert_eq!(value(&outcome, "f1"), classify(&normal, &anomalies, threshold).f1);
