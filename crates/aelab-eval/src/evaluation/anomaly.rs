@@ -33,13 +33,13 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         .headline(),
     neutral("average_precision_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind"),
     neutral("average_precision_high", "", "upper end of that interval"),
-    higher("f1", "", "harmonic mean of `precision` and `recall` of calling scores above `threshold` anomalous").headline(),
+    higher("f1", "", "harmonic mean of `anomaly_precision` and `anomaly_recall` of calling scores above `anomaly_threshold` anomalous").headline(),
     neutral("f1_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind; the threshold stays"),
     neutral("f1_high", "", "upper end of that interval"),
-    higher("precision", "", "share of anomalies among test examples above the threshold"),
-    higher("recall", "", "share of the anomalies among test examples that is above the threshold"),
+    higher("anomaly_precision", "", "share of anomalies among test examples above the threshold"),
+    higher("anomaly_recall", "", "share of the anomalies among test examples that is above the threshold"),
     lower("false_alarm_rate", "", "share of the normal test examples that is above the threshold"),
-    neutral("threshold", "", "the score above which an example is called anomalous, from scores of normal validation examples alone"),
+    neutral("anomaly_threshold", "", "the score above which an example is called anomalous, from scores of normal validation examples alone"),
     higher(
         "vus_pr",
         "",
@@ -54,10 +54,10 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     higher("pca_f1", "", "`f1` of that error at a threshold by the same rule"),
     neutral("pca_f1_low", "", "lower end of its 95 % interval"),
     neutral("pca_f1_high", "", "upper end of that interval"),
-    higher("pca_precision", "", "`precision` of that error"),
-    higher("pca_recall", "", "`recall` of that error"),
+    higher("pca_anomaly_precision", "", "`anomaly_precision` of that error"),
+    higher("pca_anomaly_recall", "", "`anomaly_recall` of that error"),
     lower("pca_false_alarm_rate", "", "`false_alarm_rate` of that error"),
-    neutral("pca_threshold", "", "the threshold of that error"),
+    neutral("pca_anomaly_threshold", "", "the threshold of that error"),
 ];
 
 /// What is measured of each score, in the order of the list above.
@@ -71,10 +71,10 @@ const NAMES: [&str; 13] = [
     "f1",
     "f1_low",
     "f1_high",
-    "precision",
-    "recall",
+    "anomaly_precision",
+    "anomaly_recall",
     "false_alarm_rate",
-    "threshold",
+    "anomaly_threshold",
 ];
 
 /// What the score of an example is; higher is more anomalous.

@@ -301,7 +301,7 @@ fn the_evaluation_measures_what_it_announces_of_the_scores_it_is_asked_for() {
     assert_eq!(value(&outcome, "auroc"), auroc(&normal, &anomalies).unwrap());
     assert_eq!(value(&outcome, "average_precision"), average_precision(&normal, &anomalies).unwrap());
     let threshold = ThresholdRule::default().threshold(&valid).unwrap();
-    assert_eq!(value(&outcome, "threshold"), threshold);
+    assert_eq!(value(&outcome, "anomaly_threshold"), threshold);
     assert_eq!(value(&outcome, "f1"), classify(&normal, &anomalies, threshold).f1);
     // Brighter images err more; the likelihood of this model is noise.
     assert!(value(&outcome, "auroc") > 0.99 && (value(&outcome, "auroc@likelihood") - 0.5).abs() < 0.25);
