@@ -32,6 +32,7 @@ pub use error::EvaluationError;
 pub use metric::bce::{bce, bce_of_probabilities};
 pub use metric::info::{Direction, METRIC_GROUPS, MetricGroup, MetricInfo, metric_info, metrics, metrics_table};
 pub use metric::mae::mae;
+pub use metric::ms_ssim::{MsSsim, ms_ssim};
 pub use metric::mse::mse;
 pub use metric::psnr::psnr;
 pub use metric::sse::sse;

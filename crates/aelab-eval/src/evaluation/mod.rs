@@ -1,5 +1,6 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
+pub(crate) mod cross_domain;
 mod latent_scatter;
 mod log_likelihood;
 mod mean_baseline;
@@ -10,6 +11,7 @@ mod reconstruction;
 mod samples;
 mod sequence;
 
+pub(crate) use cross_domain::CrossDomain;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use log_likelihood::LogLikelihood;
 pub(crate) use mean_baseline::MeanBaseline;

@@ -4,6 +4,7 @@ pub(crate) mod bce;
 pub(crate) mod errors;
 pub(crate) mod info;
 pub(crate) mod mae;
+pub(crate) mod ms_ssim;
 pub(crate) mod mse;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
@@ -21,6 +22,11 @@ impl ExampleMean {
     pub(crate) fn push(&mut self, value: f64) {
         self.sum += value;
         self.num += 1;
+    }
+
+    /// Whether something was pushed.
+    pub(crate) fn has_any(&self) -> bool {
+        self.num > 0
     }
 
     /// NaN where nothing was pushed.
