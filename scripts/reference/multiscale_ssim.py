@@ -1,6 +1,11 @@
-"""Reference values for aelab-eval: MS-SSIM from torchmetrics.
+"""Reference values for aelab-eval: MS-SSIM from parts of torchmetrics and scikit-image.
 
-Writes crates/aelab-eval/tests/golden/ms_ssim.json. Needs torch, torchmetrics 1.x. The images are too large to be stored: both sides
+Contrast and structure of each scale are torchmetrics' (`_ssim_update`), SSIM of the coarsest scale is scikit-image's, scales are
+halved by torch's `avg_pool2d`; only the product of Wang et al. 2003, Eq. 7, is written here. torchmetrics' own product is not used:
+up to version 1.9 it averages SSIM of the coarsest scale over windows that reach into a reflected border, unlike contrast and structure
+and unlike the paper's code.
+
+Writes crates/aelab-eval/tests/golden/ms_ssim.json. Needs torch, torchmetrics 1.9, scikit-image 0.26. The images are too large to be stored: both sides
 make them from the same formula (`image` here and in tests/suite/image_metrics.rs). Pixels are integers v; both sides compute with
 float32(v / 255). Run from the repository's root:
 
@@ -11,9 +16,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import skimage
 import torch
 import torchmetrics
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from skimage.metrics import structural_similarity
+from torch.nn.functional import avg_pool2d
+from torchmetrics.functional.image.ssim import _ssim_update
 
 GOLDEN = Path(__file__).resolve().parents[2] / "crates/aelab-eval/tests/golden"
 BETAS = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
@@ -38,14 +46,29 @@ def values(kind, shape):
     return torch.from_numpy((image(kind, shape) / 255).astype(np.float32).astype(np.float64))[None]
 
 
+def ms_ssim(x, y, weights):
+    """x, y: [1, channel, height, width]."""
+    product = 1.0
+    for scale, weight in enumerate(weights):
+        if scale == len(weights) - 1:
+            similarity = structural_similarity(
+                x[0].numpy(), y[0].numpy(), data_range=1.0, channel_axis=0, use_sample_covariance=False, gaussian_weights=True, sigma=1.5
+            )
+        else:
+            _, contrast = _ssim_update(x, y, sigma=[1.5, 1.5], data_range=1.0, return_contrast_sensitivity=True)
+            similarity = contrast.item()
+        product *= max(similarity, 0.0) ** weight
+        x, y = avg_pool2d(x, 2), avg_pool2d(y, 2)
+    return product
+
+
+SHAPES = [((1, 28, 28), 2), ((3, 32, 32), 2), ((1, 22, 41), 2), ((1, 44, 51), 3), ((3, 60, 47), 3), ((1, 88, 121), 4), ((3, 176, 179), 5), ((1, 201, 190), 5)]
+PAIRS = [("smooth", "noisy"), ("noisy", "noise"), ("dark", "light"), ("noise", "inverse"), ("noise", "noise"), ("smooth", "dark")]
 cases = []
-# Shapes that torchmetrics takes with so many scales, odd sides among them.
-for shape, num_scales in [((1, 28, 28), 2), ((3, 32, 32), 2), ((1, 22, 41), 2), ((1, 44, 51), 3), ((3, 60, 47), 3), ((1, 100, 121), 4), ((3, 176, 179), 5), ((1, 201, 190), 5)]:
-    betas = np.array(BETAS[:num_scales]) / sum(BETAS[:num_scales])
-    for x, y in [("smooth", "noisy"), ("noisy", "noise"), ("dark", "light"), ("noise", "inverse"), ("noise", "noise"), ("smooth", "dark")]:
-        similarity = multiscale_structural_similarity_index_measure(
-            values(y, shape), values(x, shape), data_range=1.0, betas=tuple(betas.tolist()), normalize="relu"
-        )
+for shape, num_scales in SHAPES:
+    weights = np.array(BETAS[:num_scales]) / sum(BETAS[:num_scales])
+    for x, y in PAIRS:
+        similarity = ms_ssim(values(x, shape), values(y, shape), weights)
         cases.append({"shape": list(shape), "num_scales": num_scales, "x": x, "y": y, "ms_ssim": float(similarity)})
-content = {"torchmetrics": torchmetrics.__version__, "cases": cases}
+content = {"torchmetrics": torchmetrics.__version__, "scikit-image": skimage.__version__, "cases": cases}
 (GOLDEN / "ms_ssim.json").write_text(json.dumps(content, separators=(",", ":")) + "\n")

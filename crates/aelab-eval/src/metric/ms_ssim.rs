@@ -11,8 +11,8 @@
 //! pixels, a last row or column without a partner left out. The window is that of [`Ssim`], 11 x 11. Where five scales do not fit,
 //! the image at the coarsest being smaller than the window, there are as many as do, with the first weights, divided by
 //! their sum: 2 for sides of 22 to 43 (28 x 28), 3 up to 87, 4 up to 175. SSIM and CS are means over windows and channels at each
-//! scale; where they are negative the product is 0. torchmetrics'
-//! `multiscale_structural_similarity_index_measure(data_range=1, betas=these, normalize="relu")` is the same.
+//! scale; where they are negative the product is 0 (the paper leaves that open). torchmetrics 1.9 computes the same but for the coarsest
+//! scale, where it counts windows that reach into a reflected border: its values are different ones.
 
 use super::ssim::{GAUSSIAN_SIDE, Ssim};
 
