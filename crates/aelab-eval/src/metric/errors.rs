@@ -51,20 +51,31 @@ impl ErrorMeans {
         }
     }
 
-    /// `sse`, `mse`, `mae`, `psnr`, `ssim`, `ms_ssim`, as far as they apply; PSNR is left out where the error is exactly 0 and it
-    /// would be infinite.
+    /// Squared error, mean over observed values.
+    pub(crate) fn mse(&self) -> f64 {
+        self.squared.mean() / self.observed.mean()
+    }
+
+    /// For data in [0, 1]; none where the error is exactly 0 and it would be infinite.
+    pub(crate) fn psnr(&self) -> Option<f64> {
+        let mse = self.mse();
+        (self.unit_interval && mse != 0.0).then(|| psnr(mse))
+    }
+
+    /// For images in [0, 1].
+    pub(crate) fn ssim(&self) -> Option<f64> {
+        self.ssim.has_any().then(|| self.ssim.mean())
+    }
+
+    /// `sse`, `mse`, `mae`, `psnr`, `ssim`, `ms_ssim`, as far as they apply.
     pub(crate) fn values(&self) -> [(&'static str, Option<f64>); 6] {
-        let sse = self.squared.mean();
-        let num_observed = self.observed.mean();
-        let mse = sse / num_observed;
-        let present = |mean: &ExampleMean| mean.has_any().then(|| mean.mean());
         [
-            ("sse", Some(sse)),
-            ("mse", Some(mse)),
-            ("mae", Some(self.absolute.mean() / num_observed)),
-            ("psnr", (self.unit_interval && mse != 0.0).then(|| psnr(mse))),
-            ("ssim", present(&self.ssim)),
-            ("ms_ssim", present(&self.ms_ssim)),
+            ("sse", Some(self.squared.mean())),
+            ("mse", Some(self.mse())),
+            ("mae", Some(self.absolute.mean() / self.observed.mean())),
+            ("psnr", self.psnr()),
+            ("ssim", self.ssim()),
+            ("ms_ssim", self.ms_ssim.has_any().then(|| self.ms_ssim.mean())),
         ]
     }
 }
