@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    CrossDomain, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    Anomaly, CrossDomain, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter,
+    LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval,
+    Samples, Sequence, Sparsity,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -122,6 +124,18 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Sequence>(),
     entry::<Recommendation>(),
     entry::<CrossDomain>(),
+    entry::<Generation>(),
+    entry::<DimensionReduction>(),
+    entry::<LinearProbe>(),
+    entry::<Retrieval>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
+    entry::<Anomaly>(),
+    entry::<Disentanglement>(),
+    entry::<FineTune>(),
+    entry::<Jacobian>(),
+    entry::<Sparsity>(),
+    entry::<Memorisation>(),
 ];
 
 /// The entry of that name.

@@ -22,7 +22,7 @@ const BLUE: [u8; 3] = [0x00, 0x72, 0xb2];
 
 #[test]
 fn metric_against_hyperparameter_is_drawn() {
-    let point = |x: f64| MetricPoint { x, mean: 20.0 / x, deviation: Some(1.0 / x) };
+    let point = |x: f64| MetricPoint { x, mean: 20.0 / x, deviation: Some(1.0 / x), x_deviation: None };
     let series = vec![MetricSeries { name: "vae".into(), points: [2.0, 4.0, 8.0, 16.0].map(point).to_vec() }];
     let baselines = vec![Baseline { name: "PCA".into(), points: vec![(2.0, 12.0), (16.0, 1.5)] }];
     let figure = MetricFigure {
@@ -32,6 +32,8 @@ fn metric_against_hyperparameter_is_drawn() {
         y_label: "SSE (squared units per example)".into(),
         series,
         baselines,
+        log_x: None,
+        log_y: None,
     };
     check(metric_against_hyperparameter(&figure).unwrap(), 1400, BLUE);
 }

@@ -150,6 +150,21 @@ impl ReconstructionErrors {
         }
     }
 
+    /// Squared error, mean over observed values.
+    pub(crate) fn mse(&self) -> f64 {
+        self.means.mse()
+    }
+
+    /// For data in [0, 1]; none where the error is exactly 0 and it would be infinite.
+    pub(crate) fn psnr(&self) -> Option<f64> {
+        self.means.psnr()
+    }
+
+    /// For images in [0, 1].
+    pub(crate) fn ssim(&self) -> Option<f64> {
+        self.means.ssim()
+    }
+
     /// The means whose names, behind `prefix`, are among `names`; see [`ErrorMeans::values`].
     pub(crate) fn measurements(&self, prefix: &str, names: &[&'static str]) -> Result<Vec<Measurement>, EvaluationError> {
         self.means
