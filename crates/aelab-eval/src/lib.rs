@@ -57,6 +57,7 @@ pub use metric::k_nearest::{k_nearest_accuracy, majority_class};
 pub use metric::logistic_regression::LogisticRegression;
 pub use metric::mae::mae;
 pub use metric::manifold::{Balls, Overlap, overlap};
+pub use metric::ms_ssim::{MsSsim, ms_ssim};
 pub use metric::mse::mse;
 pub use metric::mutual_information::{factor_entropies, mig, modularity, mutual_information};
 pub use metric::pareto::GeneralisedPareto;

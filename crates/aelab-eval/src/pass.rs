@@ -90,6 +90,11 @@ impl Rows {
         Self { values, mask, labels, num_features }
     }
 
+    /// Rows of values, all of them there, without classes.
+    pub(crate) fn of(values: Vec<f32>, num_features: usize) -> Self {
+        Self { values, mask: None, labels: None, num_features }
+    }
+
     /// Number of examples and of features.
     pub(crate) fn shape(&self) -> [usize; 2] {
         [self.values.len() / self.num_features.max(1), self.num_features]

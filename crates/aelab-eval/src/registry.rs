@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe,
-    LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
-    Sparsity,
+    Anomaly, CrossDomain, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter,
+    LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval,
+    Samples, Sequence, Sparsity,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -123,6 +123,7 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Samples>(),
     entry::<Sequence>(),
     entry::<Recommendation>(),
+    entry::<CrossDomain>(),
     entry::<Generation>(),
     entry::<DimensionReduction>(),
     entry::<LinearProbe>(),

@@ -155,7 +155,9 @@ pub fn run(
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
             result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
-            figures::draw(folder, trial, &measured.pictures)?;
+            figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
+                events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
+            })?;
             figures::write_tables(folder, &measured.tables)?;
         }
     }

@@ -104,7 +104,7 @@ mod tests {
         let level = CategoryNames::new(&names(&["ankle boot", "bag"]), 90.0, 100.0);
         assert_eq!((level.is_slanted, level.stride, level.names[0].len()), (false, 1, 2));
         let slanted = CategoryNames::new(&names(&["a_name_without_any_space_in_it", "bag"]), 90.0, 100.0);
-        assert!(slanted.is_slanted && slanted.height() > 100.0);
+        assert!(slanted.is_slanted && slanted.height() > 80.0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
 pub(crate) mod anomaly;
+pub(crate) mod cross_domain;
 pub(crate) mod denoising;
 pub(crate) mod dimension_reduction;
 pub(crate) mod disentanglement;
@@ -24,6 +25,7 @@ mod sequence;
 pub(crate) mod sparsity;
 
 pub(crate) use anomaly::Anomaly;
+pub(crate) use cross_domain::CrossDomain;
 pub(crate) use denoising::Denoising;
 pub(crate) use dimension_reduction::DimensionReduction;
 pub(crate) use disentanglement::Disentanglement;

@@ -22,6 +22,7 @@ pub(crate) mod lbfgs;
 pub(crate) mod logistic_regression;
 pub(crate) mod mae;
 pub(crate) mod manifold;
+pub(crate) mod ms_ssim;
 pub(crate) mod mse;
 pub(crate) mod mutual_information;
 pub(crate) mod pareto;
@@ -49,6 +50,11 @@ impl ExampleMean {
     pub(crate) fn push(&mut self, value: f64) {
         self.sum += value;
         self.num += 1;
+    }
+
+    /// Whether something was pushed.
+    pub(crate) fn has_any(&self) -> bool {
+        self.num > 0
     }
 
     /// NaN where nothing was pushed.

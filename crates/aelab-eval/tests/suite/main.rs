@@ -4,6 +4,7 @@
 
 mod anomaly;
 mod common;
+mod cross_domain;
 mod denoising;
 mod disentanglement;
 mod evaluations;
@@ -13,4 +14,5 @@ mod inpainting;
 mod pca;
 mod real_data;
 mod recommendation;
+mod reconstruction;
 mod representation;

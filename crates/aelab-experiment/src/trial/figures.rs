@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aelab_core::Image;
+use aelab_core::{Image, ObserverError};
 use aelab_eval::{BarSeries, DataTable, ExampleRow, FieldPanel, Line, Picture, PictureContent};
 use aelab_report::{
     ArrowPanel, BarChart, BarChartSeries, Cell, ChartLine, Column, FigureError, HeatMap, ImageRow, LatentScatter, LineChart,
@@ -15,8 +15,16 @@ use super::TrialError;
 use crate::file::write_atomic;
 use crate::{ResolvedTrial, short_value};
 
-/// Draws what the evaluations brought along.
-pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -> Result<(), TrialError> {
+/// Width of the pictures that TensorBoard is told of.
+const TENSORBOARD_WIDTH: usize = 1000;
+
+/// Draws what the evaluations brought along, and tells of each picture by its name, not wider than TensorBoard shows it.
+pub(super) fn draw(
+    folder: &Path,
+    trial: &ResolvedTrial,
+    pictures: &[Picture],
+    tell: &mut dyn FnMut(&str, &Image) -> Result<(), ObserverError>,
+) -> Result<(), TrialError> {
     if pictures.is_empty() {
         return Ok(());
     }
@@ -26,8 +34,43 @@ pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -
         let path = folder.join(format!("{}.png", picture.name));
         let image = image(trial, picture).map_err(|source| TrialError::Figure { path: path.clone(), source })?;
         write_figure(&path, &image).map_err(|source| TrialError::Write { path: path.clone(), source })?;
+        tell(&picture.name, &narrowed(image, TENSORBOARD_WIDTH))?;
     }
     Ok(())
+}
+
+/// The picture at most `max_width` pixels wide, each pixel the mean of the area that it takes the place of.
+fn narrowed(image: Image, max_width: usize) -> Image {
+    let Image { width, height, channels, .. } = image;
+    if width <= max_width {
+        return image;
+    }
+    let scale = width as f64 / max_width as f64;
+    let new_height = ((height as f64 / scale).round() as usize).max(1);
+    let columns: Vec<Vec<(usize, f64)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
+    let mut pixels = Vec::with_capacity(max_width * new_height * channels);
+    for row in 0..new_height {
+        let rows = shares(row, height, new_height);
+        for columns in &columns {
+            for channel in 0..channels {
+                let area = rows
+                    .iter()
+                    .flat_map(|&(row, of_row)| columns.iter().map(move |&(column, of_column)| (row, column, of_row * of_column)));
+                let mean: f64 =
+                    area.map(|(row, column, share)| share * f64::from(image.pixels[(row * width + column) * channels + channel])).sum();
+                pixels.push(mean.round() as u8);
+            }
+        }
+    }
+    Image { width: max_width, height: new_height, channels, pixels }
+}
+
+/// Which of `from` pixels in a line lie in pixel `index` of `to`, and with what share of it.
+fn shares(index: usize, from: usize, to: usize) -> Vec<(usize, f64)> {
+    let length = from as f64 / to as f64;
+    let (start, end) = (index as f64 * length, (index + 1) as f64 * length);
+    let overlap = |pixel: usize| (end.min(pixel as f64 + 1.0) - start.max(pixel as f64)) / length;
+    (start as usize..from.min(end.ceil() as usize)).map(|pixel| (pixel, overlap(pixel))).filter(|(_, share)| *share > 0.0).collect()
 }
 
 /// Writes the tables.
@@ -105,5 +148,23 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError>
             let panels = panels.iter().map(|FieldPanel { caption, arrows }| ArrowPanel { caption, arrows }).collect();
             vector_fields(&VectorFields { title, subtitle, points, panels })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrowed_picture_keeps_its_colours_in_their_places() {
+        let pixels: Vec<u8> = (0..3 * 6).flat_map(|index| if index % 6 < 3 { [200, 0, 10] } else { [0, 100, 50] }).collect();
+        let narrow = narrowed(Image { width: 6, height: 3, channels: 3, pixels: pixels.clone() }, 4);
+        assert_eq!((narrow.width, narrow.height, narrow.channels), (4, 2, 3));
+        assert_eq!(narrow.pixels[..12], [200, 0, 10, 200, 0, 10, 0, 100, 50, 0, 100, 50]);
+        // One and a half pixels to one.
+        let line = Image { width: 3, height: 1, channels: 1, pixels: vec![30, 60, 90] };
+        assert_eq!(narrowed(line.clone(), 2).pixels, [40, 80]);
+        assert_eq!(narrowed(line.clone(), 3), line);
+        assert_eq!(narrowed(Image { width: 7, height: 5, channels: 1, pixels: vec![255; 35] }, 3).pixels, [255; 6]);
     }
 }
