@@ -4,6 +4,11 @@
 
 mod common;
 mod evaluations;
+mod fine_tune;
 mod image_metrics;
+mod jacobian;
+mod learned;
+mod memorisation;
 mod pca;
 mod real_data;
+mod sparsity;
