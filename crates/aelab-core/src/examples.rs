@@ -81,4 +81,15 @@ pub trait Examples: Send + Sync {
     fn class_names(&self) -> Option<&[String]> {
         None
     }
+
+    /// Classes that are normal, ascending, where the training examples were chosen by it: all others are anomalies.
+    fn normal_classes(&self) -> Option<&[u32]> {
+        None
+    }
+
+    /// Appends to `out`, for the series at `indices`, 1 for each time step that is anomalous and 0 for each that is not, series after
+    /// series; says `false` where that is not known.
+    fn gather_point_labels(&self, _indices: &[usize], _out: &mut Vec<f32>) -> bool {
+        false
+    }
 }

@@ -19,6 +19,7 @@
 
 mod autoencoder;
 mod batch;
+mod class_ref;
 mod classifier;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -40,6 +41,7 @@ mod trainee;
 
 pub use autoencoder::{Autoencoder, BuildContext, ModelConfig};
 pub use batch::Batch;
+pub use class_ref::ClassRef;
 pub use classifier::{Classifier, ClassifierTrainee, Head};
 pub use corruption::Corruption;
 pub use data_spec::{DataSpec, Domain};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aelab_core::{DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
+use aelab_core::{ClassRef, DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
 
 use crate::observed::Observed;
 use crate::options::Options;
@@ -158,6 +158,7 @@ pub struct DataSplit {
     labels: Option<Arc<[u32]>>,
     factors: Option<Arc<Factors>>,
     class_names: Option<Arc<[String]>>,
+    normal_classes: Option<Arc<[u32]>>,
     dictionary: Option<Arc<[f32]>>,
 }
 
@@ -183,11 +184,16 @@ impl Dataset {
             check_domain(part, width, options)?;
         }
         let num_examples = train.values.len() / width;
+        let normal_classes = normal_classes(&train, class_names.as_deref(), options)?;
+        let is_normal: Option<Vec<bool>> = match (&normal_classes, &train.labels) {
+            (Some(normal), Some(labels)) => Some(labels.iter().map(|label| normal.contains(label)).collect()),
+            _ => None,
+        };
         let rows = if hold_out.as_ref().is_some_and(|hold_out| hold_out.shares_examples) {
             let all = Rows::Range(0..num_examples);
             Partition { train: all.clone(), valid: all.clone(), test: all }
         } else {
-            partition(&train.origin, num_examples, test.as_ref().map(|test| test.values.len() / width), options)?
+            partition(&train.origin, num_examples, test.as_ref().map(|test| test.values.len() / width), options, is_normal.as_deref())?
         };
         let Partition { train: train_rows, valid: valid_rows, test: test_rows } = rows;
         let [concealed_train, concealed_valid, concealed_test] = hold_out.map_or([None, None, None], |hold_out| hold_out.splits);
@@ -197,7 +203,15 @@ impl Dataset {
         // A transform would turn the atoms, or make the sum another one.
         let is_as_made = options.scale == Scale::None && options.binarize == Binarize::None;
         let dictionary = dictionary.filter(|_| is_as_made).map(Arc::from);
-        let shared = Shared { spec: Arc::new(spec), scaling, options, width, class_names: class_names.map(Arc::from), dictionary };
+        let shared = Shared {
+            spec: Arc::new(spec),
+            scaling,
+            options,
+            width,
+            class_names: class_names.map(Arc::from),
+            normal_classes: normal_classes.map(Arc::from),
+            dictionary,
+        };
         let (test_part, test_index) = test.as_ref().map_or((&train, 0), |test| (test, 1));
         Ok(Self {
             name,
@@ -212,6 +226,18 @@ impl Dataset {
     /// Shape and domain of an example.
     pub fn spec(&self) -> &DataSpec {
         &self.train.spec
+    }
+}
+
+/// The numbers of the classes that the options call normal.
+fn normal_classes(train: &Part, names: Option<&[String]>, options: &Options) -> Result<Option<Vec<u32>>, DataError> {
+    let Some(classes) = &options.normal_classes else { return Ok(None) };
+    let refuse = |message: String| Err(DataError::Split { origin: train.origin.clone(), message });
+    match (names, &train.labels) {
+        (Some(names), Some(_)) => {
+            ClassRef::resolve_all(classes, names).map(Some).or_else(|message| refuse(format!("`normal_classes`: {message}")))
+        }
+        _ => refuse("`normal_classes` chooses examples by their labels, and these data have none".to_owned()),
     }
 }
 
@@ -232,6 +258,7 @@ struct Shared<'a> {
     options: &'a Options,
     width: usize,
     class_names: Option<Arc<[String]>>,
+    normal_classes: Option<Arc<[u32]>>,
     dictionary: Option<Arc<[f32]>>,
 }
 
@@ -263,6 +290,7 @@ impl Shared<'_> {
             labels,
             factors,
             class_names: self.class_names.clone(),
+            normal_classes: self.normal_classes.clone(),
             dictionary: self.dictionary.clone(),
         }
     }
@@ -370,5 +398,9 @@ impl Examples for DataSplit {
 
     fn class_names(&self) -> Option<&[String]> {
         self.class_names.as_deref()
+    }
+
+    fn normal_classes(&self) -> Option<&[u32]> {
+        self.normal_classes.as_deref()
     }
 }

@@ -1,12 +1,13 @@
 //! What an evaluation is given.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 
 use aelab_core::{Examples, Progress, StateError, TrainedModel};
 use burn::tensor::Device;
 
 use crate::codes::Codes;
+use crate::evaluation::linear_probe::Probe;
 use crate::pass::Draw;
 use crate::{EvaluationError, Moments, Pca, pca_cache};
 
@@ -49,6 +50,8 @@ pub struct Memo {
     pca: OnceCell<(Pca, Vec<String>)>,
     train_codes: OnceCell<Codes>,
     test_codes: OnceCell<Codes>,
+    /// Linear classifiers, by what they were fitted on.
+    pub(crate) probes: RefCell<Vec<(String, Probe)>>,
 }
 
 impl EvaluationContext<'_> {

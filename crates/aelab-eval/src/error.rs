@@ -69,6 +69,16 @@ pub enum EvaluationError {
         /// Rows of the matrix.
         size: usize,
     },
+    /// An option that does not fit the data.
+    #[error("`{option}` of `{evaluation}`: {message}")]
+    Option {
+        /// Name of the evaluation.
+        evaluation: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What is wrong, what was expected.
+        message: String,
+    },
     /// A singular value decomposition that did not converge.
     #[error("the singular value decomposition of a {num_rows} x {num_columns} Jacobian did not converge")]
     SingularValues {

@@ -34,6 +34,11 @@ pub(crate) enum Draw {
 impl Draw {
     /// The stream of one whole pass; a pass draws on and on from it, so that batches do not matter.
     pub(crate) fn stream(self, seed: u64) -> Stream {
+        self.numbered_stream(seed, 0)
+    }
+
+    /// One of several streams of a task that draws for several things; number 0 is [`stream`](Self::stream).
+    pub(crate) fn numbered_stream(self, seed: u64, number: u64) -> Stream {
         let coordinate = match self {
             Draw::Train => 0,
             Draw::Test => 1,
@@ -56,7 +61,7 @@ impl Draw {
             Draw::Classifier => 18,
             Draw::Recommendation => 19,
         };
-        stream(seed, Purpose::Evaluation, coordinate, 0)
+        stream(seed, Purpose::Evaluation, coordinate, number)
     }
 }
 
@@ -109,6 +114,11 @@ impl Rows {
         let labels = self.labels.as_ref().map(|labels| to_labels(labels, device));
         Batch { x: tensor(&self.values), mask: self.mask.as_ref().map(tensor), labels }
     }
+}
+
+/// Whether some values of the examples may be missing.
+pub(crate) fn has_mask(examples: &dyn Examples) -> bool {
+    !examples.is_empty() && examples.gather_mask(&[0], &mut Vec::new())
 }
 
 /// Classes on a device, `[example]`.

@@ -98,7 +98,7 @@ impl DatasetSource for CsvConfig {
             ));
         }
         check_event_shape(self.event_shape.as_deref())?;
-        self.options().check(self.test_path.is_some())
+        self.options().labelled(self.label.is_some(), "name the column of the labels by `label`")?.check(self.test_path.is_some())
     }
 
     fn with_defaults(&self) -> Self {

@@ -117,7 +117,7 @@ impl DatasetSource for DictionaryConfig {
         check_size(self.num_atoms, self.num_features).map_err(|error| ConfigError::new("num_atoms", error.message))?;
         check_interval("coefficient", self.coefficient, 0.0)?;
         check_not_negative("noise", self.noise)?;
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

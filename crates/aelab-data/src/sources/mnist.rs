@@ -31,7 +31,7 @@ impl DatasetSource for MnistConfig {
     const FETCHED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(true)
+        self.options().with_classes(0..10)?.check(true)
     }
 
     fn with_defaults(&self) -> Self {
