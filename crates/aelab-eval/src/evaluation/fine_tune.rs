@@ -223,7 +223,7 @@ impl FineTune {
         mut stream: Stream,
     ) -> Result<Option<Tuned>, EvaluationError> {
         let device = context.device.clone().autodiff();
-        let optimizer = Optimizer::new(ModuleOptimizer::from(AdamConfig::new().build()), None);
+        let optimizer = Optimizer::new(ModuleOptimizer::from(AdamConfig::new().with_epsilon(1e-8).build()), None);
         let head = Head { code_size: code_size(model, context), num_classes, device: device.clone(), optimizer };
         let Some(mut classifier) = model.classifier(head) else { return Ok(None) };
         let watches = !context.valid.is_empty() && context.valid.labels().is_some();

@@ -123,6 +123,9 @@ impl Jacobian {
         let conditioned = context.model.conditioned(&batch);
         let code = conditioned.as_deref().unwrap_or(context.model).encode(batch.x);
         let code_size = code.dims()[1];
+        if code_size == 0 {
+            return Err(EvaluationError::Shape { what: "code", expected: [1, context.code_size], found: [1, 0] });
+        }
         for value in to_values(code, [1, code_size], "code")? {
             found.is_unbounded |= !(0.0..=1.0).contains(&value);
             found.saturated.push(if !(0.05..=0.95).contains(&value) { 100.0 } else { 0.0 });

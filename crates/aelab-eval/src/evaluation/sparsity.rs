@@ -102,6 +102,10 @@ impl Measure for Sparsity {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         let codes = context.test_codes(Self::NAME)?;
+        if codes.size == 0 {
+            let warning = "`sparsity` measures nothing: the code has no units".to_owned();
+            return Ok(Outcome { warnings: vec![warning], ..Outcome::default() });
+        }
         let activity = Activity::of(codes, self.threshold);
         let mut outcome = Outcome::default();
         let mut add = |name: &str, value: f64| -> Result<(), EvaluationError> {
