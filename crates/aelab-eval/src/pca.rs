@@ -112,16 +112,19 @@ impl Pca {
         assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA reconstructs whole examples");
         let num_examples = rows.len() / num_features.max(1);
         let num_components = num_components.min(self.eigenvalues.len());
-        let codes = self.encode(rows, num_components);
-        let mut reconstruction = vec![0.0; rows.len()];
-        let codes = MatRef::from_row_major_slice(&codes[..], num_examples, num_components);
+        self.decode(&self.encode(rows, num_components), num_examples)
+    }
+
+    /// The examples `[example, feature]` with the given coordinates along the first components, `[example, component]`; not clipped.
+    pub(crate) fn decode(&self, codes: &[f64], num_examples: usize) -> Vec<f64> {
+        let num_features = self.mean.len();
+        let num_components = codes.len() / num_examples.max(1);
+        let mut examples = self.mean.repeat(num_examples);
+        let codes = MatRef::from_row_major_slice(codes, num_examples, num_components);
         let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
-        for row in reconstruction.chunks_exact_mut(num_features.max(1)) {
-            row.copy_from_slice(&self.mean);
-        }
-        let out = MatMut::from_row_major_slice_mut(&mut reconstruction[..], num_examples, num_features);
+        let out = MatMut::from_row_major_slice_mut(&mut examples[..], num_examples, num_features);
         in_own_threads(|| matmul(out, Accum::Add, codes, components, 1.0, get_global_parallelism()));
-        reconstruction
+        examples
     }
 }
 
