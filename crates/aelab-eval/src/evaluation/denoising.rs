@@ -18,23 +18,28 @@ use crate::{
 
 /// The metrics of this evaluation.
 pub(crate) const METRICS: &[MetricInfo] = &[
-    lower("noisy_mse", "squared units", "`mse` of the corrupted test examples themselves; the noise is the same for all that is compared"),
-    higher("noisy_psnr", "dB", "`psnr` of the corrupted test examples, which are not clipped; absent where nothing is corrupted"),
-    higher("noisy_ssim", "", "`ssim` of the corrupted test images"),
-    lower("denoised_mse", "squared units", "`mse` between clean test examples and what the model makes of corrupted ones; not clipped"),
-    higher("denoised_psnr", "dB", "10 log10(1 / `denoised_mse`), for data in [0, 1]").headline(),
+    higher(
+        "denoised_psnr",
+        "dB",
+        "10 log10(1 / `denoised_mse`): what the model makes of corrupted test examples beside the clean ones, for data in [0, 1]; not clipped",
+    )
+    .headline(),
     higher("denoised_psnr_clipped", "dB", "the same after clipping what the model makes of them to [0, 1]"),
     higher("denoised_ssim", "", "`ssim` between clean test images and what the model makes of corrupted ones").headline(),
     higher("psnr_gain", "dB", "10 log10(`noisy_mse` / `denoised_mse`), for any data").headline(),
-    lower(
-        "affine_denoised_mse",
-        "squared units",
-        "`denoised_mse` of the best affine map from corrupted to clean training examples, in closed form from their mean and covariance",
+    lower("denoised_mse", "squared units", "`mse` between clean test examples and what the model makes of corrupted ones; not clipped"),
+    higher("noisy_psnr", "dB", "`psnr` of the corrupted test examples, which are not clipped; absent where nothing is corrupted"),
+    higher("noisy_ssim", "", "`ssim` of the corrupted test images"),
+    lower("noisy_mse", "squared units", "`mse` of the corrupted test examples themselves; the noise is the same for all that is compared"),
+    higher(
+        "affine_denoised_psnr",
+        "dB",
+        "`denoised_psnr` of the best affine map from corrupted to clean training examples, in closed form from their mean and covariance",
     ),
-    higher("affine_denoised_psnr", "dB", "`denoised_psnr` of that map"),
     higher("affine_denoised_psnr_clipped", "dB", "`denoised_psnr_clipped` of that map"),
     higher("affine_denoised_ssim", "", "`denoised_ssim` of that map"),
     higher("affine_psnr_gain", "dB", "`psnr_gain` of that map"),
+    lower("affine_denoised_mse", "squared units", "`denoised_mse` of that map"),
 ];
 
 /// Points of the vector field along each axis.
@@ -154,12 +159,12 @@ impl Errors {
     fn values(&self, noisy_mse: f64) -> [(&'static str, Option<f64>); 5] {
         let mse = self.unclipped.mse();
         [
-            ("denoised_mse", Some(mse)),
             ("denoised_psnr", self.unclipped.psnr()),
             ("denoised_psnr_clipped", self.clipped.psnr()),
             ("denoised_ssim", self.unclipped.ssim()),
             // An error of 0 makes no finite ratio.
             ("psnr_gain", (mse != 0.0 && noisy_mse != 0.0).then(|| psnr(mse) - psnr(noisy_mse))),
+            ("denoised_mse", Some(mse)),
         ]
     }
 }
@@ -234,8 +239,8 @@ fn measurements(
         }
         Ok(())
     })?;
-    let of_noisy = [("noisy_mse", Some(noisy.mse())), ("noisy_psnr", noisy.psnr()), ("noisy_ssim", noisy.ssim())];
-    let own = of_noisy.into_iter().chain(of_model.values(noisy.mse())).map(|(name, value)| (name.to_owned(), value));
+    let of_noisy = [("noisy_psnr", noisy.psnr()), ("noisy_ssim", noisy.ssim()), ("noisy_mse", Some(noisy.mse()))];
+    let own = of_model.values(noisy.mse()).into_iter().chain(of_noisy).map(|(name, value)| (name.to_owned(), value));
     let baseline = affine.map(|_| of_affine.values(noisy.mse())).into_iter().flatten();
     own.chain(baseline.map(|(name, value)| (format!("affine_{name}"), value)))
         .filter_map(|(name, value)| Some((name, value?)))

@@ -208,7 +208,7 @@ fn impossible_options_are_refused_and_say_what_was_expected() {
 fn data_with_missing_values_are_not_measured_and_a_diverged_model_is_an_error() {
     let mut setting = images(f32::NAN);
     let error = measure(&setting, json!({})).unwrap_err();
-    assert!(matches!(&error, EvaluationError::NonFinite { metric, .. } if metric.starts_with("denoised_mse@")), "{error}");
+    assert!(matches!(&error, EvaluationError::NonFinite { metric, .. } if metric.starts_with("denoised_psnr@")), "{error}");
     setting.test.num_observed = Some(72);
     let outcome = measure(&setting, json!({})).unwrap();
     assert!(outcome.measurements.is_empty() && outcome.warnings[0].contains("missing"));
