@@ -71,6 +71,17 @@ impl Pca {
         &self.components[index * self.mean.len()..][..self.mean.len()]
     }
 
+    /// Covariance matrix of the training examples, divided by their number, `[feature, feature]`.
+    pub(crate) fn covariance(&self) -> Mat<f64> {
+        let (num_components, num_features) = (self.eigenvalues.len(), self.mean.len());
+        let components = MatRef::from_row_major_slice(&self.components[..], num_components, num_features);
+        let scaled = Mat::from_fn(num_components, num_features, |row, column| self.eigenvalues[row] * components[(row, column)]);
+        let mut covariance = Mat::zeros(num_features, num_features);
+        let out = covariance.as_mut();
+        in_own_threads(|| matmul(out, Accum::Replace, components.transpose(), scaled.as_ref(), 1.0, get_global_parallelism()));
+        covariance
+    }
+
     /// The coordinates of examples `[example, feature]` along the first `num_components` components, `[example, component]`. All
     /// components are used where there are fewer.
     ///

@@ -6,9 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::evaluation::{
-    Generation, LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
-};
+use crate::evaluation::{Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence, Sparsity};
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
 /// One entry of a YAML `evaluate:` list, its options read.
@@ -122,6 +120,17 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Sequence>(),
     entry::<Recommendation>(),
     entry::<Generation>(),
+    entry::<DimensionReduction>(),
+    entry::<LinearProbe>(),
+    entry::<Retrieval>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
+    entry::<Anomaly>(),
+    entry::<Disentanglement>(),
+    entry::<FineTune>(),
+    entry::<Jacobian>(),
+    entry::<Sparsity>(),
+    entry::<Memorisation>(),
 ];
 
 /// The entry of that name.

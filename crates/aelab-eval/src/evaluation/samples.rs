@@ -58,7 +58,7 @@ impl Measure for Samples {
 }
 
 /// The model for classes in turn, and their number, where the data has classes and the model wants to know them.
-fn conditioned_on_classes(num: usize, context: &EvaluationContext<'_>) -> Option<(Box<dyn TrainedModel>, usize)> {
+pub(super) fn conditioned_on_classes(num: usize, context: &EvaluationContext<'_>) -> Option<(Box<dyn TrainedModel>, usize)> {
     let num_classes = context.test.spec().num_classes.filter(|&num_classes| num_classes > 0)?;
     let labels: Vec<u32> = (0..whole_rows(num, num_classes)).map(|index| (index % num_classes) as u32).collect();
     Some((for_classes(&labels, context)?, num_classes))
@@ -72,6 +72,6 @@ pub(super) fn for_classes(labels: &[u32], context: &EvaluationContext<'_>) -> Op
 }
 
 /// As many of `num` as fill rows of `columns`, at least one row.
-fn whole_rows(num: usize, columns: usize) -> usize {
+pub(super) fn whole_rows(num: usize, columns: usize) -> usize {
     (num / columns).max(1) * columns
 }

@@ -1,6 +1,11 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
+use crate::evaluation::{denoising, inpainting, recommendation};
+use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
 use crate::evaluation::{generation, recommendation};
+use crate::evaluation::{anomaly, recommendation};
+use crate::evaluation::{dimension_reduction, disentanglement, linear_probe, recommendation, retrieval};
+use crate::evaluation::{fine_tune, jacobian, memorisation, recommendation, sparsity};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,17 @@ pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
     MetricGroup { title: "Generation", metrics: generation::METRICS },
+    MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
+    MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
+    MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
+    MetricGroup { title: "Denoising", metrics: denoising::METRICS },
+    MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
+    MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
+    MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
+    MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.
