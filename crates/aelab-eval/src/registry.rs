@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::evaluation::{Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence, Sparsity};
+use crate::evaluation::{
+    Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe,
+    LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
+    Sparsity,
+};
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
 /// One entry of a YAML `evaluate:` list, its options read.

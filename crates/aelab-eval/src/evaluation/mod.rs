@@ -1,14 +1,14 @@
 //! Evaluations: one file each; a new one is a file here and a line in [`crate::EVALUATIONS`].
 
+pub(crate) mod anomaly;
 pub(crate) mod denoising;
 pub(crate) mod dimension_reduction;
-pub(crate) mod generation;
-pub(crate) mod inpainting;
-mod latent_pictures;
-pub(crate) mod anomaly;
 pub(crate) mod disentanglement;
 pub(crate) mod fine_tune;
+pub(crate) mod generation;
+pub(crate) mod inpainting;
 pub(crate) mod jacobian;
+mod latent_pictures;
 mod latent_scatter;
 pub(crate) mod linear_probe;
 mod log_likelihood;
@@ -23,13 +23,13 @@ mod samples;
 mod sequence;
 pub(crate) mod sparsity;
 
+pub(crate) use anomaly::Anomaly;
 pub(crate) use denoising::Denoising;
 pub(crate) use dimension_reduction::DimensionReduction;
-pub(crate) use generation::Generation;
-pub(crate) use inpainting::Inpainting;
-pub(crate) use anomaly::Anomaly;
 pub(crate) use disentanglement::Disentanglement;
 pub(crate) use fine_tune::FineTune;
+pub(crate) use generation::Generation;
+pub(crate) use inpainting::Inpainting;
 pub(crate) use jacobian::Jacobian;
 pub(crate) use latent_scatter::LatentScatter;
 pub(crate) use linear_probe::LinearProbe;
