@@ -68,7 +68,7 @@ pub use metric::sparseness::{hoyer_sparseness, treves_rolls_sparseness};
 pub use metric::sse::sse;
 pub use metric::ssim::{Ssim, ssim};
 pub use metric::threshold::ThresholdRule;
-pub use metric::tied_ranking::{Tie, average_precision, precision_at, ties_by_distance};
+pub use metric::tied_ranking::{Tie, average_precision_with_ties, precision_at, ties_by_distance};
 pub use metric::trustworthiness::{continuity, trustworthiness};
 pub use metric::vus_pr::vus_pr;
 pub use moments::Moments;

@@ -1,11 +1,9 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::{anomaly, recommendation};
-use crate::evaluation::{denoising, inpainting, recommendation};
-use crate::evaluation::{dimension_reduction, disentanglement, linear_probe, recommendation, retrieval};
-use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
-use crate::evaluation::{fine_tune, jacobian, memorisation, recommendation, sparsity};
-use crate::evaluation::{generation, recommendation};
+use crate::evaluation::{
+    anomaly, denoising, dimension_reduction, disentanglement, fine_tune, generation, inpainting, jacobian, linear_probe, memorisation,
+    recommendation, retrieval, sparsity,
+};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
