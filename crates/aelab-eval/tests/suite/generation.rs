@@ -154,6 +154,11 @@ fn a_perfect_reconstruction_is_at_distance_0_and_the_same_sample_over_and_over_h
     assert!(of_samples > 10.0 * of_train, "{of_samples} and {of_train}");
     // The codes are the first three pixels, 0.2 times uniform with 0.8 more for one class in four: 0.12 is their variance.
     assert_eq!(value(&outcome, "active_units"), 3.0);
+    let table = outcome.tables.iter().find(|table| table.name == "generation").unwrap();
+    let precisions: Vec<(&str, bool)> = table.rows.iter().map(|row| (row[0].as_str().unwrap(), row[3].is_null())).collect();
+    // A reconstruction belongs to its example: precision and recall are for what is drawn.
+    let expected = [("samples", false), ("train", false), ("reconstructions", true), ("pca_reconstructions", true), ("pca_samples", false)];
+    assert_eq!(precisions, expected);
     let table = outcome.tables.iter().find(|table| table.name == "generated_classes").unwrap();
     assert_eq!(table.rows.len(), 4);
     let column = table.columns.iter().position(|column| column == "test").unwrap();
@@ -244,7 +249,7 @@ fn pictures_are_as_long_as_their_labels_say() {
     }
     let PictureContent::ImageRows { rows, labels, .. } = &outcome.pictures[0].content else { panic!("rows of images") };
     // Two pairs of four classes, each in two ways.
-    assert_eq!((rows.len(), labels.len()), (4, 11));
+    assert_eq!((rows.len(), labels.len()), (4, 10));
     assert!(measure(&setting(variational(3)), json!({"pictures": false})).unwrap().pictures.is_empty());
 }
 
