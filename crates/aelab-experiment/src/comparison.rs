@@ -79,7 +79,9 @@ impl Collected {
 
         let data_labels = keys::data_labels(&trials);
         let value = |key: &Key, trial: &CollectedTrial| key.value(trial, &data_labels);
-        refuse::refuse_different_data(&trials, &all_given, &value)?;
+        // A row per run does not say that the data differ; a column or block of its own keeps them apart.
+        let separating: Vec<&Key> = given_rows.iter().filter(|key| key.kind != KeyKind::Run).chain(&columns).chain(&across).collect();
+        refuse::refuse_different_data(&trials, &separating, &value)?;
         let rows = if given_rows.is_empty() {
             let others: Vec<Key> = columns.iter().chain(&across).cloned().collect();
             keys::varying(&trials, &known, &others, &data_labels)

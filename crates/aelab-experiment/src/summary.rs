@@ -268,6 +268,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn headline_metrics_with_a_direction_are_drawn_in_six_figures_at_most() {
+        let metric = |name: &str, direction| Metric { name: name.into(), value: Some(1.0), unit: String::new(), direction };
+        let trial = |code_size: usize, batch_size: u64| TrialRow {
+            trial: String::new(),
+            state: "finished".into(),
+            reason: String::new(),
+            model: "vae".into(),
+            hyperparameters: vec![("train.batch_size".into(), batch_size.into())],
+            seed: 1,
+            code_size,
+            num_parameters: 1,
+            seconds: 1.0,
+            metrics: vec![
+                metric("mse", Direction::LowerIsBetter),
+                metric("sse", Direction::LowerIsBetter),
+                metric("kl", Direction::Neutral),
+                metric("pca_sse", Direction::LowerIsBetter),
+                metric("psnr", Direction::HigherIsBetter),
+                metric("ssim", Direction::HigherIsBetter),
+                metric("bce", Direction::LowerIsBetter),
+            ],
+        };
+        let drawn = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 64)]));
+        let names: Vec<String> = drawn.iter().map(|(metric, hyperparameter)| format!("{metric} {hyperparameter}")).collect();
+        let expected = ["sse", "psnr", "ssim"].map(|metric| [format!("{metric} code_size"), format!("{metric} train.batch_size")]);
+        assert_eq!(names, expected.concat());
+        let one = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 32)]));
+        assert_eq!(one.len(), 4, "one swept number, four metrics");
+        assert!(drawn_metrics(&summarize(&[trial(2, 32)])).is_empty(), "nothing is swept");
+    }
+
+    #[test]
     fn the_loss_of_the_last_stage_is_drawn_and_no_term_that_ends_alike() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");

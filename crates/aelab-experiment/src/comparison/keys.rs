@@ -48,7 +48,7 @@ impl Key {
     /// Whether it separates trials of different data or evaluations.
     pub(super) fn is_of_context(&self) -> bool {
         match &self.kind {
-            KeyKind::Data => true,
+            KeyKind::Data | KeyKind::Run => true,
             KeyKind::Path(path) => matches!(path.parts().first().map(String::as_str), Some("data" | "evaluate")),
             _ => false,
         }
