@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
 use aelab_report::{
-    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, Summary, SummaryPage, TrialRow, learning_curves,
-    metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic, write_figure,
+    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
+    baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic,
+    write_figure,
 };
 use serde_json::Value;
 
@@ -162,7 +163,11 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
 /// Which metric is drawn against which swept number: every headline metric that has a direction, in the order of measurement.
 fn drawn_metrics(summary: &Summary) -> Vec<(String, String)> {
     let hyperparameters = swept_hyperparameters(summary);
-    let metrics = summary.metrics.iter().filter(|info| info.direction != Direction::Neutral && metric_info(&info.name).is_headline);
+    let is_known = |name: &str| summary.metrics.iter().any(|info| info.name == name);
+    let is_baseline = |name: &str| baseline_readings(name).any(|(_, of)| is_known(of));
+    let is_drawn =
+        |info: &&MetricInfo| info.direction != Direction::Neutral && metric_info(&info.name).is_headline && !is_baseline(&info.name);
+    let metrics = summary.metrics.iter().filter(is_drawn);
     let pairs = metrics.flat_map(|info| hyperparameters.iter().map(|hyperparameter| (info.name.clone(), hyperparameter.clone())));
     pairs.take(MAX_METRIC_FIGURES).collect()
 }

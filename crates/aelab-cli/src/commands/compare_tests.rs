@@ -225,6 +225,8 @@ fn results_of_different_data_are_refused_with_the_difference_and_ways_to_go_on()
     let across = allowed(&["sweep", "fewer", "--across", "data", "--metric", "sse"]);
     assert_eq!((across.blocks.len(), across.rows.len()), (2, 4));
     assert!(across.columns[0].friedman.is_some());
+    let both = allowed(&["sweep", "fewer", "--cols", "data", "--across", "data.num_test", "--metric", "sse"]);
+    assert_eq!((both.columns.len(), both.blocks.len()), (1, 2), "what the blocks say is no other data set");
     assert_eq!(across.rows[0].cells[0].as_ref().unwrap().spread.num, 2, "two blocks");
 }
 
