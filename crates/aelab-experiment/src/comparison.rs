@@ -77,9 +77,11 @@ impl Collected {
             return Err(ComparisonError::KeyTwice(all_given[first].name.clone()));
         }
 
-        let data_labels = keys::data_labels(&trials);
+        let data_labels = keys::data_labels(&trials, &all_given);
         let value = |key: &Key, trial: &CollectedTrial| key.value(trial, &data_labels);
-        refuse::refuse_different_data(&trials, &all_given, &value)?;
+        // A row per run does not say that the data differ; a column or block of its own keeps them apart.
+        let separating: Vec<&Key> = given_rows.iter().filter(|key| key.kind != KeyKind::Run).chain(&columns).chain(&across).collect();
+        refuse::refuse_different_data(&trials, &separating, &value)?;
         let rows = if given_rows.is_empty() {
             let others: Vec<Key> = columns.iter().chain(&across).cloned().collect();
             keys::varying(&trials, &known, &others, &data_labels)
@@ -255,7 +257,10 @@ impl Collected {
             }
         }
         // Losses of different models or weights are different quantities.
-        let is_shown = |name: &&str| *name != "loss" && metric_info(name).is_headline && by_row.values().all(|names| names.contains(name));
+        let is_baseline = |name: &str| baseline_readings(name).any(|(_, of)| measured.contains(of));
+        let is_shown = |name: &&str| {
+            *name != "loss" && metric_info(name).is_headline && !is_baseline(name) && by_row.values().all(|names| names.contains(name))
+        };
         let names: Vec<String> = order.into_iter().filter(is_shown).map(str::to_owned).collect();
         if names.is_empty() { Err(ComparisonError::NoCommonMetric { measured: all.join(", ") }) } else { Ok(names) }
     }

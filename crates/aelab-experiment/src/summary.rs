@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
 use aelab_report::{
-    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, Summary, SummaryPage, TrialRow, learning_curves,
-    metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic, write_figure,
+    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
+    baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic,
+    write_figure,
 };
 use serde_json::Value;
 
@@ -162,7 +163,11 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
 /// Which metric is drawn against which swept number: every headline metric that has a direction, in the order of measurement.
 fn drawn_metrics(summary: &Summary) -> Vec<(String, String)> {
     let hyperparameters = swept_hyperparameters(summary);
-    let metrics = summary.metrics.iter().filter(|info| info.direction != Direction::Neutral && metric_info(&info.name).is_headline);
+    let is_known = |name: &str| summary.metrics.iter().any(|info| info.name == name);
+    let is_baseline = |name: &str| baseline_readings(name).any(|(_, of)| is_known(of));
+    let is_drawn =
+        |info: &&MetricInfo| info.direction != Direction::Neutral && metric_info(&info.name).is_headline && !is_baseline(&info.name);
+    let metrics = summary.metrics.iter().filter(is_drawn);
     let pairs = metrics.flat_map(|info| hyperparameters.iter().map(|hyperparameter| (info.name.clone(), hyperparameter.clone())));
     pairs.take(MAX_METRIC_FIGURES).collect()
 }
@@ -290,6 +295,38 @@ fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headline_metrics_with_a_direction_are_drawn_in_six_figures_at_most() {
+        let metric = |name: &str, direction| Metric { name: name.into(), value: Some(1.0), unit: String::new(), direction };
+        let trial = |code_size: usize, batch_size: u64| TrialRow {
+            trial: String::new(),
+            state: "finished".into(),
+            reason: String::new(),
+            model: "vae".into(),
+            hyperparameters: vec![("train.batch_size".into(), batch_size.into())],
+            seed: 1,
+            code_size,
+            num_parameters: 1,
+            seconds: 1.0,
+            metrics: vec![
+                metric("mse", Direction::LowerIsBetter),
+                metric("sse", Direction::LowerIsBetter),
+                metric("kl", Direction::Neutral),
+                metric("pca_sse", Direction::LowerIsBetter),
+                metric("psnr", Direction::HigherIsBetter),
+                metric("ssim", Direction::HigherIsBetter),
+                metric("bce", Direction::LowerIsBetter),
+            ],
+        };
+        let drawn = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 64)]));
+        let names: Vec<String> = drawn.iter().map(|(metric, hyperparameter)| format!("{metric} {hyperparameter}")).collect();
+        let expected = ["sse", "psnr", "ssim"].map(|metric| [format!("{metric} code_size"), format!("{metric} train.batch_size")]);
+        assert_eq!(names, expected.concat());
+        let one = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 32)]));
+        assert_eq!(one.len(), 4, "one swept number, four metrics");
+        assert!(drawn_metrics(&summarize(&[trial(2, 32)])).is_empty(), "nothing is swept");
+    }
 
     #[test]
     fn the_loss_of_the_last_stage_is_drawn_and_no_term_that_ends_alike() {

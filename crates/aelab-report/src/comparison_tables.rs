@@ -95,6 +95,7 @@ impl Comparison {
         entries.push(Entry::plain(match (row.baseline, row.num_finished == row.num_trials) {
             (Some(_), _) => String::new(),
             (None, true) => row.seeds.len().to_string(),
+            (None, false) if row.seeds.len() == row.num_finished => format!("{} of {}", row.num_finished, row.num_trials),
             (None, false) => format!("{} ({} of {} trials)", row.seeds.len(), row.num_finished, row.num_trials),
         }));
         for (metric, info) in self.metrics.iter().enumerate() {
@@ -125,7 +126,7 @@ impl Comparison {
         };
         let mut page = self.table(text, "\n").to_terminal(width);
         page.push('\n');
-        page.push_str(&self.legend("*"));
+        page.push_str(&self.legend("*").replace("; ", "\n"));
         page.push('\n');
         for note in self.remarks() {
             page.push_str(&format!("note: {note}\n"));

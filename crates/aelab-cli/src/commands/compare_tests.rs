@@ -43,6 +43,7 @@ fn sweep() -> Trials {
     let mut trials = Vec::new();
     for (salt, model, penalty) in [(0, "undercomplete", 0.0), (1, "beta_vae", 4.0)] {
         for code_size in [2u64, 8] {
+            let (salt, penalty) = (salt + 10 * code_size, if code_size == 8 { 0.1 } else { penalty });
             for seed in 1..=3 {
                 let mut options = json!({"code_size": code_size});
                 if model == "beta_vae" {
@@ -219,9 +220,13 @@ fn results_of_different_data_are_refused_with_the_difference_and_ways_to_go_on()
     let allowed = |arguments: &[&str]| compared(folder.path(), arguments).unwrap().comparison;
     assert_eq!(allowed(&["sweep", "fewer", "--filter", "data.num_test=100"]).rows.len(), 4);
     assert_eq!(allowed(&["sweep", "fewer", "--cols", "num_test", "--metric", "sse"]).columns.len(), 2);
+    assert_eq!(allowed(&["sweep", "other", "--cols", "run", "--metric", "sse"]).columns.len(), 2);
+    assert!(error(&["sweep", "other", "--rows", "run,model,code_size"]).contains("checksum"), "rows are compared with each other");
     let across = allowed(&["sweep", "fewer", "--across", "data", "--metric", "sse"]);
     assert_eq!((across.blocks.len(), across.rows.len()), (2, 4));
     assert!(across.columns[0].friedman.is_some());
+    let both = allowed(&["sweep", "fewer", "--cols", "data", "--across", "data.num_test", "--metric", "sse"]);
+    assert_eq!((both.columns.len(), both.blocks.len()), (1, 2), "what the blocks say is no other data set");
     assert_eq!(across.rows[0].cells[0].as_ref().unwrap().spread.num, 2, "two blocks");
 }
 

@@ -95,14 +95,15 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
             let (configuration, data) = identities(&planned.definition);
             let key = (configuration.clone(), data.clone(), planned.seed);
             let trial = CollectedTrial { run: name.clone(), planned, state, result, configuration, data };
-            match places.get(&key) {
-                None => {
+            match places.get(&key).copied() {
+                // Measured in another way it is no repetition; whether that may be compared is decided later.
+                Some(place) if measured_alike(&trials[place], &trial) => {
+                    num_shared += 1;
+                    num_contradicting += usize::from(!merge(&mut trials[place], trial));
+                }
+                _ => {
                     places.insert(key, trials.len());
                     trials.push(trial);
-                }
-                Some(place) => {
-                    num_shared += 1;
-                    num_contradicting += usize::from(!merge(&mut trials[*place], trial));
                 }
             }
         }
@@ -115,6 +116,21 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
         notes.push(format!("{num_contradicting} of them measured other values there; those of the run named first count"));
     }
     Ok(Collected { runs: names, trials, notes })
+}
+
+/// Whether the evaluations that two trials share have the same options.
+fn measured_alike(left: &CollectedTrial, right: &CollectedTrial) -> bool {
+    let options = |trial: &CollectedTrial| -> HashMap<String, Value> {
+        let evaluations = trial.planned.definition.get("evaluate").and_then(Value::as_array).into_iter().flatten();
+        let entries = evaluations.filter_map(Value::as_object).flatten();
+        entries
+            .flat_map(|(name, inner)| {
+                inner.as_object().into_iter().flatten().map(move |(key, value)| (format!("{name}.{key}"), value.clone()))
+            })
+            .collect()
+    };
+    let (left, right) = (options(left), options(right));
+    left.iter().all(|(key, value)| right.get(key).is_none_or(|other| other == value))
 }
 
 /// Adds what the same trial measured in another run. `false` where values differ.

@@ -48,7 +48,7 @@ impl Key {
     /// Whether it separates trials of different data or evaluations.
     pub(super) fn is_of_context(&self) -> bool {
         match &self.kind {
-            KeyKind::Data => true,
+            KeyKind::Data | KeyKind::Run => true,
             KeyKind::Path(path) => matches!(path.parts().first().map(String::as_str), Some("data" | "evaluate")),
             _ => false,
         }
@@ -217,8 +217,9 @@ fn add_paths(value: &Value, parts: &mut Vec<String>, paths: &mut BTreeSet<KeyPat
     }
 }
 
-/// Names of the data sets of these trials: that of the data set alone where it says enough, with what differs otherwise.
-pub(super) fn data_labels(trials: &[&CollectedTrial]) -> BTreeMap<String, String> {
+/// Names of the data sets of these trials: that of the data set alone where it says enough, with what differs otherwise, but for
+/// what the keys `shown` say anyway.
+pub(super) fn data_labels(trials: &[&CollectedTrial], shown: &[&Key]) -> BTreeMap<String, String> {
     let mut sections: Vec<&CollectedTrial> = Vec::new();
     for trial in trials {
         if sections.iter().all(|known| known.data != trial.data) {
@@ -231,7 +232,8 @@ pub(super) fn data_labels(trials: &[&CollectedTrial]) -> BTreeMap<String, String
         let mut label = trial.planned.data.clone();
         if same_name.len() > 1 {
             let parts: Vec<&Value> = same_name.iter().filter_map(|trial| trial.planned.definition.get("data")).collect();
-            for path in differing(&parts, &KeyPath::from_iter(["data"])) {
+            let is_shown = |path: &KeyPath| shown.iter().any(|key| key.kind == KeyKind::Path(path.clone()));
+            for path in differing(&parts, &KeyPath::from_iter(["data"])).into_iter().filter(|path| !is_shown(path)) {
                 let value = value_at(&trial.planned.definition, &path).map_or_else(|| "none".to_owned(), |value| short_value(&value));
                 label.push_str(&format!(" {}={value}", path.last().unwrap_or_default()));
             }
