@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use aelab_core::{Domain, Purpose, stream};
 use aelab_eval::{
-    LogisticRegression, PictureContent, adjusted_rand_index, average_precision, continuity, k_means, k_nearest_accuracy, majority_class,
-    nearest_neighbours, normalized_mutual_information, precision_at, ties_by_distance, trustworthiness,
+    LogisticRegression, PictureContent, adjusted_rand_index, average_precision_with_ties, continuity, k_means, k_nearest_accuracy,
+    majority_class, nearest_neighbours, normalized_mutual_information, precision_at, ties_by_distance, trustworthiness,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -405,6 +405,6 @@ proptest! {
         right_reversed.reverse();
         prop_assert_eq!(ties_by_distance(&reversed, &right_reversed), ties.clone());
         prop_assert!((0.0..=1.0 + 1e-12).contains(&precision_at(&ties, k)));
-        prop_assert_eq!(average_precision(&ties).is_some(), right.contains(&true));
+        prop_assert_eq!(average_precision_with_ties(&ties).is_some(), right.contains(&true));
     }
 }
