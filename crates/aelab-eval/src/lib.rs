@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod baseline_cache;
 mod codes;
 mod context;
 mod error;

@@ -8,6 +8,7 @@ use aelab_core::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::baseline_cache::cached;
 use crate::metric::ExampleMean;
 use crate::metric::info::{MetricInfo, NATS, higher, lower};
 use crate::registry::Measure;
@@ -125,7 +126,7 @@ impl Measure for LinearProbe {
                 points.extend(some.accuracy.map(|accuracy| [f64::from(num.get()), accuracy]));
             }
             if !points.is_empty() {
-                lines.push(Line { name: representation.caption.clone(), points, is_baseline: !representation.prefix.is_empty() });
+                lines.push(Line { name: representation.caption.clone(), points, is_baseline: representation.is_baseline() });
             }
         }
         if numbers.len() > 1 && !lines.is_empty() {
@@ -143,7 +144,7 @@ fn setting(num_per_class: NonZeroU32) -> String {
 }
 
 /// What a linear classifier makes of a representation.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Probe {
     accuracy: Option<f64>,
     nll: Option<f64>,
@@ -177,7 +178,9 @@ pub(super) fn probe(
     if let Some((_, known)) = context.memo.probes.borrow().iter().find(|(known, _)| *known == key) {
         return known.clone();
     }
-    let found = fit(representation, train_labels, test_labels, num_per_class, c);
+    let what = format!("probe, version 1, {num_per_class:?} per class, C {c}");
+    let fit = || fit(representation, train_labels, test_labels, num_per_class, c);
+    let found = cached(context, &what, representation, (train_labels, test_labels), fit);
     context.memo.probes.borrow_mut().push((key, found.clone()));
     found
 }

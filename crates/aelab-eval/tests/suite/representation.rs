@@ -408,3 +408,43 @@ proptest! {
         prop_assert_eq!(average_precision(&ties).is_some(), right.contains(&true));
     }
 }
+
+#[test]
+fn baselines_are_the_same_from_the_folder_that_trials_share_and_spoilt_files_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setting = classes(90, 60, false);
+    let all = |setting: &Setting| {
+        let mut found = values(setting, "dimension_reduction", json!({"num_shown": 0}));
+        found.extend(values(setting, "linear_probe", json!({"labels_per_class": [5]})));
+        found
+    };
+    let computed = all(&setting);
+    setting.cache = Some(folder.path().to_owned());
+    assert_eq!(all(&setting), computed);
+    let files = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect::<Vec<_>>()
+    };
+    // PCA and the data themselves: kNN, and the probe of all labels and of few.
+    assert_eq!(files().len(), 6);
+    assert_eq!(all(&setting), computed);
+    for path in files() {
+        std::fs::write(path, b"{").unwrap();
+    }
+    assert_eq!(all(&setting), computed);
+    // What is stored is what is given back, so it was not computed again.
+    for path in files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut entry: Value = serde_json::from_str(&text).unwrap();
+        if entry["value"].is_number() {
+            entry["value"] = json!(0.125);
+            std::fs::write(path, entry.to_string()).unwrap();
+        }
+    }
+    let stored = all(&setting);
+    assert_eq!((stored["raw_knn_accuracy"], stored["pca_knn_accuracy"]), (0.125, 0.125));
+    assert_eq!(stored["knn_accuracy"], computed["knn_accuracy"]);
+    // Other labels are other data.
+    setting.test.labels.as_mut().unwrap().swap(0, 1);
+    assert_ne!(all(&setting)["raw_knn_accuracy"], 0.125);
+}
