@@ -31,6 +31,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     lower("raw_probe_nll", NATS, "`probe_nll` of the features"),
 ];
 
+/// The gradient's norm at the end of a fit, relative to that at the start: the accuracy has long stood still.
+const TOLERANCE: f64 = 1e-6;
 /// Names of what a probe measures of each representation.
 pub(super) const OF_EACH: [&str; 2] = ["probe_accuracy", "probe_nll"];
 
@@ -200,7 +202,7 @@ fn fit(representation: &Representation, train_labels: &[u32], test_labels: &[u32
         positions.iter().flat_map(|&index| &representation.train[index * size..][..size]).map(|&value| f64::from(value)).collect();
     let mut test: Vec<f64> = representation.test.iter().map(|&value| f64::from(value)).collect();
     standardise(&mut train, &mut test, size);
-    let Some(fitted) = LogisticRegression::fit(&train, size, &labels, c) else {
+    let Some(fitted) = LogisticRegression::fit(&train, size, &labels, c, TOLERANCE) else {
         probe.warnings.push("its training examples are of one class".to_owned());
         return probe;
     };
