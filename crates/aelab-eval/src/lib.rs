@@ -15,6 +15,7 @@
 mod affine_denoiser;
 mod classifier;
 mod classifier_cache;
+mod baseline_cache;
 mod codes;
 mod conditional_gaussian;
 mod context;

@@ -20,6 +20,13 @@ pub(crate) struct Representation {
     pub(crate) test: Vec<f32>,
 }
 
+impl Representation {
+    /// Whether it is something to compare a model with: the same for all models of a code size.
+    pub(crate) fn is_baseline(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+}
+
 /// The first examples of both splits, as an evaluation compares them.
 #[derive(Debug)]
 pub(crate) struct Representations {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::linear_probe::{OF_EACH, has_classes, prefixes, probe};
+use crate::baseline_cache::cached;
 use crate::metric::info::{MetricInfo, SQUARED_UNITS, higher, neutral};
 use crate::pass::Draw;
 use crate::registry::Measure;
@@ -151,8 +152,10 @@ impl Measure for DimensionReduction {
             let mut representation = representation.clone();
             representation.test.truncate(num_test * representation.size);
             let Representation { prefix, size, train, test, .. } = &representation;
-            let neighbours = nearest_neighbours(test, train, *size, self.knn_k.get() as usize, false);
-            let accuracy = k_nearest_accuracy(&neighbours, labels.0, labels.1);
+            let k = self.knn_k.get() as usize;
+            let accuracy = cached(context, &format!("kNN accuracy, version 1, k {k}"), &representation, labels, || {
+                k_nearest_accuracy(&nearest_neighbours(test, train, *size, k, false), labels.0, labels.1)
+            });
             outcome.measurements.push(Measurement::new(&format!("{prefix}knn_accuracy"), accuracy)?);
             probe(context, &representation, labels, None, self.c).report(prefix, "", &mut outcome)?;
             if is_code {

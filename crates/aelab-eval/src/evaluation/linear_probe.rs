@@ -8,6 +8,7 @@ use aelab_core::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::baseline_cache::cached;
 use crate::metric::ExampleMean;
 use crate::metric::info::{MetricInfo, NATS, higher, lower};
 use crate::registry::Measure;
@@ -30,6 +31,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     lower("raw_probe_nll", NATS, "`probe_nll` of the features"),
 ];
 
+/// The gradient's norm at the end of a fit, relative to that at the start: the accuracy has long stood still.
+const TOLERANCE: f64 = 1e-6;
 /// Names of what a probe measures of each representation.
 pub(super) const OF_EACH: [&str; 2] = ["probe_accuracy", "probe_nll"];
 
@@ -125,7 +128,7 @@ impl Measure for LinearProbe {
                 points.extend(some.accuracy.map(|accuracy| [f64::from(num.get()), accuracy]));
             }
             if !points.is_empty() {
-                lines.push(Line { name: representation.caption.clone(), points, is_baseline: !representation.prefix.is_empty() });
+                lines.push(Line { name: representation.caption.clone(), points, is_baseline: representation.is_baseline() });
             }
         }
         if numbers.len() > 1 && !lines.is_empty() {
@@ -143,7 +146,7 @@ fn setting(num_per_class: NonZeroU32) -> String {
 }
 
 /// What a linear classifier makes of a representation.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Probe {
     accuracy: Option<f64>,
     nll: Option<f64>,
@@ -177,7 +180,9 @@ pub(super) fn probe(
     if let Some((_, known)) = context.memo.probes.borrow().iter().find(|(known, _)| *known == key) {
         return known.clone();
     }
-    let found = fit(representation, train_labels, test_labels, num_per_class, c);
+    let what = format!("probe, version 1, {num_per_class:?} per class, C {c}");
+    let fit = || fit(representation, train_labels, test_labels, num_per_class, c);
+    let found = cached(context, &what, representation, (train_labels, test_labels), fit);
     context.memo.probes.borrow_mut().push((key, found.clone()));
     found
 }
@@ -197,7 +202,7 @@ fn fit(representation: &Representation, train_labels: &[u32], test_labels: &[u32
         positions.iter().flat_map(|&index| &representation.train[index * size..][..size]).map(|&value| f64::from(value)).collect();
     let mut test: Vec<f64> = representation.test.iter().map(|&value| f64::from(value)).collect();
     standardise(&mut train, &mut test, size);
-    let Some(fitted) = LogisticRegression::fit(&train, size, &labels, c) else {
+    let Some(fitted) = LogisticRegression::fit(&train, size, &labels, c, TOLERANCE) else {
         probe.warnings.push("its training examples are of one class".to_owned());
         return probe;
     };

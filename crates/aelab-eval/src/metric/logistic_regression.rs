@@ -10,10 +10,8 @@ use faer::{Accum, Mat, MatMut, MatRef, Side, get_global_parallelism};
 use super::lbfgs::minimise;
 use crate::threads::in_own_threads;
 
-/// The gradient's norm at the end, relative to that at the start.
-const TOLERANCE: f64 = 1e-8;
 const MAX_ITERATIONS: usize = 1000;
-/// Up to so many features the curvature of the features is factored beforehand: a hundred steps instead of thousands.
+/// Up to so many features the curvature of the features is factored beforehand: steps are fewer then.
 const MAX_FACTORED: usize = 4096;
 
 /// A fitted classifier.
@@ -33,12 +31,12 @@ pub struct LogisticRegression {
 }
 
 impl LogisticRegression {
-    /// Fits rows `x` of `size` features and their classes; a larger `c` is a smaller price on coefficients. `None` with fewer than
-    /// two classes.
+    /// Fits rows `x` of `size` features and their classes, until the norm of the gradient is `tolerance` times that at the start; a
+    /// larger `c` is a smaller price on coefficients. `None` with fewer than two classes.
     ///
     /// # Panics
     /// When `x` is not a row per label.
-    pub fn fit(x: &[f64], size: usize, labels: &[u32], c: f64) -> Option<Self> {
+    pub fn fit(x: &[f64], size: usize, labels: &[u32], c: f64, tolerance: f64) -> Option<Self> {
         assert!(size > 0 && x.len() == size * labels.len(), "each label has a row");
         let mut classes = labels.to_vec();
         classes.sort_unstable();
@@ -82,7 +80,7 @@ impl LogisticRegression {
                 in_own_threads(|| curvature.solve_in_place(MatMut::from_row_major_slice_mut(step, size + 1, num_classes)));
             }
         };
-        let minimum = minimise(vec![0.0; (size + 1) * num_classes], TOLERANCE, MAX_ITERATIONS, evaluate, precondition);
+        let minimum = minimise(vec![0.0; (size + 1) * num_classes], tolerance, MAX_ITERATIONS, evaluate, precondition);
         let of_class = |class: usize, row: usize| minimum.point[row * num_classes + class];
         // Adding the same to every class changes nothing: the price makes the coefficients sum up to 0, nothing the intercepts.
         let mean = (0..num_classes).map(|class| of_class(class, size)).sum::<f64>() / num_classes as f64;
@@ -172,13 +170,13 @@ mod tests {
 
     #[test]
     fn one_class_has_no_classifier() {
-        assert_eq!(LogisticRegression::fit(&[1.0, 2.0], 1, &[3, 3], 1.0), None);
-        assert_eq!(LogisticRegression::fit(&[], 1, &[], 1.0), None);
+        assert_eq!(LogisticRegression::fit(&[1.0, 2.0], 1, &[3, 3], 1.0, 1e-8), None);
+        assert_eq!(LogisticRegression::fit(&[], 1, &[], 1.0, 1e-8), None);
     }
 
     #[test]
     fn features_that_say_nothing_leave_the_frequencies_of_the_classes() {
-        let fitted = LogisticRegression::fit(&[0.0; 8], 2, &[5, 2, 5, 5], 1.0).unwrap();
+        let fitted = LogisticRegression::fit(&[0.0; 8], 2, &[5, 2, 5, 5], 1.0, 1e-8).unwrap();
         assert!(fitted.converged);
         assert_eq!(fitted.predict(&[9.0, 9.0]), [5]);
         let log_probabilities = fitted.log_probabilities(&[0.0, 0.0]);

@@ -140,7 +140,7 @@ fn coefficients_of_the_linear_probe_are_those_of_scikit_learn() {
     let cases = golden().probes;
     assert!(cases.len() >= 20);
     for ProbeCase { name, x, size, labels, c, coefficients, intercepts, train_accuracy, test, predictions, log_probabilities } in cases {
-        let found = LogisticRegression::fit(&x, size, &labels, c).unwrap();
+        let found = LogisticRegression::fit(&x, size, &labels, c, 1e-8).unwrap();
         assert!(found.converged, "{name}");
         // Of two classes scikit-learn has one row: what the second has more than the first.
         let rows = |values: &[f64], width: usize| -> Vec<f64> {
@@ -407,4 +407,58 @@ proptest! {
         prop_assert!((0.0..=1.0 + 1e-12).contains(&precision_at(&ties, k)));
         prop_assert_eq!(average_precision_with_ties(&ties).is_some(), right.contains(&true));
     }
+}
+
+#[test]
+fn baselines_are_the_same_from_the_folder_that_trials_share_and_spoilt_files_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setting = classes(90, 60, false);
+    let all = |setting: &Setting| {
+        let mut found = values(setting, "dimension_reduction", json!({"num_shown": 0}));
+        found.extend(values(setting, "linear_probe", json!({"labels_per_class": [5]})));
+        found
+    };
+    let computed = all(&setting);
+    setting.cache = Some(folder.path().to_owned());
+    assert_eq!(all(&setting), computed);
+    let files = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect::<Vec<_>>()
+    };
+    // PCA and the data themselves: kNN, and the probe of all labels and of few.
+    assert_eq!(files().len(), 6);
+    assert_eq!(all(&setting), computed);
+    for path in files() {
+        std::fs::write(path, b"{").unwrap();
+    }
+    assert_eq!(all(&setting), computed);
+    // What is stored is what is given back, so it was not computed again.
+    for path in files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut entry: Value = serde_json::from_str(&text).unwrap();
+        if entry["value"].is_number() {
+            entry["value"] = json!(0.125);
+            std::fs::write(path, entry.to_string()).unwrap();
+        }
+    }
+    let stored = all(&setting);
+    assert_eq!((stored["raw_knn_accuracy"], stored["pca_knn_accuracy"]), (0.125, 0.125));
+    assert_eq!(stored["knn_accuracy"], computed["knn_accuracy"]);
+    // Other labels are other data.
+    setting.test.labels.as_mut().unwrap().swap(0, 1);
+    assert_ne!(all(&setting)["raw_knn_accuracy"], 0.125);
+}
+
+#[test]
+#[ignore]
+fn temporary_timing() {
+    let x: Vec<f64> = std::fs::read("/tmp/rep_x.bin").unwrap().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+    let y: Vec<u32> = std::fs::read("/tmp/rep_y.bin").unwrap().as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+    let start = std::time::Instant::now();
+    let found = LogisticRegression::fit(&x, 784, &y, 1.0, 1e-6).unwrap();
+    eprintln!("raw: {} iterations, {}, {:?}", found.num_iterations, found.converged, start.elapsed());
+    let some: Vec<f64> = x.chunks(784).flat_map(|row| row[300..332].to_vec()).collect();
+    let start = std::time::Instant::now();
+    let found = LogisticRegression::fit(&some, 32, &y, 1.0, 1e-6).unwrap();
+    eprintln!("32: {} iterations, {}, {:?}", found.num_iterations, found.converged, start.elapsed());
 }
