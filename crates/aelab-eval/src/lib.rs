@@ -13,9 +13,9 @@
 #![forbid(unsafe_code)]
 
 mod affine_denoiser;
+mod baseline_cache;
 mod classifier;
 mod classifier_cache;
-mod baseline_cache;
 mod codes;
 mod conditional_gaussian;
 mod context;
