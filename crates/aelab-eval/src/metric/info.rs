@@ -87,20 +87,20 @@ pub struct MetricGroup {
 /// Every metric. All are measured on the test split unless their definition says otherwise. The metrics of a task stand in its file.
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
-    MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
     MetricGroup { title: "Decoding in other domains", metrics: cross_domain::METRICS },
-    MetricGroup { title: "Generation", metrics: generation::METRICS },
     MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
     MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
     MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
     MetricGroup { title: "Denoising", metrics: denoising::METRICS },
     MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
     MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
+    MetricGroup { title: "Generation", metrics: generation::METRICS },
     MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
-    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
-    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
     MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
     MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
+    MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.
