@@ -1,7 +1,7 @@
 //! `cross_domain` on models whose every answer is known.
 
 use crate::common::{Fixed, Setting, Table};
-use aelab_core::{Batch, Domain, Noise, Objective, Progress, StepContext, TrainedModel};
+use aelab_core::{Batch, Domain, Noise, Objective, Progress, StateError, StepContext, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome, PictureContent};
 use burn::tensor::{Device, Tensor};
 use serde_json::json;
@@ -68,8 +68,10 @@ fn examples() -> Table {
 
 fn measure(model: &dyn TrainedModel, test: &Table, batch_size: usize, options: serde_json::Value) -> Outcome {
     let device = Device::flex();
+    let untrained = |_: u64| -> Result<Box<dyn TrainedModel>, StateError> { unreachable!("nothing is trained here") };
     let context = EvaluationContext {
         model,
+        untrained: &untrained,
         train: test,
         valid: test,
         test,
