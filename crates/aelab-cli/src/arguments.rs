@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use aelab_data::Source;
 use aelab_experiment::TrialState;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Trains, measures and compares autoencoders described in YAML files.
@@ -89,6 +89,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compares configurations of one run or several: means with intervals, ranks, paired tests, trade-off curves.
+    Compare(CompareArguments),
     /// Lists the models.
     Models {
         /// Prints JSON.
@@ -133,6 +135,89 @@ pub(crate) enum Command {
         /// The trial.
         hash: String,
     },
+}
+
+/// What to compare, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// Run directories, or names of experiments below `--runs`.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) run: Vec<PathBuf>,
+    /// Metrics, e.g. `sse` or `eval/sse`, separated by commas or given several times; without it the headline metrics that all
+    /// configurations have.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) metric: Vec<String>,
+    /// What makes a row: keys such as `model`, `code_size`, `beta`, `train.batch_size`; without it whatever varies.
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub(crate) rows: Vec<String>,
+    /// What makes a column; configurations are compared within a column.
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub(crate) cols: Vec<String>,
+    /// What to average over as blocks, e.g. `data`.
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub(crate) across: Vec<String>,
+    /// Looks only at trials with `KEY=VALUE`, `KEY=A,B`, `KEY!=VALUE`, `KEY<VALUE`, `<=`, `>`, `>=`; may be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) filter: Vec<String>,
+    /// A trade-off curve `X:Y`, e.g. `code_size:sse`, `kl:nll`; may be given several times.
+    #[arg(long, value_name = "X:Y")]
+    pub(crate) curve: Vec<String>,
+    /// Axes of the curves that are logarithmic, instead of a choice by their values.
+    #[arg(long, value_name = "AXIS")]
+    pub(crate) log: Vec<LogAxis>,
+    /// The test of whether the best differs; the default is paired-t over seeds and wilcoxon with `--across`.
+    #[arg(long)]
+    pub(crate) test: Option<TestName>,
+    /// Rows for PCA and other baselines; `--baselines=false` leaves them out.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub(crate) baselines: bool,
+    /// Sorts rows by the mean of a metric, the best first; without a name by the first metric.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) sort: Option<String>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = CompareFormat::Terminal)]
+    pub(crate) format: CompareFormat,
+    /// Writes comparison.md, .csv, .json, .tex and the curves into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
+    /// Folder of run directories.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+}
+
+/// How a comparison is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareFormat {
+    /// A table for the terminal.
+    Terminal,
+    /// A page.
+    Markdown,
+    /// One line per number, unrounded.
+    Csv,
+    /// Everything, unrounded.
+    Json,
+    /// A table in the style of booktabs.
+    Latex,
+}
+
+/// A logarithmic axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogAxis {
+    /// The horizontal one.
+    X,
+    /// The vertical one.
+    Y,
+    /// Neither.
+    None,
+}
+
+/// A paired test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestName {
+    /// Student's paired t-test.
+    PairedT,
+    /// Wilcoxon's signed-rank test.
+    Wilcoxon,
 }
 
 /// What to do with data sets.

@@ -12,8 +12,12 @@
 
 #![forbid(unsafe_code)]
 
+mod affine_denoiser;
 mod baseline_cache;
+mod classifier;
+mod classifier_cache;
 mod codes;
+mod conditional_gaussian;
 mod context;
 mod error;
 mod evaluation;
@@ -30,21 +34,44 @@ mod representation;
 mod t_sne;
 mod threads;
 
+pub use affine_denoiser::AffineDenoiser;
+pub use conditional_gaussian::{ConditionalGaussian, Gaussian};
 pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::agreement::{adjusted_rand_index, normalized_mutual_information};
+pub use metric::auroc::{Interval, auroc, auroc_interval};
 pub use metric::bce::{bce, bce_of_probabilities};
+pub use metric::class_balance::{class_entropy, mode_coverage};
+pub use metric::data_copying::{copied_share, copying_probability, copying_score};
+pub use metric::dci::{Dci, completeness, disentanglement};
+pub use metric::decision_trees::{BaggedTrees, DecisionTree};
+pub use metric::detection::{Bootstrap, Classification, Detected, average_precision, bootstrap, classify, detections};
+pub use metric::dictionary::{max_cosines, mean_max_cosine};
+pub use metric::ease::{CoOccurrences, Ease};
+pub use metric::explicitness::{explicitness, one_against_rest_auroc};
+pub use metric::factor_codes::FactorCodes;
+pub use metric::fixed_factor::{active_dimensions, beta_vae_score, difference_points, factor_vae_score, factor_vae_vote};
+pub use metric::frechet::frechet_distance;
 pub use metric::info::{Direction, METRIC_GROUPS, MetricGroup, MetricInfo, metric_info, metrics, metrics_table};
 pub use metric::k_means::{KMeans, k_means};
 pub use metric::k_nearest::{k_nearest_accuracy, majority_class};
 pub use metric::logistic_regression::LogisticRegression;
 pub use metric::mae::mae;
+pub use metric::manifold::{Balls, Overlap, overlap};
 pub use metric::mse::mse;
+pub use metric::mutual_information::{factor_entropies, mig, modularity, mutual_information};
+pub use metric::pareto::GeneralisedPareto;
 pub use metric::psnr::psnr;
+pub use metric::ranking::{ndcg, ranked, recall};
+pub use metric::rating_biases::{Rating, RatingBiases, mean_rating};
+pub use metric::sap::{linear_accuracies, sap, squared_correlations};
+pub use metric::sparseness::{hoyer_sparseness, treves_rolls_sparseness};
 pub use metric::sse::sse;
 pub use metric::ssim::{Ssim, ssim};
-pub use metric::tied_ranking::{Tie, average_precision, precision_at, ties_by_distance};
+pub use metric::threshold::ThresholdRule;
+pub use metric::tied_ranking::{Tie, average_precision_with_ties, precision_at, ties_by_distance};
 pub use metric::trustworthiness::{continuity, trustworthiness};
+pub use metric::vus_pr::vus_pr;
 pub use moments::Moments;
 pub use neighbours::{Neighbour, nearest_neighbours};
 pub use outcome::{DataTable, Measurement, Outcome};

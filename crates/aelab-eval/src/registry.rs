@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    DimensionReduction, LatentScatter, LinearProbe, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation,
-    Reconstruction, Retrieval, Samples, Sequence,
+    Anomaly, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter, LinearProbe,
+    LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval, Samples, Sequence,
+    Sparsity,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -122,9 +123,18 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<Samples>(),
     entry::<Sequence>(),
     entry::<Recommendation>(),
+    entry::<Generation>(),
     entry::<DimensionReduction>(),
     entry::<LinearProbe>(),
     entry::<Retrieval>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
+    entry::<Anomaly>(),
+    entry::<Disentanglement>(),
+    entry::<FineTune>(),
+    entry::<Jacobian>(),
+    entry::<Sparsity>(),
+    entry::<Memorisation>(),
 ];
 
 /// The entry of that name.

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod comparison;
 mod device;
 pub mod executor;
 mod file;
@@ -32,6 +33,7 @@ pub mod trial;
 mod trial_config;
 mod worker;
 
+pub use comparison::{Collected, CollectedTrial, ComparisonError, ComparisonRequest, CurveRequest, Filter, collect};
 pub use device::{DeviceError, resolve_device, resolve_device_name};
 pub use executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
 pub use file::write_atomic;

@@ -24,8 +24,8 @@ use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError};
 
-/// Metrics that are drawn against swept numbers.
-const DRAWN: [&str; 2] = ["sse", "elbo"];
+/// More figures of metrics against swept numbers than this are not looked at.
+const MAX_METRIC_FIGURES: usize = 6;
 /// More curves than this in one chart show nothing; the first ones are drawn.
 const MAX_CURVES: usize = 40;
 
@@ -132,12 +132,10 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
         links.push(FigureLink { caption, path: format!("figures/{name}") });
         Ok::<(), SummaryError>(())
     };
-    for hyperparameter in swept_hyperparameters(&summary) {
-        for metric in DRAWN {
-            if let Some(figure) = metric_figure(&summary, metric, &hyperparameter) {
-                let name = format!("{metric}-against-{}.png", file_name(&hyperparameter));
-                draw(name, figure.title.clone(), metric_against_hyperparameter(&figure))?;
-            }
+    for (metric, hyperparameter) in drawn_metrics(&summary) {
+        if let Some(figure) = metric_figure(&summary, &metric, &hyperparameter) {
+            let name = format!("{}-against-{}.png", file_name(&metric), file_name(&hyperparameter));
+            draw(name, figure.title.clone(), metric_against_hyperparameter(&figure))?;
         }
     }
     if let Some(figure) = learning_curves_of(run_dir, plan)? {
@@ -159,6 +157,14 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
     let page = write("summary.md", page.to_markdown())?;
     let figures = links.iter().map(|link| root.join(&link.path)).collect();
     Ok(SummaryFiles { summary, shown, page, table, figures })
+}
+
+/// Which metric is drawn against which swept number: every headline metric that has a direction, in the order of measurement.
+fn drawn_metrics(summary: &Summary) -> Vec<(String, String)> {
+    let hyperparameters = swept_hyperparameters(summary);
+    let metrics = summary.metrics.iter().filter(|info| info.direction != Direction::Neutral && metric_info(&info.name).is_headline);
+    let pairs = metrics.flat_map(|info| hyperparameters.iter().map(|hyperparameter| (info.name.clone(), hyperparameter.clone())));
+    pairs.take(MAX_METRIC_FIGURES).collect()
 }
 
 fn file_name(text: &str) -> String {

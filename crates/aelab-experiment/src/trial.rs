@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, TrainedModel};
+use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
 use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
 use aelab_tensorboard::EventFile;
@@ -211,8 +211,10 @@ fn evaluate(
     outcome: &Outcome,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<Measured, TrialError> {
+    let untrained = |seed| untrained(trial, dataset, device, seed);
     let context = EvaluationContext {
         model,
+        untrained: &untrained,
         train: &dataset.train,
         valid: &dataset.valid,
         test: &dataset.test,
@@ -242,6 +244,18 @@ fn evaluate(
         }
     }
     Ok(all)
+}
+
+/// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.
+fn untrained(trial: &ResolvedTrial, dataset: &Dataset, device: &Device, seed: u64) -> Result<Box<dyn TrainedModel>, StateError> {
+    let training_device = device.clone().autodiff();
+    let optimizer = || trial.train.optimizer.build(None);
+    let context = BuildContext { data: dataset.train.spec(), seed, device: &training_device, optimizer: &optimizer };
+    let mut trainee = trial.model.trainee(&context);
+    for stage in 0..trainee.stages(trial.train.epochs).len() {
+        trainee.enter_stage(stage, &dataset.train)?;
+    }
+    Ok(trainee.snapshot())
 }
 
 /// Tells the observers how the trial ended and makes everything durable.

@@ -3,7 +3,7 @@
 use aelab_core::Image;
 use serde_json::Value;
 
-use crate::axis::{Axis, Frame, LABEL_SIZE, scale_of_measured, scale_of_swept};
+use crate::axis::{Axis, Frame, LABEL_SIZE, Scale, scale_of_measured, scale_of_swept};
 use crate::canvas::{Canvas, FigureError, Rect, Stroke};
 use crate::number;
 use crate::page::{Entry, Key, Page, no_data};
@@ -11,7 +11,7 @@ use crate::palette;
 use crate::summary::{BaselineRow, Configuration, Direction, Summary};
 
 /// Dashes of the baselines, in their order.
-const DASHES: [&str; 4] = ["14 8", "3 7", "14 6 3 6", "24 8"];
+pub(crate) const DASHES: [&str; 4] = ["14 8", "3 7", "14 6 3 6", "24 8"];
 
 /// A metric at one value of the hyperparameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,8 +20,10 @@ pub struct MetricPoint {
     pub x: f64,
     /// Mean over seeds.
     pub mean: f64,
-    /// Standard deviation over seeds: half the length of the error bar.
+    /// Half the length of the error bar: standard deviation over seeds, or half of an interval; the subtitle says which.
     pub deviation: Option<f64>,
+    /// The same along x, where x is measured.
+    pub x_deviation: Option<f64>,
 }
 
 /// One model or variant.
@@ -57,14 +59,24 @@ pub struct MetricFigure {
     pub series: Vec<MetricSeries>,
     /// One dashed line each.
     pub baselines: Vec<Baseline>,
+    /// Whether the x axis is logarithmic; chosen by the values for `None`.
+    pub log_x: Option<bool>,
+    /// Whether the y axis is logarithmic; chosen by the values for `None`.
+    pub log_y: Option<bool>,
 }
 
-/// Draws one line per series with markers at the means and error bars of one standard deviation, and
-/// one dashed line per baseline. The x axis is logarithmic where the swept values are geometric. A
-/// baseline so far off that it would flatten everything else is named in the legend instead.
+/// Draws one line per series with markers at the means and error bars, and one dashed line per baseline. Unless the figure says
+/// otherwise, the x axis is logarithmic where the swept values are geometric. A baseline so far off that it would flatten
+/// everything else is named in the legend instead.
 pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, FigureError> {
     let xs = sorted_distinct(figure.series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
-    let x_scale = scale_of_swept(&xs);
+    let chosen = |wanted: Option<bool>, values: &[f64], sensible: fn(&[f64]) -> Scale| match wanted {
+        Some(true) if values.iter().any(|value| *value > 0.0) => Scale::Log,
+        Some(_) => Scale::Linear,
+        None => sensible(values),
+    };
+    let has_measured_x = figure.series.iter().flat_map(|series| &series.points).any(|point| point.x_deviation.is_some());
+    let x_scale = chosen(figure.log_x, &xs, if has_measured_x { scale_of_measured } else { scale_of_swept });
     let values: Vec<f64> = figure
         .series
         .iter()
@@ -74,7 +86,7 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
         .collect();
     let (shown, left_out): (Vec<&Baseline>, Vec<&Baseline>) = figure.baselines.iter().partition(|baseline| is_near(baseline, &values));
     let all: Vec<f64> = values.iter().copied().chain(shown.iter().flat_map(|baseline| baseline.points.iter().map(|(_, y)| *y))).collect();
-    let y_scale = scale_of_measured(&all);
+    let y_scale = chosen(figure.log_y, &all, scale_of_measured);
 
     let num = figure.series.len();
     let series_key = |index: usize| Key::Line { color: palette::line(index, num), dash: "", width: 3.2, marker: Some(index) };
@@ -91,7 +103,15 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
 
     let page = Page { title: &figure.title, subtitle: &figure.subtitle, entries, below: false };
     let (mut canvas, chart) = page.lay_out(720.0, None);
-    let x = Axis::around(xs.iter().copied(), x_scale, 0.05).with_ticks_at(&xs, chart.width - 6.0 * LABEL_SIZE);
+    let x_ends = figure.series.iter().flat_map(|series| &series.points).flat_map(|point| {
+        let half = point.x_deviation.unwrap_or(0.0);
+        [point.x - half, point.x + half]
+    });
+    // On a logarithmic axis an interval that reaches below 0 must not decide where it begins.
+    let x_ends = x_ends.filter(|end| x_scale == Scale::Linear || xs.first().is_some_and(|first| *end > first * 0.3));
+    let baseline_xs = shown.iter().flat_map(|baseline| baseline.points.iter().map(|(x, _)| *x)).filter(|_| has_measured_x);
+    let x = Axis::around(x_ends.chain(baseline_xs).chain(xs.iter().copied()), x_scale, 0.05);
+    let x = if has_measured_x { x } else { x.with_ticks_at(&xs, chart.width - 6.0 * LABEL_SIZE) };
     let y = Axis::around(all.iter().copied(), y_scale, 0.06);
     let frame = Frame { x: &x, y: &y, x_label: &figure.x_label, y_label: &figure.y_label };
     let inner = frame.inner(chart);
@@ -118,7 +138,7 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
     // Error bars of several series at one x would hide each other, so each series is set aside a little.
     let has_bars =
         figure.series.iter().flat_map(|series| &series.points).any(|point| point.deviation.is_some_and(|deviation| deviation > 0.0));
-    let step = if num > 1 && has_bars { (30.0 / (num - 1) as f64).min(6.0) } else { 0.0 };
+    let step = if num > 1 && has_bars && !has_measured_x { (30.0 / (num - 1) as f64).min(6.0) } else { 0.0 };
     for (index, series) in figure.series.iter().enumerate() {
         let color = palette::line(index, num);
         let inner = Rect { left: inner.left + (index as f64 - (num - 1) as f64 / 2.0) * step, ..inner };
@@ -139,12 +159,18 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
 }
 
 fn draw_error_bar(canvas: &mut Canvas, frame: &Frame<'_>, inner: Rect, point: MetricPoint, color: &str) {
-    let MetricPoint { x, mean, deviation } = point;
+    let MetricPoint { x, mean, deviation, x_deviation } = point;
+    let stroke = Stroke::solid(color, 2.4);
+    if let Some(half) = x_deviation.filter(|half| *half > 0.0)
+        && let Some((right, row)) = frame.place(inner, (x + half, mean))
+    {
+        let left = frame.place(inner, (x - half, mean)).map_or(inner.left, |(left, _)| left);
+        canvas.line((left, row), (right, row), stroke);
+    }
     let Some(deviation) = deviation.filter(|deviation| *deviation > 0.0) else { return };
     let Some((column, top)) = frame.place(inner, (x, mean + deviation)) else { return };
     // On a logarithmic axis a deviation larger than the mean reaches below everything.
     let (bottom, has_end) = frame.place(inner, (x, mean - deviation)).map_or((inner.bottom(), false), |(_, bottom)| (bottom, true));
-    let stroke = Stroke::solid(color, 2.4);
     canvas.line((column, top), (column, bottom), stroke);
     canvas.line((column - 8.0, top), (column + 8.0, top), stroke);
     if has_end {
@@ -230,7 +256,7 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
     for configuration in &summary.configurations {
         let (Some(x), Some(spread)) = (value_of(configuration, hyperparameter), configuration.metrics[column]) else { continue };
         let name = series_name(summary, configuration, hyperparameter);
-        let point = MetricPoint { x, mean: spread.mean, deviation: spread.deviation };
+        let point = MetricPoint { x, mean: spread.mean, deviation: spread.deviation, x_deviation: None };
         num_seeds.push(spread.num);
         match series.iter_mut().find(|series| series.name == name) {
             Some(series) => series.points.push(point),
@@ -257,6 +283,8 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
         y_label: if info.unit.is_empty() { shown } else { format!("{shown} ({})", info.unit) },
         series,
         baselines: baselines(summary, column, hyperparameter),
+        log_x: None,
+        log_y: None,
     })
 }
 
@@ -339,11 +367,13 @@ mod tests {
     use crate::summary::{summarize, tests::sweep};
 
     fn figure(series: Vec<MetricSeries>, baselines: Vec<Baseline>) -> MetricFigure {
-        MetricFigure { title: "t".into(), subtitle: String::new(), x_label: "x".into(), y_label: "y".into(), series, baselines }
+        let (title, subtitle) = ("t".into(), String::new());
+        MetricFigure { title, subtitle, x_label: "x".into(), y_label: "y".into(), series, baselines, log_x: None, log_y: None }
     }
 
     fn series(name: &str, points: &[(f64, f64, f64)]) -> MetricSeries {
-        let points = points.iter().map(|&(x, mean, deviation)| MetricPoint { x, mean, deviation: Some(deviation) }).collect();
+        let points =
+            points.iter().map(|&(x, mean, deviation)| MetricPoint { x, mean, deviation: Some(deviation), x_deviation: None }).collect();
         MetricSeries { name: name.into(), points }
     }
 
@@ -384,7 +414,7 @@ mod tests {
         let figure = metric_figure(&summary, "sse", "code_size").unwrap();
         let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["undercomplete", "vae"]);
-        assert_eq!(figure.series[0].points[0], MetricPoint { x: 8.0, mean: 13.0, deviation: Some(0.25) });
+        assert_eq!(figure.series[0].points[0], MetricPoint { x: 8.0, mean: 13.0, deviation: Some(0.25), x_deviation: None });
         assert_eq!(figure.baselines[0], Baseline { name: "PCA".into(), points: vec![(8.0, 15.0), (32.0, 3.75)] });
         assert_eq!(figure.baselines[1].points.len(), 1, "the mean of the data has no code size");
         assert_eq!(figure.subtitle, "mean ± standard deviation over 2 to 3 seeds; lower is better");

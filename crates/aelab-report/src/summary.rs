@@ -156,18 +156,18 @@ impl Summary {
 }
 
 /// What needs no autoencoder: metric `PREFIX_NAME` is what it reaches in metric `NAME`.
-struct Baseline {
-    prefix: &'static str,
-    label: &'static str,
+pub(crate) struct Baseline {
+    pub(crate) prefix: &'static str,
+    pub(crate) label: &'static str,
     /// Whether it has the code size of the model that it stands beside.
-    has_code_size: bool,
+    pub(crate) has_code_size: bool,
 }
 
 const fn baseline(prefix: &'static str, label: &'static str, has_code_size: bool) -> Baseline {
     Baseline { prefix, label, has_code_size }
 }
 
-const BASELINES: [Baseline; 7] = [
+pub(crate) const BASELINES: [Baseline; 8] = [
     baseline("pca", "PCA", true),
     baseline("mean", "mean of the data", false),
     baseline("raw", "the data themselves", false),
@@ -175,7 +175,13 @@ const BASELINES: [Baseline; 7] = [
     baseline("gaussian", "conditional Gaussian", false),
     baseline("ease", "EASE", false),
     baseline("popularity", "popularity", false),
+    baseline("bias", "biases of rows and columns", false),
 ];
+
+/// The ways to read a metric as that of a baseline: prefix, and metric that it stands beside.
+pub fn baseline_readings(metric: &str) -> impl Iterator<Item = (&'static str, &str)> {
+    BASELINES.iter().filter_map(move |baseline| Some((baseline.prefix, metric.strip_prefix(baseline.prefix)?.strip_prefix('_')?)))
+}
 
 fn baseline_of(metrics: &[MetricInfo], column: usize) -> Option<(&'static str, usize)> {
     let full = metrics[column].name.as_str();

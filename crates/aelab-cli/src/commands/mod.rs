@@ -1,5 +1,8 @@
 //! One file per command or family of commands.
 
+pub(crate) mod compare;
+#[cfg(test)]
+mod compare_tests;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod listings;

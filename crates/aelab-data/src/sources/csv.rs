@@ -98,7 +98,7 @@ impl DatasetSource for CsvConfig {
             ));
         }
         check_event_shape(self.event_shape.as_deref())?;
-        self.options().check(self.test_path.is_some())
+        self.options().labelled(self.label.is_some(), "name the column of the labels by `label`")?.check(self.test_path.is_some())
     }
 
     fn with_defaults(&self) -> Self {
@@ -151,7 +151,7 @@ impl DatasetSource for CsvConfig {
         }
         let part = |path: PathBuf, table: Table, labels| Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels);
         let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None };
+        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }

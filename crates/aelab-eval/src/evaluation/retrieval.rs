@@ -16,7 +16,7 @@ use crate::metric::info::{MetricInfo, higher};
 use crate::registry::Measure;
 use crate::representation::{Representation, Representations, first_labels, is_affordable};
 use crate::{
-    EvaluationContext, EvaluationError, ExampleRow, Measurement, Outcome, Picture, PictureContent, Tie, average_precision,
+    EvaluationContext, EvaluationError, ExampleRow, Measurement, Outcome, Picture, PictureContent, Tie, average_precision_with_ties,
     nearest_neighbours, precision_at, ties_by_distance,
 };
 
@@ -169,7 +169,7 @@ impl Retrieval {
             rankings.iter().for_each(|ties| mean.push(precision_at(ties, k.get() as usize)));
             outcome.measurements.push(Measurement::new(&format!("{kind}_precision@{k}"), mean.mean())?);
         }
-        let averages: Vec<f64> = rankings.par_iter().filter_map(|ties| average_precision(ties)).collect();
+        let averages: Vec<f64> = rankings.par_iter().filter_map(|ties| average_precision_with_ties(ties)).collect();
         if averages.is_empty() {
             outcome.warnings.push(format!("`{kind}_map` is not measured: no query has a training example of its class"));
         } else {

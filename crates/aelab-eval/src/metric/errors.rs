@@ -62,18 +62,31 @@ impl ReconstructionErrors {
         }
     }
 
+    /// Squared error, mean over observed values.
+    pub(crate) fn mse(&self) -> f64 {
+        self.squared.mean() / self.observed.mean()
+    }
+
+    /// For data in [0, 1]; none where the error is exactly 0 and it would be infinite.
+    pub(crate) fn psnr(&self) -> Option<f64> {
+        let mse = self.mse();
+        (self.unit_interval && mse != 0.0).then(|| psnr(mse))
+    }
+
+    /// For images in [0, 1].
+    pub(crate) fn ssim(&self) -> Option<f64> {
+        self.ssim.is_some().then(|| self.similarity.mean())
+    }
+
     /// `sse`, `mse`, `mae`, `psnr`, `ssim`, as far as they apply and are among `names`; PSNR is left out where
     /// the error is exactly 0 and it would be infinite.
     pub(crate) fn measurements(&self, prefix: &str, names: &[&'static str]) -> Result<Vec<Measurement>, EvaluationError> {
-        let sse = self.squared.mean();
-        let num_observed = self.observed.mean();
-        let mse = sse / num_observed;
         let values = [
-            ("sse", Some(sse)),
-            ("mse", Some(mse)),
-            ("mae", Some(self.absolute.mean() / num_observed)),
-            ("psnr", (self.unit_interval && mse != 0.0).then(|| psnr(mse))),
-            ("ssim", self.ssim.is_some().then(|| self.similarity.mean())),
+            ("sse", Some(self.squared.mean())),
+            ("mse", Some(self.mse())),
+            ("mae", Some(self.absolute.mean() / self.observed.mean())),
+            ("psnr", self.psnr()),
+            ("ssim", self.ssim()),
         ];
         values
             .into_iter()

@@ -1,6 +1,9 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::{dimension_reduction, linear_probe, recommendation, retrieval};
+use crate::evaluation::{
+    anomaly, denoising, dimension_reduction, disentanglement, fine_tune, generation, inpainting, jacobian, linear_probe, memorisation,
+    recommendation, retrieval, sparsity,
+};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +88,18 @@ pub struct MetricGroup {
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
+    MetricGroup { title: "Generation", metrics: generation::METRICS },
     MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
     MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
     MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
+    MetricGroup { title: "Denoising", metrics: denoising::METRICS },
+    MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
+    MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
+    MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
+    MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
 ];
 
 /// Every metric, in the order of the groups.

@@ -40,7 +40,7 @@ pub fn precision_at(ties: &[Tie], k: usize) -> f64 {
 }
 
 /// Expected average precision: the mean over right ones of the share of right ones down to their place. `None` where none is right.
-pub fn average_precision(ties: &[Tie]) -> Option<f64> {
+pub fn average_precision_with_ties(ties: &[Tie]) -> Option<f64> {
     let num_right: usize = ties.iter().map(|tie| tie.num_right).sum();
     if num_right == 0 {
         return None;
@@ -71,10 +71,10 @@ mod tests {
     fn right_ones_first_are_perfect_and_last_are_the_worst() {
         let ties = |right: &[bool]| ties_by_distance(&(0..right.len()).map(|place| place as f64).collect::<Vec<_>>(), right);
         let perfect = ties(&[true, true, false, false]);
-        assert_eq!((average_precision(&perfect), precision_at(&perfect, 2), precision_at(&perfect, 4)), (Some(1.0), 1.0, 0.5));
+        assert_eq!((average_precision_with_ties(&perfect), precision_at(&perfect, 2), precision_at(&perfect, 4)), (Some(1.0), 1.0, 0.5));
         let worst = ties(&[false, false, true]);
-        assert_eq!((average_precision(&worst), precision_at(&worst, 2)), (Some(1.0 / 3.0), 0.0));
-        assert_eq!(average_precision(&ties(&[false])), None);
+        assert_eq!((average_precision_with_ties(&worst), precision_at(&worst, 2)), (Some(1.0 / 3.0), 0.0));
+        assert_eq!(average_precision_with_ties(&ties(&[false])), None);
         // Fewer than k: all there are.
         assert_eq!(precision_at(&perfect, 100), 0.5);
     }
@@ -123,7 +123,7 @@ mod tests {
                 }
                 sum / found
             };
-            match average_precision(&ties) {
+            match average_precision_with_ties(&ties) {
                 Some(value) => prop_assert!((value - by_enumeration(&items, &average)).abs() < 1e-12),
                 None => prop_assert!(!right.contains(&true)),
             }

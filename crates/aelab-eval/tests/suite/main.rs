@@ -2,9 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
 
+mod anomaly;
 mod common;
+mod denoising;
+mod disentanglement;
 mod evaluations;
+mod generation;
 mod image_metrics;
+mod inpainting;
 mod pca;
 mod real_data;
+mod recommendation;
 mod representation;

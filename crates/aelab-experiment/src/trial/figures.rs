@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use aelab_core::Image;
-use aelab_eval::{DataTable, ExampleRow, Picture, PictureContent};
+use aelab_eval::{BarSeries, DataTable, ExampleRow, FieldPanel, Line, Picture, PictureContent};
 use aelab_report::{
-    Cell, Column, FigureError, ImageRow, LatentScatter, ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, latent_scatter,
-    reconstruction_grid, sample_grid, series_grid, write_figure,
+    ArrowPanel, BarChart, BarChartSeries, Cell, ChartLine, Column, FigureError, HeatMap, ImageRow, LatentScatter, LineChart,
+    ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, VectorFields, bar_chart, heat_map, latent_scatter, line_chart,
+    reconstruction_grid, sample_grid, series_grid, vector_fields, write_figure,
 };
 use serde_json::Value;
 
@@ -23,8 +24,7 @@ pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -
     std::fs::create_dir_all(&folder).map_err(|source| TrialError::Write { path: folder.clone(), source })?;
     for picture in pictures {
         let path = folder.join(format!("{}.png", picture.name));
-        let Some(image) = image(trial, picture) else { continue };
-        let image = image.map_err(|source| TrialError::Figure { path: path.clone(), source })?;
+        let image = image(trial, picture).map_err(|source| TrialError::Figure { path: path.clone(), source })?;
         write_figure(&path, &image).map_err(|source| TrialError::Write { path: path.clone(), source })?;
     }
     Ok(())
@@ -56,7 +56,7 @@ fn as_table(table: &DataTable) -> Table {
     }
 }
 
-fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, FigureError>> {
+fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError> {
     let title = format!("{} on {}: {}", trial.model.name(), trial.data.name(), picture.title);
     let mut details: Vec<String> = trial
         .overrides
@@ -67,7 +67,7 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, Figur
     details.push(format!("seed {}", trial.train.seed));
     let subtitle = details.join(", ");
     let (title, subtitle) = (title.as_str(), subtitle.as_str());
-    Some(match &picture.content {
+    match &picture.content {
         PictureContent::ImageRows { rows, shape, labels } => {
             let rows = rows.iter().map(|ExampleRow { caption, values }| ImageRow { caption, examples: values }).collect();
             reconstruction_grid(&ReconstructionGrid { title, subtitle, shape: *shape, rows, labels })
@@ -79,15 +79,31 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, Figur
             let lines = rows.iter().map(|ExampleRow { caption, values }| SeriesLine { caption, values }).collect();
             series_grid(&SeriesGrid { title, subtitle, shape: *shape, lines, labels })
         }
-        PictureContent::Scatter { points, labels, class_names, axes: _ } => {
+        PictureContent::Scatter { points, labels, class_names, axes: [x, y] } => {
             let labels: Vec<usize> = labels.iter().flatten().map(|&label| label as usize).collect();
             let class_names = class_names.as_deref().unwrap_or_default();
-            latent_scatter(&LatentScatter { title, subtitle, points, labels: &labels, class_names })
+            latent_scatter(&LatentScatter { title, subtitle, points, labels: &labels, class_names, axes: [x, y] })
         }
-        // Drawn once the charts are there.
-        PictureContent::Lines { .. }
-        | PictureContent::Bars { .. }
-        | PictureContent::Heatmap { .. }
-        | PictureContent::VectorField { .. } => return None,
-    })
+        PictureContent::Lines { lines, axes: [x, y], logarithmic } => {
+            let line = |Line { name, points, is_baseline }: &Line| ChartLine {
+                name: name.clone(),
+                points: points.iter().map(|&[x, y]| (x, y)).collect(),
+                is_baseline: *is_baseline,
+            };
+            let lines = lines.iter().map(line).collect();
+            line_chart(&LineChart { title, subtitle, axes: [x, y], logarithmic: *logarithmic, lines })
+        }
+        PictureContent::Bars { groups, series, axis } => {
+            let series = series.iter().map(|BarSeries { name, heights, half_widths }| BarChartSeries { name, heights, half_widths });
+            bar_chart(&BarChart { title, subtitle, axis, groups, series: series.collect() })
+        }
+        PictureContent::Heatmap { rows, columns, values, axes } => {
+            let axes = axes.each_ref().map(String::as_str);
+            heat_map(&HeatMap { title, subtitle, axes, rows, columns, values })
+        }
+        PictureContent::VectorField { points, panels } => {
+            let panels = panels.iter().map(|FieldPanel { caption, arrows }| ArrowPanel { caption, arrows }).collect();
+            vector_fields(&VectorFields { title, subtitle, points, panels })
+        }
+    }
 }

@@ -1,0 +1,128 @@
+//! `--filter KEY=VALUE`: which trials to look at.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::comparison::collect::CollectedTrial;
+use crate::comparison::error::ComparisonError;
+use crate::comparison::keys::{Key, KeyKind, KnownKeys};
+use crate::short_value;
+
+/// A condition on a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    key: String,
+    relation: &'static str,
+    values: Vec<String>,
+}
+
+/// Longer ones first: `<=` is not `<` of `=..`.
+const RELATIONS: [&str; 6] = ["!=", "<=", ">=", "=", "<", ">"];
+
+impl Filter {
+    /// Reads `KEY=VALUE`, `KEY=A,B` (any of them), `KEY!=VALUE`, `KEY<VALUE` and so on.
+    pub fn parse(text: &str) -> Result<Self, ComparisonError> {
+        let bad = || ComparisonError::BadFilter(text.to_owned());
+        let start = text.find(['!', '<', '>', '=']).ok_or_else(bad)?;
+        let (key, rest) = text.split_at(start);
+        let relation = RELATIONS.into_iter().find(|relation| rest.starts_with(relation)).ok_or_else(bad)?;
+        let values: Vec<String> = rest[relation.len()..].split(',').map(|value| value.trim().to_owned()).collect();
+        let is_order = relation.starts_with(['<', '>']);
+        if key.trim().is_empty()
+            || values.iter().any(String::is_empty)
+            || is_order && !matches!(&values[..], [value] if value.parse::<f64>().is_ok())
+        {
+            return Err(bad());
+        }
+        Ok(Self { key: key.trim().to_owned(), relation, values })
+    }
+
+    pub(super) fn apply<'a>(&self, trials: &[&'a CollectedTrial], known: &KnownKeys) -> Result<Vec<&'a CollectedTrial>, ComparisonError> {
+        let key = match self.key.as_str() {
+            "state" => None,
+            name => Some(known.resolve(name)?),
+        };
+        let passing: Vec<&CollectedTrial> =
+            trials.iter().copied().filter(|trial| self.passes(value_of(key.as_ref(), trial).as_ref())).collect();
+        if passing.is_empty() {
+            let found: BTreeSet<String> = trials
+                .iter()
+                .map(|trial| value_of(key.as_ref(), trial).as_ref().map_or_else(|| "nothing".to_owned(), short_value))
+                .collect();
+            let mut values: Vec<String> = found.iter().take(12).cloned().collect();
+            values.extend((found.len() > 12).then(|| format!("and {} more", found.len() - 12)));
+            return Err(ComparisonError::NothingPasses { filter: self.to_string(), key: self.key.clone(), values: values.join(", ") });
+        }
+        Ok(passing)
+    }
+
+    fn passes(&self, value: Option<&Value>) -> bool {
+        let equals = |wanted: &String| {
+            let Some(value) = value else { return false };
+            match (value.as_f64(), wanted.parse::<f64>()) {
+                (Some(number), Ok(wanted)) => number == wanted,
+                _ => short_value(value) == *wanted,
+            }
+        };
+        let order = || value?.as_f64()?.partial_cmp(&self.values.first()?.parse::<f64>().ok()?);
+        match self.relation {
+            "=" => self.values.iter().any(equals),
+            "!=" => !self.values.iter().any(equals),
+            "<" => order() == Some(Ordering::Less),
+            ">" => order() == Some(Ordering::Greater),
+            "<=" => matches!(order(), Some(Ordering::Less | Ordering::Equal)),
+            _ => matches!(order(), Some(Ordering::Greater | Ordering::Equal)),
+        }
+    }
+}
+
+/// The value that a filter looks at: of a data set its name; the state where there is no key.
+fn value_of(key: Option<&Key>, trial: &CollectedTrial) -> Option<Value> {
+    match key {
+        None => Some(Value::from(trial.state.name())),
+        Some(key) if key.kind == KeyKind::Data => Some(Value::from(trial.planned.data.clone())),
+        Some(key) => key.value(trial, &BTreeMap::new()),
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}{}", self.key, self.relation, self.values.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_and_hold_as_they_say() {
+        for (text, value, expected) in [
+            ("code_size=8", json!(8), true),
+            ("code_size=8.0", json!(8), true),
+            ("code_size=2,8", json!(8), true),
+            ("code_size!=2,8", json!(8), false),
+            ("lambda<=1e-3", json!(0.001), true),
+            ("lambda<1e-3", json!(0.001), false),
+            ("lambda>1e-3", json!("constant"), false),
+            ("model=vae", json!("vae"), true),
+            ("model != vae", json!("iwae"), true),
+            ("tied=true", json!(true), true),
+        ] {
+            assert_eq!(Filter::parse(text).unwrap().passes(Some(&value)), expected, "{text} of {value}");
+        }
+        assert!(!Filter::parse("beta=1").unwrap().passes(None) && Filter::parse("beta!=1").unwrap().passes(None));
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused() {
+        for text in ["", "model", "=vae", "model=", "code_size<", "code_size<a", "code_size<1,2", "a!b"] {
+            assert!(matches!(Filter::parse(text), Err(ComparisonError::BadFilter(_))), "{text}");
+        }
+    }
+}

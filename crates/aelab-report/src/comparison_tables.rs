@@ -1,0 +1,358 @@
+//! A comparison for people: terminal, Markdown, LaTeX.
+
+use crate::comparison::{Comparison, ComparisonCell, ComparisonColumn, ComparisonRow, KeyValues, SIGNIFICANCE, Standing, key_text};
+use crate::metric_figure::{metric_label, shown_name};
+use crate::number::{mean_and_deviation, significant};
+use crate::summary::Direction;
+use crate::summary_tables::FigureLink;
+use crate::table::{Alignment, Cell, Column, Row, Table};
+
+/// Left-out trials that the terminal names; files name all.
+const MOST_NAMED: usize = 10;
+
+/// Head of a column.
+struct Head {
+    name: String,
+    direction: Direction,
+    /// Lines below the name: unit, values of the column keys.
+    below: Vec<String>,
+    is_number: bool,
+}
+
+/// What stands in a cell.
+struct Entry {
+    text: String,
+    standing: Standing,
+}
+
+impl Entry {
+    fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), standing: Standing::Unranked }
+    }
+}
+
+/// The table before it is rendered. Baselines come last.
+struct Grid {
+    heads: Vec<Head>,
+    rows: Vec<Vec<Entry>>,
+    num_configurations: usize,
+}
+
+impl Comparison {
+    fn grid(&self) -> Grid {
+        let head = |name: String, is_number: bool| Head { name, direction: Direction::Neutral, below: Vec::new(), is_number };
+        let is_number = |position: usize| {
+            self.rows.iter().filter_map(|row| row.keys[position].as_ref()).all(serde_json::Value::is_number) && !self.rows.is_empty()
+        };
+        let mut heads: Vec<Head> =
+            self.row_keys.iter().enumerate().map(|(position, key)| head(shown_name(key), is_number(position))).collect();
+        if heads.is_empty() {
+            heads.push(head(String::new(), false));
+        }
+        heads.push(head("seeds".to_owned(), true));
+        let is_pivot = !self.column_keys.is_empty();
+        for (metric, info) in self.metrics.iter().enumerate() {
+            for column in self.columns.iter().filter(|column| column.metric == metric) {
+                let mut below: Vec<String> = if info.unit.is_empty() { Vec::new() } else { vec![format!("({})", info.unit)] };
+                if is_pivot {
+                    below.push(column_label(&self.column_keys, &column.keys));
+                }
+                heads.push(Head { name: metric_label(&info.name), direction: info.direction, below, is_number: true });
+            }
+            if info.direction != Direction::Neutral {
+                heads.push(head("rank".to_owned(), true));
+                if !is_pivot {
+                    heads.push(head("p".to_owned(), true));
+                }
+            }
+        }
+        let rows = self.rows.iter().chain(&self.baselines).map(|row| self.grid_row(row)).collect();
+        Grid { heads, rows, num_configurations: self.rows.len() }
+    }
+
+    fn grid_row(&self, row: &ComparisonRow) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = match row.baseline {
+            None => row.keys.iter().map(|value| Entry::plain(value.as_ref().map_or_else(String::new, key_text))).collect(),
+            Some(_) => {
+                let value = |(position, key): (usize, &String)| match (position, key.as_str(), row.code_size) {
+                    (0, ..) => Entry::plain(self.row_label(row).split(", code_size").next().unwrap_or_default()),
+                    (_, "code_size", Some(size)) => Entry::plain(size.to_string()),
+                    _ => Entry::plain(row.keys[position].as_ref().map_or_else(String::new, key_text)),
+                };
+                let mut entries: Vec<Entry> = self.row_keys.iter().enumerate().map(value).collect();
+                // Where the table has no place for the code size, the name says it.
+                if let Some(first) = entries.first_mut()
+                    && self.row_keys.iter().skip(1).all(|key| key != "code_size")
+                {
+                    first.text = self.row_label(row);
+                }
+                entries
+            }
+        };
+        if entries.is_empty() {
+            entries.push(Entry::plain(if row.baseline.is_some() { self.row_label(row) } else { "all".to_owned() }));
+        }
+        entries.push(Entry::plain(match (row.baseline, row.num_finished == row.num_trials) {
+            (Some(_), _) => String::new(),
+            (None, true) => row.seeds.len().to_string(),
+            (None, false) => format!("{} ({} of {} trials)", row.seeds.len(), row.num_finished, row.num_trials),
+        }));
+        for (metric, info) in self.metrics.iter().enumerate() {
+            let cells: Vec<Option<&ComparisonCell>> =
+                self.columns.iter().zip(&row.cells).filter(|(column, _)| column.metric == metric).map(|(_, cell)| cell.as_ref()).collect();
+            entries
+                .extend(cells.iter().map(|cell| cell.map_or_else(|| Entry::plain(""), |cell| value_entry(cell, row.baseline.is_some()))));
+            if info.direction != Direction::Neutral {
+                entries.push(Entry::plain(
+                    row.mean_ranks.get(metric).copied().flatten().map_or_else(String::new, |rank| format!("{rank:.2}")),
+                ));
+                if self.column_keys.is_empty() {
+                    let p = cells.first().copied().flatten().and_then(|cell| cell.corrected);
+                    entries.push(Entry::plain(p.map_or_else(String::new, p_text)));
+                }
+            }
+        }
+        entries
+    }
+
+    /// The table for a terminal of `width` columns, and everything that a reader must know.
+    pub fn to_terminal(&self, width: Option<u16>) -> String {
+        let text = |entry: &Entry| match entry.standing {
+            Standing::Best => format!("{} *", entry.text),
+            Standing::Alike => format!("{} ≈", entry.text),
+            Standing::Untestable => format!("{} ?", entry.text),
+            Standing::Worse | Standing::Unranked => format!("{}  ", entry.text).trim_start().to_owned(),
+        };
+        let mut page = self.table(text, "\n").to_terminal(width);
+        page.push('\n');
+        page.push_str(&self.legend("*"));
+        page.push('\n');
+        for note in self.remarks() {
+            page.push_str(&format!("note: {note}\n"));
+        }
+        for trial in self.left_out.iter().take(MOST_NAMED) {
+            page.push_str(&format!("  {} {} in {}: {}{}\n", trial.state, trial.trial, trial.run, trial.label, reason(&trial.reason)));
+        }
+        if self.left_out.len() > MOST_NAMED {
+            page.push_str(&format!("  and {} more; --format json names all\n", self.left_out.len() - MOST_NAMED));
+        }
+        page.trim_end().to_owned()
+    }
+
+    /// The page as Markdown.
+    pub fn to_markdown(&self, figures: &[FigureLink]) -> String {
+        let text = |entry: &Entry| match entry.standing {
+            Standing::Best => format!("**{}**", entry.text),
+            Standing::Alike => format!("{} ≈", entry.text),
+            Standing::Untestable => format!("{} ?", entry.text),
+            Standing::Worse | Standing::Unranked => entry.text.clone(),
+        };
+        let mut page = format!("# {}\n\n", self.title);
+        page.push_str(&self.table(text, "<br>").to_markdown());
+        page.push_str(&format!("\n{}\n", self.legend("bold").replace('*', "\\*")));
+        let remarks = self.remarks();
+        if !remarks.is_empty() {
+            page.push_str("\n## Notes\n\n");
+            remarks.iter().for_each(|note| page.push_str(&format!("- {note}\n")));
+        }
+        if !self.left_out.is_empty() {
+            let columns = ["run", "trial", "configuration", "state", "reason"].map(Column::text).to_vec();
+            let row = |trial: &crate::comparison::LeftOut| {
+                Row::new(
+                    [&trial.run, &trial.trial, &trial.label, &trial.state, &trial.reason].map(|text| Cell::Text(text.clone())).to_vec(),
+                )
+            };
+            let table = Table { columns, rows: self.left_out.iter().map(row).collect() };
+            page.push_str(&format!("\n## Trials that do not count\n\n{}", table.to_markdown()));
+        }
+        if !figures.is_empty() {
+            page.push_str("\n## Figures\n");
+            for FigureLink { caption, path } in figures {
+                page.push_str(&format!("\n{caption}\n\n![{}](<{path}>)\n", caption.replace(['[', ']'], "")));
+            }
+        }
+        page
+    }
+
+    /// A LaTeX table in the style of booktabs, the best in bold.
+    pub fn to_latex(&self) -> String {
+        let grid = self.grid();
+        let alignments: String = grid.heads.iter().map(|head| if head.is_number { 'r' } else { 'l' }).collect();
+        let mut latex = String::from("% needs \\usepackage{booktabs}\n");
+        latex.push_str(&format!("\\begin{{tabular}}{{{alignments}}}\n\\toprule\n"));
+        let depth = grid.heads.iter().map(|head| head.below.len()).max().unwrap_or(0);
+        for line in 0..=depth {
+            let cells: Vec<String> = grid
+                .heads
+                .iter()
+                .map(|head| match line {
+                    0 => format!("{}{}", escape(&head.name), latex_arrow(head.direction)),
+                    line => head.below.get(line - 1).map_or_else(String::new, |text| escape(text)),
+                })
+                .collect();
+            latex.push_str(&format!("{} \\\\\n", cells.join(" & ")));
+        }
+        latex.push_str("\\midrule\n");
+        for (index, row) in grid.rows.iter().enumerate() {
+            if index == grid.num_configurations && index > 0 {
+                latex.push_str("\\midrule\n");
+            }
+            let cell = |entry: &Entry| {
+                let text = escape(&entry.text);
+                match entry.standing {
+                    Standing::Best => format!("\\textbf{{{text}}}"),
+                    Standing::Alike => format!("{text} $\\approx$"),
+                    Standing::Untestable => format!("{text} ?"),
+                    Standing::Worse | Standing::Unranked => text,
+                }
+            };
+            latex.push_str(&format!("{} \\\\\n", row.iter().map(cell).collect::<Vec<_>>().join(" & ")));
+        }
+        latex.push_str("\\bottomrule\n\\end{tabular}\n");
+        for line in std::iter::once(self.legend("bold")).chain(self.remarks()) {
+            latex.push_str(&format!("% {}\n", line.replace(['\n', '\r'], " ")));
+        }
+        latex
+    }
+
+    fn table(&self, text: impl Fn(&Entry) -> String, line_break: &str) -> Table {
+        let grid = self.grid();
+        let column = |head: &Head| {
+            let arrow = match head.direction {
+                Direction::LowerIsBetter => " ↓",
+                Direction::HigherIsBetter => " ↑",
+                Direction::Neutral => "",
+            };
+            let header = std::iter::once(format!("{}{arrow}", head.name)).chain(head.below.iter().cloned()).collect::<Vec<_>>();
+            Column { alignment: if head.is_number { Alignment::Right } else { Alignment::Left }, ..Column::text(header.join(line_break)) }
+        };
+        let rows = grid.rows.iter().map(|row| Row::new(row.iter().map(|entry| Cell::Text(text(entry))).collect()));
+        Table { columns: grid.heads.iter().map(column).collect(), rows: rows.collect() }
+    }
+
+    /// What the numbers and marks mean.
+    fn legend(&self, best: &str) -> String {
+        let units = if self.block_keys.is_empty() {
+            "over seeds".to_owned()
+        } else {
+            format!("over the {} values of {} (each the mean over its seeds)", self.blocks.len(), self.block_keys.join(", "))
+        };
+        let mut legend = format!("mean ± 95 % confidence interval (Student t) {units}, on the test split");
+        if self.columns.iter().any(|column| column.best.is_some()) {
+            let common = if self.block_keys.is_empty() { "common seeds" } else { "common blocks" };
+            legend.push_str(&format!(
+                "; {best}: best; ≈: not distinguishable from the best ({} on {common}, Holm's correction over all pairs of configurations, p ≥ {SIGNIFICANCE}); \
+                 ?: too few pairs to tell; rank: average {units}",
+                self.test.label()
+            ));
+            if !self.column_keys.is_empty() {
+                legend.push_str(" and columns; configurations are compared within a column");
+            } else {
+                legend.push_str("; p: corrected, against the best");
+            }
+        }
+        legend
+    }
+
+    /// Notes, and what the Friedman tests say.
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.notes.clone();
+        for column in &self.columns {
+            let ComparisonColumn { metric, keys, friedman: Some(friedman), .. } = column else { continue };
+            let at = if keys.is_empty() { String::new() } else { format!(" at {}", column_label(&self.column_keys, keys)) };
+            remarks.push(format!(
+                "{}{at}: Friedman test over {} blocks, chi-squared {}, p {}",
+                self.metrics[*metric].name,
+                friedman.num_blocks,
+                significant(friedman.statistic, 4),
+                p_text(friedman.p_value)
+            ));
+        }
+        remarks
+    }
+}
+
+fn value_entry(cell: &ComparisonCell, is_baseline: bool) -> Entry {
+    let mean = cell.spread.mean;
+    let text = match cell.half_width {
+        // Where all seeds share the data they share the baseline, and it has no interval to speak of.
+        Some(half_width) if !(is_baseline && half_width == 0.0) => mean_and_deviation(mean, Some(half_width)),
+        _ => significant(mean, 5),
+    };
+    Entry { text, standing: cell.standing }
+}
+
+fn column_label(names: &[String], keys: &KeyValues) -> String {
+    let parts = names.iter().zip(keys).map(|(name, value)| {
+        let value = value.as_ref().map_or_else(|| "-".to_owned(), key_text);
+        if matches!(name.as_str(), "model" | "data" | "run") { value } else { format!("{} {value}", shown_name(name)) }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn reason(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+/// `0.012`, `<0.001`.
+fn p_text(p: f64) -> String {
+    if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") }
+}
+
+fn latex_arrow(direction: Direction) -> &'static str {
+    match direction {
+        Direction::LowerIsBetter => " $\\downarrow$",
+        Direction::HigherIsBetter => " $\\uparrow$",
+        Direction::Neutral => "",
+    }
+}
+
+/// Text as LaTeX shows it: its special characters escaped, the signs of ours as commands.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '{' | '}' | '$' | '&' | '#' | '%' | '_' => escaped.extend(['\\', character]),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            '<' => escaped.push_str("\\textless{}"),
+            '>' => escaped.push_str("\\textgreater{}"),
+            '±' => escaped.push_str("$\\pm$"),
+            '≈' => escaped.push_str("$\\approx$"),
+            '−' => escaped.push_str("$-$"),
+            '\n' | '\r' => escaped.push(' '),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn special_characters_of_latex_are_escaped() {
+        assert_eq!(escape(r"a_b % & # ~ ^ \ {$}"), r"a\_b \% \& \# \textasciitilde{} \textasciicircum{} \textbackslash{} \{\$\}");
+        assert_eq!(escape("1 ± 2"), "1 $\\pm$ 2");
+    }
+
+    #[test]
+    fn a_p_value_is_short_and_never_zero() {
+        assert_eq!([0.0, 0.00099, 0.0123, 1.0].map(p_text), ["<0.001", "<0.001", "0.012", "1.000"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_opens_a_group_or_a_column_of_latex(text in "\\PC{0,20}") {
+            let escaped = escape(&text);
+            let unescaped = |special: char| escaped.replace(&format!("\\{special}"), "").matches(special).count();
+            prop_assert_eq!((unescaped('&'), unescaped('#'), unescaped('%'), unescaped('_')), (0, 0, 0, 0));
+            prop_assert_eq!(unescaped('{'), unescaped('}'));
+            prop_assert_eq!(unescaped('$') % 2, 0);
+        }
+    }
+}
