@@ -202,7 +202,7 @@ fn fit(representation: &Representation, train_labels: &[u32], test_labels: &[u32
         positions.iter().flat_map(|&index| &representation.train[index * size..][..size]).map(|&value| f64::from(value)).collect();
     let mut test: Vec<f64> = representation.test.iter().map(|&value| f64::from(value)).collect();
     standardise(&mut train, &mut test, size);
-    let Some(fitted) = LogisticRegression::fit(&train, size, &labels, c, TOLERANCE) else {
+    let Some(fitted) = LogisticRegression::fit_within(&train, size, &labels, c, TOLERANCE) else {
         probe.warnings.push("its training examples are of one class".to_owned());
         return probe;
     };

@@ -31,12 +31,20 @@ pub struct LogisticRegression {
 }
 
 impl LogisticRegression {
-    /// Fits rows `x` of `size` features and their classes, until the norm of the gradient is `tolerance` times that at the start; a
-    /// larger `c` is a smaller price on coefficients. `None` with fewer than two classes.
+    /// Fits rows `x` of `size` features and their classes; a larger `c` is a smaller price on coefficients. `None` with fewer than two
+    /// classes.
     ///
     /// # Panics
     /// When `x` is not a row per label.
-    pub fn fit(x: &[f64], size: usize, labels: &[u32], c: f64, tolerance: f64) -> Option<Self> {
+    pub fn fit(x: &[f64], size: usize, labels: &[u32], c: f64) -> Option<Self> {
+        Self::fit_within(x, size, labels, c, 1e-8)
+    }
+
+    /// The same, until the norm of the gradient is `tolerance` times that at the start.
+    ///
+    /// # Panics
+    /// When `x` is not a row per label.
+    pub(crate) fn fit_within(x: &[f64], size: usize, labels: &[u32], c: f64, tolerance: f64) -> Option<Self> {
         assert!(size > 0 && x.len() == size * labels.len(), "each label has a row");
         let mut classes = labels.to_vec();
         classes.sort_unstable();
@@ -170,13 +178,13 @@ mod tests {
 
     #[test]
     fn one_class_has_no_classifier() {
-        assert_eq!(LogisticRegression::fit(&[1.0, 2.0], 1, &[3, 3], 1.0, 1e-8), None);
-        assert_eq!(LogisticRegression::fit(&[], 1, &[], 1.0, 1e-8), None);
+        assert_eq!(LogisticRegression::fit(&[1.0, 2.0], 1, &[3, 3], 1.0), None);
+        assert_eq!(LogisticRegression::fit(&[], 1, &[], 1.0), None);
     }
 
     #[test]
     fn features_that_say_nothing_leave_the_frequencies_of_the_classes() {
-        let fitted = LogisticRegression::fit(&[0.0; 8], 2, &[5, 2, 5, 5], 1.0, 1e-8).unwrap();
+        let fitted = LogisticRegression::fit(&[0.0; 8], 2, &[5, 2, 5, 5], 1.0).unwrap();
         assert!(fitted.converged);
         assert_eq!(fitted.predict(&[9.0, 9.0]), [5]);
         let log_probabilities = fitted.log_probabilities(&[0.0, 0.0]);

@@ -140,7 +140,7 @@ fn coefficients_of_the_linear_probe_are_those_of_scikit_learn() {
     let cases = golden().probes;
     assert!(cases.len() >= 20);
     for ProbeCase { name, x, size, labels, c, coefficients, intercepts, train_accuracy, test, predictions, log_probabilities } in cases {
-        let found = LogisticRegression::fit(&x, size, &labels, c, 1e-8).unwrap();
+        let found = LogisticRegression::fit(&x, size, &labels, c).unwrap();
         assert!(found.converged, "{name}");
         // Of two classes scikit-learn has one row: what the second has more than the first.
         let rows = |values: &[f64], width: usize| -> Vec<f64> {
@@ -447,18 +447,4 @@ fn baselines_are_the_same_from_the_folder_that_trials_share_and_spoilt_files_are
     // Other labels are other data.
     setting.test.labels.as_mut().unwrap().swap(0, 1);
     assert_ne!(all(&setting)["raw_knn_accuracy"], 0.125);
-}
-
-#[test]
-#[ignore]
-fn temporary_timing() {
-    let x: Vec<f64> = std::fs::read("/tmp/rep_x.bin").unwrap().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-    let y: Vec<u32> = std::fs::read("/tmp/rep_y.bin").unwrap().as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
-    let start = std::time::Instant::now();
-    let found = LogisticRegression::fit(&x, 784, &y, 1.0, 1e-6).unwrap();
-    eprintln!("raw: {} iterations, {}, {:?}", found.num_iterations, found.converged, start.elapsed());
-    let some: Vec<f64> = x.chunks(784).flat_map(|row| row[300..332].to_vec()).collect();
-    let start = std::time::Instant::now();
-    let found = LogisticRegression::fit(&some, 32, &y, 1.0, 1e-6).unwrap();
-    eprintln!("32: {} iterations, {}, {:?}", found.num_iterations, found.converged, start.elapsed());
 }
