@@ -3,6 +3,7 @@
 //! Ridgeway & Mozer 2018, "Learning Deep Disentangled Embeddings with the F-Statistic Loss", Sec. 3.
 //! <https://arxiv.org/abs/1802.05312>
 
+use super::auroc::auroc;
 use super::factor_codes::FactorCodes;
 use super::logistic_regression::LogisticRegression;
 
@@ -43,26 +44,13 @@ fn moments(values: &[f32]) -> (f64, f64) {
 pub fn one_against_rest_auroc(probabilities: &[f64], classes: &[Option<u32>], num_classes: usize) -> Option<f64> {
     let areas: Vec<f64> = (0..num_classes)
         .filter_map(|class| {
-            let scores: Vec<f64> = probabilities.iter().skip(class).step_by(num_classes).copied().collect();
-            area(&scores, |example| classes[example] == Some(class as u32))
+            let scored = probabilities.iter().skip(class).step_by(num_classes).zip(classes);
+            let (positive, negative): (Vec<_>, Vec<_>) = scored.partition(|(_, found)| **found == Some(class as u32));
+            let scores = |side: Vec<(&f64, _)>| side.into_iter().map(|(&score, _)| score).collect::<Vec<f64>>();
+            auroc(&scores(negative), &scores(positive))
         })
         .collect();
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
-}
-
-/// The share of pairs of a positive and a negative example in which the positive one scores higher, ties counted half.
-fn area(scores: &[f64], is_positive: impl Fn(usize) -> bool) -> Option<f64> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let (mut positives, mut negatives, mut pairs) = (0.0, 0.0, 0.0);
-    for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
-        let some = tied.iter().filter(|example| is_positive(**example)).count() as f64;
-        let others = tied.len() as f64 - some;
-        pairs += some * (negatives + others / 2.0);
-        positives += some;
-        negatives += others;
-    }
-    (positives > 0.0 && negatives > 0.0).then(|| pairs / (positives * negatives))
 }
 
 #[cfg(test)]
@@ -70,11 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn areas_are_shares_of_pairs() {
-        let one = |scores: &[f64], classes: &[u32]| area(scores, |example| classes[example] == 1);
-        assert_eq!(one(&[0.1, 0.4, 0.35, 0.8], &[0, 0, 1, 1]), Some(0.75));
-        assert_eq!(one(&[0.5; 4], &[0, 0, 1, 1]), Some(0.5));
-        assert_eq!(one(&[0.5; 2], &[1, 1]), None);
+    fn values_that_all_or_none_have_are_left_out() {
         // Class 1 is nowhere, and the two others are told apart.
         let probabilities = [0.8, 0.1, 0.1, 0.2, 0.1, 0.7];
         assert_eq!(one_against_rest_auroc(&probabilities, &[Some(0), Some(2)], 3), Some(1.0));

@@ -323,7 +323,7 @@ fn measure(setting: &Setting, options: serde_json::Value) -> aelab_eval::Outcome
 
 #[test]
 fn a_model_whose_code_is_the_factors_is_perfect_and_pca_stands_beside_it() {
-    let setting = setting();
+    let mut setting = setting();
     let options = json!({"num_train": 300, "num_test": 150});
     let outcome = measure(&setting, options.clone());
     assert_eq!(outcome.warnings, Vec::<String>::new());
@@ -335,6 +335,7 @@ fn a_model_whose_code_is_the_factors_is_perfect_and_pca_stands_beside_it() {
     assert!(value("mig") > 0.95 && value("sap_r2") > 0.95 && value("modularity") > 0.95);
     assert!(value("pca_mig") > 0.3 && value("pca_factor_vae_score") > 0.9);
     assert_eq!(outcome.measurements.len(), 20);
+    setting.batch_size = 33;
     assert_eq!(measure(&setting, options), outcome);
     let tables: Vec<(&str, usize)> = outcome.tables.iter().map(|table| (table.name.as_str(), table.rows.len())).collect();
     assert_eq!(tables, [("disentanglement", 4), ("disentanglement_factors", 2)]);
