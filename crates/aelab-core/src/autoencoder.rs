@@ -1,6 +1,6 @@
 //! What the author of a model writes.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Shapes
 /// `x` and reconstructions: `[batch, feature]`, event dimensions flattened; `z`: `[batch, latent]`.
-pub trait Autoencoder: Module + 'static {
+pub trait Autoencoder: Module + ModuleDisplay + 'static {
     /// The deterministic code of `x`; for a variational model the posterior mean. `[batch, latent]`.
     fn encode(&self, x: Tensor<2>) -> Tensor<2>;
 

@@ -23,7 +23,7 @@ use serde_json::Value;
 use self::gradient_check::DoubleNoise;
 pub use self::gradient_check::{TOLERANCE, gradient_deviation, model_gradient_deviation};
 use crate::{
-    Autoencoder, Batch, BuildContext, DataSpec, Domain, Examples, Initializer, ModelConfig, ModelEntry, Optimizer, Progress, Purpose,
+    Autoencoder, Batch, BuildContext, DataSpec, Domain, Examples, Head, Initializer, ModelConfig, ModelEntry, Optimizer, Progress, Purpose,
     StepContext, Stream, StreamNoise, Terms, Trainee, stream,
 };
 
@@ -47,6 +47,7 @@ macro_rules! conformance {
             the_seed_decides_every_bit
             a_restored_model_goes_on_bit_for_bit
             a_model_survives_being_written_and_read
+            the_trained_encoder_can_be_differentiated_and_taught_classes
         );
     };
     (@laws $module:ident, $config:ty, $device:expr; $($law:ident)*) => {
@@ -82,6 +83,7 @@ pub fn check<C: ModelConfig>(device: &Device) {
     the_seed_decides_every_bit::<C>(device);
     a_restored_model_goes_on_bit_for_bit::<C>(device);
     a_model_survives_being_written_and_read::<C>(device);
+    the_trained_encoder_can_be_differentiated_and_taught_classes::<C>(device);
 }
 
 const SEED: u64 = 1;
@@ -410,6 +412,45 @@ impl Examples for Blobs {
 
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
+    }
+}
+
+/// On a tape a snapshot encodes as it does without one; a classifier made of it learns, and the snapshot stays what it is.
+pub fn the_trained_encoder_can_be_differentiated_and_taught_classes<C: ModelConfig>(device: &Device) {
+    let plain = device.clone().inner();
+    let values = |tensor: Tensor<2>| -> Vec<f32> { tensor.into_data().try_to_vec().expect("codes are single precision") };
+    for (key, config) in all_configs::<C>() {
+        let mut trainee = trainee(&config, SEED, device, &adam);
+        to_last_stage::<C>(&mut *trainee, 1, device);
+        train::<C>(&mut *trainee, 0..2, device);
+        let model = trainee.snapshot();
+        let batch = Batch { labels: None, ..self::batch::<C>(BATCH_SIZE, &plain) };
+        let encode = || values(model.conditioned(&batch).as_deref().unwrap_or(&*model).encode(batch.x.clone()));
+        let expected = encode();
+
+        let taped = Batch { labels: None, ..self::batch::<C>(BATCH_SIZE, device) };
+        let differentiable = model.differentiable().unwrap_or_else(|| panic!("{}, {key}: no derivatives", C::NAME));
+        let conditioned = differentiable.conditioned(&taped);
+        let x = taped.x.clone().require_grad();
+        let codes = conditioned.as_deref().unwrap_or(&*differentiable).encode(x.clone());
+        let code_size = codes.dims()[1];
+        let gradients = (codes.clone().sum() + x.clone().sum() * 0.0).backward();
+        let gradient = values(x.grad(&gradients).expect("the sum depends on x"));
+        assert!(gradient.iter().all(|value| value.is_finite()), "{}, {key}: the derivative of the code is not finite", C::NAME);
+        for (found, expected) in values(codes).iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{}, {key}: {found} on a tape, {expected} off it", C::NAME);
+        }
+
+        let head = Head { code_size, num_classes: 2, device: device.clone(), optimizer: adam() };
+        let mut classifier = model.classifier(head).unwrap_or_else(|| panic!("{}, {key}: no classifier", C::NAME));
+        // More of one class than of the other, so that even a code that says nothing leaves something to learn.
+        let labels: Vec<i64> = (0..BATCH_SIZE as i64).map(|index| i64::from(index % 4 == 0)).collect();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [BATCH_SIZE]), device);
+        let losses: Vec<f64> = (0..8).map(|_| classifier.train_step(&taped, labels.clone(), 0.01)).collect();
+        assert!((losses[0] - std::f64::consts::LN_2).abs() < 1e-5, "{}, {key}: a head of zeros has {}", C::NAME, losses[0]);
+        assert!(losses[7] < losses[0], "{}, {key}: nothing was learned, {losses:?}", C::NAME);
+        assert_eq!(classifier.snapshot().logits(&batch).dims(), [BATCH_SIZE, 2], "{}, {key}", C::NAME);
+        assert!(encode() == expected, "{}, {key}: the model itself has changed", C::NAME);
     }
 }
 

@@ -68,11 +68,28 @@ pub trait Examples: Send + Sync {
         None
     }
 
+    /// The atoms `[atom, feature]` that the examples are sums of, row after row and in the coordinates of the examples, where
+    /// they are known.
+    fn dictionary(&self) -> Option<&[f32]> {
+        None
+    }
+
     /// Class of every example, `[example]`, or `None` where the data has no labels.
     fn labels(&self) -> Option<&[u32]>;
 
     /// Names of the classes, where they have any.
     fn class_names(&self) -> Option<&[String]> {
         None
+    }
+
+    /// Classes that are normal, ascending, where the training examples were chosen by it: all others are anomalies.
+    fn normal_classes(&self) -> Option<&[u32]> {
+        None
+    }
+
+    /// Appends to `out`, for the series at `indices`, 1 for each time step that is anomalous and 0 for each that is not, series after
+    /// series; says `false` where that is not known.
+    fn gather_point_labels(&self, _indices: &[usize], _out: &mut Vec<f32>) -> bool {
+        false
     }
 }

@@ -19,6 +19,8 @@
 
 mod autoencoder;
 mod batch;
+mod class_ref;
+mod classifier;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod corruption;
@@ -39,6 +41,8 @@ mod trainee;
 
 pub use autoencoder::{Autoencoder, BuildContext, ModelConfig};
 pub use batch::Batch;
+pub use class_ref::ClassRef;
+pub use classifier::{Classifier, ClassifierTrainee, Head};
 pub use corruption::Corruption;
 pub use data_spec::{DataSpec, Domain};
 pub use error::{ConfigError, StateError};

@@ -6,7 +6,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor};
 
-use crate::{Autoencoder, Batch, Examples, Noise, Objective, Optimizer, Progress, Purpose, StateError, Terms, stream};
+use crate::{
+    Autoencoder, Batch, ClassifierTrainee, Examples, Head, Noise, Objective, Optimizer, Progress, Purpose, StateError, Terms, stream,
+};
 
 /// What a training step knows besides its batch.
 pub struct StepContext<'a> {
@@ -102,6 +104,15 @@ pub trait TrainedModel: Send {
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective;
     /// See [`Autoencoder::conditioned`].
     fn conditioned(&self, _batch: &Batch) -> Option<Box<dyn TrainedModel>> {
+        None
+    }
+    /// The same functions on a device with a tape, for derivatives by what they are given: parameters stand still, and batch
+    /// normalisation goes on using its running statistics. `None` for a model without a tape.
+    fn differentiable(&self) -> Option<Box<dyn TrainedModel>> {
+        None
+    }
+    /// A copy of the encoder that learns classes from labels, with `head` on top. `None` for a model without a tape.
+    fn classifier(&self, _head: Head) -> Option<Box<dyn ClassifierTrainee>> {
         None
     }
 }
@@ -257,5 +268,14 @@ impl<M: Autoencoder> TrainedModel for Snapshot<M> {
 
     fn conditioned(&self, batch: &Batch) -> Option<Box<dyn TrainedModel>> {
         self.0.conditioned(batch).map(|model| Box::new(Snapshot(model)) as Box<dyn TrainedModel>)
+    }
+
+    fn differentiable(&self) -> Option<Box<dyn TrainedModel>> {
+        // Back on the tape, training flags included; then neither parameters nor flags take part.
+        Some(Box::new(Snapshot(self.0.clone().train().freeze())))
+    }
+
+    fn classifier(&self, head: Head) -> Option<Box<dyn ClassifierTrainee>> {
+        Some(crate::classifier::classifier(self.0.clone().train(), head))
     }
 }

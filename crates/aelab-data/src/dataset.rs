@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aelab_core::{DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
+use aelab_core::{ClassRef, DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
 
 use crate::observed::Observed;
 use crate::options::Options;
@@ -114,12 +114,14 @@ pub(crate) struct RawDataset {
     pub(crate) class_names: Option<Vec<String>>,
     /// Only without `test`.
     pub(crate) hold_out: Option<HoldOut>,
+    /// Atoms `[atom, feature]` that the examples are sums of, before any transform.
+    pub(crate) dictionary: Option<Vec<f32>>,
 }
 
 impl RawDataset {
     /// Examples that the options split.
     pub(crate) fn new(train: Part, event_shape: impl Into<Vec<usize>>, class_names: Option<Vec<String>>) -> Self {
-        Self { train, test: None, event_shape: event_shape.into(), class_names, hold_out: None }
+        Self { train, test: None, event_shape: event_shape.into(), class_names, hold_out: None, dictionary: None }
     }
 }
 
@@ -156,6 +158,8 @@ pub struct DataSplit {
     labels: Option<Arc<[u32]>>,
     factors: Option<Arc<Factors>>,
     class_names: Option<Arc<[String]>>,
+    normal_classes: Option<Arc<[u32]>>,
+    dictionary: Option<Arc<[f32]>>,
 }
 
 /// Values to be predicted, by `masked_rows`.
@@ -168,7 +172,7 @@ struct HeldOut {
 impl Dataset {
     /// Splits, fits the transform on the training split, and applies what is applied once.
     pub(crate) fn new(name: &'static str, checksum: String, raw: RawDataset, options: &Options) -> Result<Self, DataError> {
-        let RawDataset { train, test, event_shape, class_names, hold_out } = raw;
+        let RawDataset { train, test, event_shape, class_names, hold_out, dictionary } = raw;
         let width: usize = event_shape.iter().product();
         if let Some(test) = &test
             && test.values.domain() != train.values.domain()
@@ -180,18 +184,34 @@ impl Dataset {
             check_domain(part, width, options)?;
         }
         let num_examples = train.values.len() / width;
+        let normal_classes = normal_classes(&train, class_names.as_deref(), options)?;
+        let is_normal: Option<Vec<bool>> = match (&normal_classes, &train.labels) {
+            (Some(normal), Some(labels)) => Some(labels.iter().map(|label| normal.contains(label)).collect()),
+            _ => None,
+        };
         let rows = if hold_out.as_ref().is_some_and(|hold_out| hold_out.shares_examples) {
             let all = Rows::Range(0..num_examples);
             Partition { train: all.clone(), valid: all.clone(), test: all }
         } else {
-            partition(&train.origin, num_examples, test.as_ref().map(|test| test.values.len() / width), options)?
+            partition(&train.origin, num_examples, test.as_ref().map(|test| test.values.len() / width), options, is_normal.as_deref())?
         };
         let Partition { train: train_rows, valid: valid_rows, test: test_rows } = rows;
         let [concealed_train, concealed_valid, concealed_test] = hold_out.map_or([None, None, None], |hold_out| hold_out.splits);
         let (seen, _) = shown(&train, concealed_train.as_ref());
         let scaling = Scaling::fit(options.scale, &seen.values, &seen.observed, &train_rows, width);
         let spec = options.spec(event_shape, train.values.domain(), class_names.as_ref().map(Vec::len));
-        let shared = Shared { spec: Arc::new(spec), scaling, options, width, class_names: class_names.map(Arc::from) };
+        // A transform would turn the atoms, or make the sum another one.
+        let is_as_made = options.scale == Scale::None && options.binarize == Binarize::None;
+        let dictionary = dictionary.filter(|_| is_as_made).map(Arc::from);
+        let shared = Shared {
+            spec: Arc::new(spec),
+            scaling,
+            options,
+            width,
+            class_names: class_names.map(Arc::from),
+            normal_classes: normal_classes.map(Arc::from),
+            dictionary,
+        };
         let (test_part, test_index) = test.as_ref().map_or((&train, 0), |test| (test, 1));
         Ok(Self {
             name,
@@ -206,6 +226,18 @@ impl Dataset {
     /// Shape and domain of an example.
     pub fn spec(&self) -> &DataSpec {
         &self.train.spec
+    }
+}
+
+/// The numbers of the classes that the options call normal.
+fn normal_classes(train: &Part, names: Option<&[String]>, options: &Options) -> Result<Option<Vec<u32>>, DataError> {
+    let Some(classes) = &options.normal_classes else { return Ok(None) };
+    let refuse = |message: String| Err(DataError::Split { origin: train.origin.clone(), message });
+    match (names, &train.labels) {
+        (Some(names), Some(_)) => {
+            ClassRef::resolve_all(classes, names).map(Some).or_else(|message| refuse(format!("`normal_classes`: {message}")))
+        }
+        _ => refuse("`normal_classes` chooses examples by their labels, and these data have none".to_owned()),
     }
 }
 
@@ -226,6 +258,8 @@ struct Shared<'a> {
     options: &'a Options,
     width: usize,
     class_names: Option<Arc<[String]>>,
+    normal_classes: Option<Arc<[u32]>>,
+    dictionary: Option<Arc<[f32]>>,
 }
 
 impl Shared<'_> {
@@ -256,6 +290,8 @@ impl Shared<'_> {
             labels,
             factors,
             class_names: self.class_names.clone(),
+            normal_classes: self.normal_classes.clone(),
+            dictionary: self.dictionary.clone(),
         }
     }
 
@@ -352,11 +388,19 @@ impl Examples for DataSplit {
         self.factors.as_deref()
     }
 
+    fn dictionary(&self) -> Option<&[f32]> {
+        self.dictionary.as_deref()
+    }
+
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
 
     fn class_names(&self) -> Option<&[String]> {
         self.class_names.as_deref()
+    }
+
+    fn normal_classes(&self) -> Option<&[u32]> {
+        self.normal_classes.as_deref()
     }
 }

@@ -1,6 +1,6 @@
 //! The options that all sources share: sizes of the splits, their seed, and the transform.
 
-use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_core::{ClassRef, ConfigError, DataSpec, Domain};
 
 use crate::transform::{Binarize, Scale};
 
@@ -21,9 +21,36 @@ pub(crate) struct Options {
     pub(crate) split_seed: u64,
     pub(crate) scale: Scale,
     pub(crate) binarize: Binarize,
+    pub(crate) normal_classes: Option<Vec<ClassRef>>,
+    pub(crate) contamination: f64,
+}
+
+/// Whether nothing is mixed in, as by default: then it is not written.
+pub(crate) fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Options {
+    /// Refuses a choice of classes where there are none; `hint` says how to get some, or nothing.
+    pub(crate) fn labelled(self, has_labels: bool, hint: &str) -> Result<Self, ConfigError> {
+        if has_labels || self.normal_classes.is_none() {
+            return Ok(self);
+        }
+        let message = "`normal_classes` chooses examples by their labels, and these data have none";
+        Err(ConfigError::new("normal_classes", if hint.is_empty() { message.to_owned() } else { format!("{message}; {hint}") }))
+    }
+
+    /// Refuses classes that are not among those of the given names, where these are known before anything is read.
+    pub(crate) fn with_classes<S: ToString>(self, names: impl IntoIterator<Item = S>) -> Result<Self, ConfigError> {
+        if let Some(classes) = &self.normal_classes {
+            let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+            for (index, class) in classes.iter().enumerate() {
+                class.resolve(&names).map_err(|message| ConfigError::new(format!("normal_classes[{index}]"), message))?;
+            }
+        }
+        Ok(self)
+    }
+
     /// Rejects what no data could satisfy. `official_test` says that the test examples are given.
     pub(crate) fn check(&self, official_test: bool) -> Result<(), ConfigError> {
         if self.num_train == Some(0) {
@@ -54,6 +81,20 @@ impl Options {
                 let message = format!("validation and test fractions add up to {held_out}, which leaves nothing to train on");
                 return Err(ConfigError::new("valid_fraction", message));
             }
+        }
+        match &self.normal_classes {
+            Some(classes) if classes.is_empty() => {
+                return Err(ConfigError::new("normal_classes", "`normal_classes` is empty; name one class or more, or leave it out"));
+            }
+            None if self.contamination != 0.0 => {
+                let message = "`contamination` mixes in what is not of the `normal_classes`; name them too";
+                return Err(ConfigError::new("contamination", message));
+            }
+            _ => {}
+        }
+        if !(0.0..1.0).contains(&self.contamination) {
+            let message = format!("`contamination` must be at least 0 and less than 1, but is {}", self.contamination);
+            return Err(ConfigError::new("contamination", message));
         }
         self.scale.check().map_err(|error| error.within("scale"))?;
         self.binarize.check().map_err(|error| error.within("binarize"))?;
@@ -98,6 +139,12 @@ macro_rules! dataset_config {
             /// How values in [0, 1] become 0 or 1.
             #[serde(default)]
             pub binarize: crate::transform::Binarize,
+            /// Classes to train on, by name or number: training and validation examples are of these only, test examples of all.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub normal_classes: Option<Vec<aelab_core::ClassRef>>,
+            /// Share of the training examples that is of the other classes, drawn by `split_seed`; only beside `normal_classes`.
+            #[serde(default, skip_serializing_if = "crate::options::is_zero")]
+            pub contamination: f64,
         }
     };
 
@@ -120,6 +167,8 @@ macro_rules! dataset_config {
                     split_seed: 0,
                     scale: crate::transform::Scale::None,
                     binarize: crate::transform::Binarize::None,
+                    normal_classes: None,
+                    contamination: 0.0,
                 }
             }
         }
@@ -135,6 +184,8 @@ macro_rules! dataset_config {
                     split_seed: self.split_seed,
                     scale: self.scale,
                     binarize: self.binarize,
+                    normal_classes: self.normal_classes.clone(),
+                    contamination: self.contamination,
                 }
             }
         }
@@ -163,6 +214,8 @@ macro_rules! dataset_config {
                     split_seed: self.split_seed,
                     scale: self.scale,
                     binarize: self.binarize,
+                    normal_classes: self.normal_classes.clone(),
+                    contamination: self.contamination,
                 }
             }
         }
@@ -197,6 +250,8 @@ macro_rules! dataset_config {
                     split_seed: self.split_seed,
                     scale: self.scale,
                     binarize: self.binarize,
+                    normal_classes: self.normal_classes.clone(),
+                    contamination: self.contamination,
                 }
             }
 
@@ -228,6 +283,8 @@ pub(crate) fn plain() -> Options {
         split_seed: 0,
         scale: Scale::None,
         binarize: Binarize::None,
+        normal_classes: None,
+        contamination: 0.0,
     }
 }
 
@@ -252,6 +309,15 @@ mod tests {
         assert_eq!(path(&Options { scale: Scale::KnownRange { low: 1.0, high: 1.0 }, ..plain() }, false), "scale.known_range");
         let standardized = Options { scale: Scale::Standardize { per: Per::Feature }, binarize: Binarize::Static, ..plain() };
         assert_eq!(path(&standardized, false), "binarize");
+        assert_eq!(path(&Options { normal_classes: Some(vec![]), ..plain() }, false), "normal_classes");
+        assert_eq!(path(&Options { contamination: 0.1, ..plain() }, false), "contamination");
+        let normal = || Options { normal_classes: Some(vec![ClassRef::Number(7)]), ..plain() };
+        for contamination in [-0.1, 1.0, f64::NAN] {
+            assert_eq!(path(&Options { contamination, ..normal() }, false), "contamination");
+        }
+        assert_eq!(normal().labelled(false, "").unwrap_err().path, "normal_classes");
+        assert_eq!(normal().with_classes(["6", "8"]).unwrap_err().path, "normal_classes[0]");
+        assert!(normal().with_classes(0..10).and_then(|options| options.labelled(true, "")).is_ok());
         assert!(plain().check(false).is_ok());
     }
 

@@ -60,33 +60,58 @@ pub(crate) struct Partition {
 
 /// Draws the splits. They depend on the number of examples, the options and the split seed; the held-out
 /// examples do not depend on `num_train`.
+///
+/// Where `is_normal` says which rows are, `[row]`, training and validation examples are drawn from these, and sizes count them;
+/// test examples are the same as without. A contamination is drawn from the other rows, and is a share of what is trained on.
 pub(crate) fn partition(
     origin: &Origin,
     num_examples: usize,
     num_test_examples: Option<usize>,
     options: &Options,
+    is_normal: Option<&[bool]>,
 ) -> Result<Partition, DataError> {
-    let share = |count: Option<usize>, fraction: Option<f64>| {
+    let share = |num_examples: usize, count: Option<usize>, fraction: Option<f64>| {
         count.unwrap_or_else(|| (num_examples as f64 * fraction.unwrap_or(DEFAULT_FRACTION)).round() as usize)
     };
     let refuse = |message: String| Err(DataError::Split { origin: origin.clone(), message });
     if u32::try_from(num_examples.max(num_test_examples.unwrap_or(0))).is_err() {
         return refuse(format!("holds {num_examples} examples; more than {} cannot be split", u32::MAX));
     }
-    let num_valid = share(options.num_valid, options.valid_fraction);
-    let num_test = if num_test_examples.is_some() { 0 } else { share(options.num_test, options.test_fraction) };
-    let Some(left) = num_examples.checked_sub(num_valid.saturating_add(num_test)).filter(|&left| left > 0) else {
-        return refuse(format!("{num_valid} validation and {num_test} test examples out of {num_examples} leave none to train on"));
+    let num_test = if num_test_examples.is_some() { 0 } else { share(num_examples, options.num_test, options.test_fraction) };
+    let none_left = |num_valid: usize, what: &str| {
+        refuse(format!("{num_valid} validation and {num_test} test examples out of {num_examples}{what} leave none to train on"))
     };
-    let num_train = options.num_train.unwrap_or(left);
+    let order = permutation(num_examples, &mut stream(options.split_seed, Purpose::Split, 0, 0));
+    let Some((test, rest)) = order.split_at_checked(num_test) else {
+        return none_left(share(num_examples, options.num_valid, options.valid_fraction), "");
+    };
+    let (rest, others): (Vec<u32>, Vec<u32>) = rest.iter().partition(|&&row| is_normal.is_none_or(|is_normal| is_normal[row as usize]));
+    let num_normal = is_normal.map_or(num_examples, |is_normal| is_normal.iter().filter(|normal| **normal).count());
+    let num_valid = share(num_normal, options.num_valid, options.valid_fraction);
+    let what = if is_normal.is_some() { format!(", {num_normal} of them of the `normal_classes`,") } else { String::new() };
+    let Some((valid, rest)) = rest.split_at_checked(num_valid).filter(|(_, rest)| !rest.is_empty()) else {
+        return none_left(num_valid, &what);
+    };
+    let left = rest.len();
+    // Without `num_train`, every normal example is trained on and the others come on top.
+    let contamination = options.contamination;
+    let num_others = match options.num_train {
+        Some(num_train) => (num_train as f64 * contamination).round() as usize,
+        None => (left as f64 * contamination / (1.0 - contamination)).round() as usize,
+    };
+    let num_train = options.num_train.map_or(left, |num_train| num_train - num_others.min(num_train));
     if num_train > left {
         return refuse(format!(
-            "`num_train: {num_train}` is more than the {left} examples that are left of {num_examples} after {num_valid} for validation and {num_test} for testing"
+            "`num_train: {num_train}` is more than the {left} examples that are left of {num_examples}{what} after {num_valid} for validation and {num_test} for testing"
         ));
     }
-    let order = permutation(num_examples, &mut stream(options.split_seed, Purpose::Split, 0, 0));
-    let (test, rest) = order.split_at(num_test);
-    let (valid, rest) = rest.split_at(num_valid);
+    let Some(others) = others.get(..num_others) else {
+        return refuse(format!(
+            "`contamination: {contamination}` asks for {num_others} examples of other classes than the `normal_classes`, but there are {} to train on",
+            others.len()
+        ));
+    };
+    let train = [&rest[..num_train], others].concat();
     let test = match (num_test_examples, options.num_test) {
         (None, _) => Rows::sorted(test, num_examples),
         (Some(available), Some(wanted)) if wanted > available => {
@@ -98,7 +123,7 @@ pub(crate) fn partition(
         }
         (Some(available), None) => Rows::Range(0..available),
     };
-    Ok(Partition { train: Rows::sorted(&rest[..num_train], num_examples), valid: Rows::sorted(valid, num_examples), test })
+    Ok(Partition { train: Rows::sorted(&train, num_examples), valid: Rows::sorted(valid, num_examples), test })
 }
 
 /// Fisher and Yates' shuffle of `0..count`, written out so that no library version changes a split.
@@ -118,7 +143,7 @@ mod tests {
     use crate::options::plain;
 
     fn draw(num_examples: usize, options: &Options) -> Result<Partition, DataError> {
-        partition(&Origin::file("x"), num_examples, None, options)
+        partition(&Origin::file("x"), num_examples, None, options, None)
     }
 
     fn all(partition: &Partition) -> Vec<usize> {
@@ -175,8 +200,58 @@ mod tests {
     #[test]
     fn an_empty_validation_split_leaves_all_to_train_on() {
         let options = Options { num_valid: Some(0), ..plain() };
-        let splits = partition(&Origin::file("x"), 60, Some(10), &options).unwrap();
+        let splits = partition(&Origin::file("x"), 60, Some(10), &options, None).unwrap();
         assert_eq!(splits, Partition { train: Rows::Range(0..60), valid: Rows::List([].into()), test: Rows::Range(0..10) });
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_normal_is_trained_on_and_the_test_examples_stay(
+            num in 40usize..300, modulus in 2usize..5, contamination in 0.0f64..0.2, limit: bool, split_seed in any::<u64>(),
+        ) {
+            let is_normal: Vec<bool> = (0..num).map(|row| row % modulus == 0).collect();
+            let options = Options { split_seed, num_train: limit.then_some(4), contamination, ..plain() };
+            let whole = draw(num, &Options { split_seed, ..plain() }).unwrap();
+            let splits = partition(&Origin::file("x"), num, None, &options, Some(&is_normal)).unwrap();
+            prop_assert_eq!(&splits.test, &whole.test);
+            prop_assert!(splits.valid.iter().all(|row| is_normal[row]));
+            let num_normal = is_normal.iter().filter(|normal| **normal).count();
+            prop_assert_eq!(splits.valid.len(), (num_normal as f64 * 0.1).round() as usize);
+            let num_others = splits.train.iter().filter(|&row| !is_normal[row]).count();
+            let wanted = splits.train.len() as f64 * contamination;
+            prop_assert!((num_others as f64 - wanted).abs() <= 0.51, "{num_others} of {wanted}");
+            prop_assert!(!limit || splits.train.len() == 4);
+            let mut rows = all(&splits);
+            rows.dedup();
+            prop_assert_eq!(rows.len(), splits.train.len() + splits.valid.len() + splits.test.len());
+            // Contamination comes on top: what is normal is the same without it.
+            if !limit {
+                let clean = partition(&Origin::file("x"), num, None, &Options { contamination: 0.0, ..options }, Some(&is_normal)).unwrap();
+                let normal: Vec<usize> = splits.train.iter().filter(|&row| is_normal[row]).collect();
+                prop_assert_eq!(normal, clean.train.iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn where_all_is_normal_the_splits_are_those_without_the_option() {
+        let options = Options { num_valid: Some(3), num_train: Some(11), ..plain() };
+        assert_eq!(partition(&Origin::file("x"), 20, None, &options, Some(&[true; 20])).unwrap(), draw(20, &options).unwrap());
+    }
+
+    #[test]
+    fn too_few_normal_or_other_examples_say_how_many_there_are() {
+        let is_normal: Vec<bool> = (0..20).map(|row| row < 5).collect();
+        let message = |options: &Options| partition(&Origin::file("x"), 20, Some(4), options, Some(&is_normal)).unwrap_err().to_string();
+        assert_eq!(
+            message(&Options { num_valid: Some(5), ..plain() }),
+            "x: 5 validation and 0 test examples out of 20, 5 of them of the `normal_classes`, leave none to train on"
+        );
+        assert!(message(&Options { num_valid: Some(0), num_train: Some(6), ..plain() }).contains("more than the 5 examples"));
+        assert_eq!(
+            message(&Options { num_valid: Some(0), contamination: 0.8, ..plain() }),
+            "x: `contamination: 0.8` asks for 20 examples of other classes than the `normal_classes`, but there are 15 to train on"
+        );
     }
 
     #[test]
@@ -190,7 +265,7 @@ mod tests {
             message(&Options { num_train: Some(9), ..plain() }),
             "x: `num_train: 9` is more than the 8 examples that are left of 10 after 1 for validation and 1 for testing"
         );
-        let too_many = partition(&Origin::file("x"), 10, Some(5), &Options { num_test: Some(6), ..plain() }).unwrap_err();
+        let too_many = partition(&Origin::file("x"), 10, Some(5), &Options { num_test: Some(6), ..plain() }, None).unwrap_err();
         assert_eq!(too_many.to_string(), "x: `num_test: 6` is more than the 5 test examples there are");
     }
 }

@@ -179,6 +179,7 @@ pub fn find(name: &str) -> Option<&'static DatasetEntry> {
 
 #[cfg(test)]
 mod tests {
+    use aelab_core::Examples;
     use serde_json::json;
 
     use super::*;
@@ -231,12 +232,57 @@ mod tests {
     }
 
     #[test]
+    fn what_is_normal_is_chosen_by_labels_or_refused_at_its_key() {
+        let config = |name: &str, section: Value| (find(name).unwrap().parse)(section).unwrap();
+        for (name, section) in [
+            ("bars", json!({"size": 3})),
+            ("sines", json!({"num_examples": 9, "length": 8})),
+            ("swiss_roll", json!({"num_examples": 9})),
+            ("movielens_100k", json!({})),
+            ("csv", json!({"path": "a.csv"})),
+            ("npy", json!({"path": "a.npy"})),
+            ("npz", json!({"path": "a.npz", "array": "x"})),
+            ("idx", json!({"images": "a"})),
+            ("reuters", json!({"vocabulary_size": 100})),
+        ] {
+            let mut section = section;
+            section["normal_classes"] = json!([1]);
+            let Ok(config) = (find(name).unwrap().parse)(section.clone()) else { panic!("{name}: {section}") };
+            let error = config.check().unwrap_err();
+            assert!(error.path == "normal_classes" && error.message.contains("have none"), "{name}: {error}");
+        }
+        let error = config("fashion_mnist", json!({"normal_classes": [3, "Trousers"]})).check().unwrap_err();
+        assert_eq!(error.path, "normal_classes[1]");
+        assert!(error.message.ends_with("did you mean `Trouser`?"), "{error}");
+        assert!(config("mnist", json!({"normal_classes": [10]})).check().is_err());
+        // What is not asked for leaves no trace in what a trial's hash is taken of.
+        assert_eq!(
+            config("mnist", json!({"normal_classes": [3, "4"], "contamination": 0.0})).resolved(),
+            json!({"num_valid": 5000, "split_seed": 0, "scale": "none", "binarize": "none", "normal_classes": [3, "4"]})
+        );
+
+        let context = LoadContext { base_dir: "".into(), cache_dir: "".into(), offline: true };
+        let section = json!({"normal_classes": [3, 5], "contamination": 0.1, "num_valid": 20});
+        let digits = config("digits", section).load(&context).unwrap();
+        let counts = |labels: Option<&[u32]>| labels.unwrap().iter().filter(|label| [3, 5].contains(*label)).count();
+        let [train, valid, test] = [&digits.train, &digits.valid, &digits.test].map(|split| (split.len(), counts(split.labels())));
+        assert_eq!(valid, (20, 20));
+        assert_eq!(test.0, 180);
+        assert!(test.1 < 50 && (train.0 - train.1) as f64 == (train.0 as f64 * 0.1).round(), "{train:?} {test:?}");
+        assert!([&digits.train, &digits.test].iter().all(|split| split.normal_classes() == Some(&[3, 5])));
+        let error = config("sprites", json!({"normal_classes": ["circle"]})).check().unwrap_err();
+        assert!(error.message.contains("circle"), "{error}");
+    }
+
+    #[test]
     fn every_entry_has_a_schema_that_names_the_shared_options() {
         for entry in DATASETS {
             let mut generator = SchemaGenerator::default();
             let section = (entry.schema)(&mut generator);
             let definitions = serde_json::to_string(&(section, generator.take_definitions(true))).unwrap();
-            for option in ["num_train", "num_valid", "num_test", "split_seed", "scale", "binarize", "known_range"] {
+            for option in
+                ["normal_classes", "contamination", "num_train", "num_valid", "num_test", "split_seed", "scale", "binarize", "known_range"]
+            {
                 assert!(definitions.contains(&format!("\"{option}\"")), "{}: {option}", entry.name);
             }
         }

@@ -1,12 +1,13 @@
 //! What an evaluation is given.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 
-use aelab_core::{Examples, Progress, TrainedModel};
+use aelab_core::{Examples, Progress, StateError, TrainedModel};
 use burn::tensor::Device;
 
 use crate::codes::Codes;
+use crate::evaluation::linear_probe::Probe;
 use crate::pass::Draw;
 use crate::{EvaluationError, Moments, Pca, pca_cache};
 
@@ -14,6 +15,8 @@ use crate::{EvaluationError, Moments, Pca, pca_cache};
 pub struct EvaluationContext<'a> {
     /// The model.
     pub model: &'a dyn TrainedModel,
+    /// The same model before any training, from a seed: as it starts with the seed of the trial, or another one like it.
+    pub untrained: &'a dyn Fn(u64) -> Result<Box<dyn TrainedModel>, StateError>,
     /// What it was trained on; baselines are fitted on this.
     pub train: &'a dyn Examples,
     /// What training was watched with.
@@ -47,6 +50,8 @@ pub struct Memo {
     pca: OnceCell<(Pca, Vec<String>)>,
     train_codes: OnceCell<Codes>,
     test_codes: OnceCell<Codes>,
+    /// Linear classifiers, by what they were fitted on.
+    pub(crate) probes: RefCell<Vec<(String, Probe)>>,
 }
 
 impl EvaluationContext<'_> {

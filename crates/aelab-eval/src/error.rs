@@ -69,4 +69,38 @@ pub enum EvaluationError {
         /// Rows of the matrix.
         size: usize,
     },
+    /// An option that does not fit the data.
+    #[error("`{option}` of `{evaluation}`: {message}")]
+    Option {
+        /// Name of the evaluation.
+        evaluation: &'static str,
+        /// The option.
+        option: &'static str,
+        /// What is wrong, what was expected.
+        message: String,
+    },
+    /// A singular value decomposition that did not converge.
+    #[error("the singular value decomposition of a {num_rows} x {num_columns} Jacobian did not converge")]
+    SingularValues {
+        /// Rows of the matrix.
+        num_rows: usize,
+        /// Columns of the matrix.
+        num_columns: usize,
+    },
+    /// A classifier whose training went astray.
+    #[error("`fine_tune` diverged: the cross-entropy at epoch {epoch} is {value}; lower its `learning_rate` or take it out of `evaluate`")]
+    FineTuning {
+        /// Counted from 1.
+        epoch: usize,
+        /// What the cross-entropy was.
+        value: f64,
+    },
+    /// A model that cannot be built anew.
+    #[error("`{evaluation}` needs the model before training, which cannot be built: {message}")]
+    Untrained {
+        /// Name of the evaluation.
+        evaluation: &'static str,
+        /// Why.
+        message: String,
+    },
 }

@@ -32,11 +32,46 @@ pub fn nearest_neighbours(queries: &[f32], points: &[f32], size: usize, num: usi
         size > 0 && queries.len().is_multiple_of(size) && points.len().is_multiple_of(size),
         "nearest neighbours are searched among whole rows"
     );
-    let (num_queries, num_points) = (queries.len() / size, points.len() / size);
+    let num_points = points.len() / size;
     let num = num.min(num_points - usize::from(skip_self && num_points > 0));
     if num == 0 {
-        return vec![Vec::new(); num_queries];
+        return vec![Vec::new(); queries.len() / size];
     }
+    map_distances(queries, points, size, |row, distances, slack| {
+        let own = if skip_self { Some(row) } else { None };
+        let mut candidates: Vec<(f64, usize)> =
+            distances.iter().enumerate().filter(|(point, _)| Some(*point) != own).map(|(point, &distance)| (distance, point)).collect();
+        // What rounding of the product could have hidden is measured again.
+        let (_, &mut (last, _), _) = candidates.select_nth_unstable_by(num - 1, |a, b| a.0.total_cmp(&b.0));
+        let query = &queries[row * size..][..size];
+        let mut near: Vec<(f64, usize)> = candidates
+            .into_iter()
+            .filter(|(distance, _)| *distance <= last + 2.0 * slack)
+            .map(|(_, point)| (squared_distance(query, &points[point * size..][..size]), point))
+            .collect();
+        near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        near.truncate(num);
+        near.into_iter().map(|(square, index)| Neighbour { index, distance: square.sqrt() }).collect()
+    })
+}
+
+/// The squared Euclidean distance of two rows.
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}
+
+/// What `work` makes of each of `queries`: it is given the position of the query, its squared distances to all `points` by a matrix
+/// product, and by how much rounding may have moved each.
+///
+/// # Panics
+/// When the slices are not whole rows, or there are no points.
+pub(crate) fn map_distances<T: Send>(
+    queries: &[f32],
+    points: &[f32],
+    size: usize,
+    work: impl Fn(usize, &[f64], f64) -> T + Send + Sync,
+) -> Vec<T> {
+    let (num_queries, num_points) = (queries.len() / size, points.len() / size);
     // Centred, the squares are small and their differences lose little.
     let mut centre = vec![0.0f64; size];
     for row in points.chunks_exact(size) {
@@ -49,48 +84,29 @@ pub fn nearest_neighbours(queries: &[f32], points: &[f32], size: usize, num: usi
     let all = centred(points);
     let all_squares = squares(&all);
     let widest = all_squares.iter().copied().fold(0.0, f64::max);
-    let exact = |query: &[f32], point: usize| -> f64 {
-        query.iter().zip(&points[point * size..][..size]).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
-    };
     let rows_at_once = (DISTANCES_AT_ONCE / num_points).clamp(1, num_queries.max(1));
     let mut found = Vec::with_capacity(num_queries);
     for (block, rows) in queries.chunks(rows_at_once * size).enumerate() {
         let some = centred(rows);
         let some_squares = squares(&some);
         let num_rows = some_squares.len();
-        let mut products = vec![0.0f64; num_rows * num_points];
-        let neighbours: Vec<Vec<Neighbour>> = in_own_threads(|| {
-            let out = MatMut::from_row_major_slice_mut(&mut products[..], num_rows, num_points);
+        let mut distances = vec![0.0f64; num_rows * num_points];
+        let of_block: Vec<T> = in_own_threads(|| {
+            let out = MatMut::from_row_major_slice_mut(&mut distances[..], num_rows, num_points);
             let left = MatRef::from_row_major_slice(&some[..], num_rows, size);
             let right = MatRef::from_row_major_slice(&all[..], num_points, size);
-            matmul(out, Accum::Replace, left, right.transpose(), 1.0, get_global_parallelism());
-            (0..num_rows)
-                .into_par_iter()
-                .map(|row| {
-                    let own = if skip_self { Some(block * rows_at_once + row) } else { None };
-                    let mut candidates: Vec<(f64, usize)> = products[row * num_points..][..num_points]
-                        .iter()
-                        .zip(&all_squares)
-                        .enumerate()
-                        .filter(|(point, _)| Some(*point) != own)
-                        .map(|(point, (product, square))| (some_squares[row] + square - 2.0 * product, point))
-                        .collect();
-                    // What rounding of the product could have hidden is measured again.
-                    let (_, &mut (last, _), _) = candidates.select_nth_unstable_by(num - 1, |a, b| a.0.total_cmp(&b.0));
-                    let slack = 1e-12 * size as f64 * (some_squares[row] + widest);
-                    let query = &rows[row * size..][..size];
-                    let mut near: Vec<(f64, usize)> = candidates
-                        .into_iter()
-                        .filter(|(distance, _)| *distance <= last + slack)
-                        .map(|(_, point)| (exact(query, point), point))
-                        .collect();
-                    near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                    near.truncate(num);
-                    near.into_iter().map(|(square, index)| Neighbour { index, distance: square.sqrt() }).collect()
+            matmul(out, Accum::Replace, left, right.transpose(), -2.0, get_global_parallelism());
+            distances
+                .par_chunks_exact_mut(num_points)
+                .zip(&some_squares)
+                .enumerate()
+                .map(|(row, (distances, own_square))| {
+                    distances.iter_mut().zip(&all_squares).for_each(|(product, square)| *product += own_square + square);
+                    work(block * rows_at_once + row, distances, 1e-12 * size as f64 * (own_square + widest))
                 })
                 .collect()
         });
-        found.extend(neighbours);
+        found.extend(of_block);
     }
     found
 }

@@ -34,6 +34,11 @@ pub(crate) enum Draw {
 impl Draw {
     /// The stream of one whole pass; a pass draws on and on from it, so that batches do not matter.
     pub(crate) fn stream(self, seed: u64) -> Stream {
+        self.numbered_stream(seed, 0)
+    }
+
+    /// One of several streams of a task that draws for several things; number 0 is [`stream`](Self::stream).
+    pub(crate) fn numbered_stream(self, seed: u64, number: u64) -> Stream {
         let coordinate = match self {
             Draw::Train => 0,
             Draw::Test => 1,
@@ -56,7 +61,7 @@ impl Draw {
             Draw::Classifier => 18,
             Draw::Recommendation => 19,
         };
-        stream(seed, Purpose::Evaluation, coordinate, 0)
+        stream(seed, Purpose::Evaluation, coordinate, number)
     }
 }
 
@@ -85,9 +90,27 @@ impl Rows {
         Self { values, mask, labels, num_features }
     }
 
+    /// Rows of values, all of them there, without classes.
+    pub(crate) fn of(values: Vec<f32>, num_features: usize) -> Self {
+        Self { values, mask: None, labels: None, num_features }
+    }
+
     /// Number of examples and of features.
     pub(crate) fn shape(&self) -> [usize; 2] {
         [self.values.len() / self.num_features.max(1), self.num_features]
+    }
+
+    /// The same examples, each `num` times in a row.
+    pub(crate) fn repeat_each(&self, num: usize) -> Self {
+        let repeated = |values: &Vec<f32>| -> Vec<f32> {
+            values.chunks_exact(self.num_features.max(1)).flat_map(|row| std::iter::repeat_n(row, num)).flatten().copied().collect()
+        };
+        Self {
+            values: repeated(&self.values),
+            mask: self.mask.as_ref().map(repeated),
+            labels: self.labels.as_ref().map(|labels| labels.iter().flat_map(|&label| std::iter::repeat_n(label, num)).collect()),
+            num_features: self.num_features,
+        }
     }
 
     /// On a device. What a model makes of it is asked of the model [conditioned](aelab_core::TrainedModel::conditioned) on it.
@@ -96,6 +119,11 @@ impl Rows {
         let labels = self.labels.as_ref().map(|labels| to_labels(labels, device));
         Batch { x: tensor(&self.values), mask: self.mask.as_ref().map(tensor), labels }
     }
+}
+
+/// Whether some values of the examples may be missing.
+pub(crate) fn has_mask(examples: &dyn Examples) -> bool {
+    !examples.is_empty() && examples.gather_mask(&[0], &mut Vec::new())
 }
 
 /// Classes on a device, `[example]`.

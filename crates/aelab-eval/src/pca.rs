@@ -71,6 +71,17 @@ impl Pca {
         &self.components[index * self.mean.len()..][..self.mean.len()]
     }
 
+    /// Covariance matrix of the training examples, divided by their number, `[feature, feature]`.
+    pub(crate) fn covariance(&self) -> Mat<f64> {
+        let (num_components, num_features) = (self.eigenvalues.len(), self.mean.len());
+        let components = MatRef::from_row_major_slice(&self.components[..], num_components, num_features);
+        let scaled = Mat::from_fn(num_components, num_features, |row, column| self.eigenvalues[row] * components[(row, column)]);
+        let mut covariance = Mat::zeros(num_features, num_features);
+        let out = covariance.as_mut();
+        in_own_threads(|| matmul(out, Accum::Replace, components.transpose(), scaled.as_ref(), 1.0, get_global_parallelism()));
+        covariance
+    }
+
     /// The coordinates of examples `[example, feature]` along the first `num_components` components, `[example, component]`. All
     /// components are used where there are fewer.
     ///
@@ -101,16 +112,19 @@ impl Pca {
         assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA reconstructs whole examples");
         let num_examples = rows.len() / num_features.max(1);
         let num_components = num_components.min(self.eigenvalues.len());
-        let codes = self.encode(rows, num_components);
-        let mut reconstruction = vec![0.0; rows.len()];
-        let codes = MatRef::from_row_major_slice(&codes[..], num_examples, num_components);
+        self.decode(&self.encode(rows, num_components), num_examples)
+    }
+
+    /// The examples `[example, feature]` with the given coordinates along the first components, `[example, component]`; not clipped.
+    pub(crate) fn decode(&self, codes: &[f64], num_examples: usize) -> Vec<f64> {
+        let num_features = self.mean.len();
+        let num_components = codes.len() / num_examples.max(1);
+        let mut examples = self.mean.repeat(num_examples);
+        let codes = MatRef::from_row_major_slice(codes, num_examples, num_components);
         let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
-        for row in reconstruction.chunks_exact_mut(num_features.max(1)) {
-            row.copy_from_slice(&self.mean);
-        }
-        let out = MatMut::from_row_major_slice_mut(&mut reconstruction[..], num_examples, num_features);
+        let out = MatMut::from_row_major_slice_mut(&mut examples[..], num_examples, num_features);
         in_own_threads(|| matmul(out, Accum::Add, codes, components, 1.0, get_global_parallelism()));
-        reconstruction
+        examples
     }
 }
 

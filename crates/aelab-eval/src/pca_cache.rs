@@ -82,7 +82,7 @@ fn decode(bytes: &[u8], key: &[u8; KEY_LENGTH]) -> Option<Pca> {
 }
 
 /// Writes under a name of this writer's own and renames, so that a reader sees all or nothing.
-fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static WRITERS: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evaluation::{
-    LatentScatter, LogLikelihood, MeanBaseline, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Samples, Sequence,
+    Anomaly, CrossDomain, Denoising, DimensionReduction, Disentanglement, FineTune, Generation, Inpainting, Jacobian, LatentScatter,
+    LinearProbe, LogLikelihood, MeanBaseline, Memorisation, ObjectiveTerms, PcaBaseline, Recommendation, Reconstruction, Retrieval,
+    Samples, Sequence, Sparsity,
 };
 use crate::{EvaluationContext, EvaluationError, Outcome};
 
@@ -120,6 +122,19 @@ pub static EVALUATIONS: &[EvaluationEntry] = &[
     entry::<LatentScatter>(),
     entry::<Samples>(),
     entry::<Sequence>(),
+    entry::<CrossDomain>(),
+    entry::<DimensionReduction>(),
+    entry::<LinearProbe>(),
+    entry::<FineTune>(),
+    entry::<Retrieval>(),
+    entry::<Denoising>(),
+    entry::<Inpainting>(),
+    entry::<Anomaly>(),
+    entry::<Generation>(),
+    entry::<Disentanglement>(),
+    entry::<Sparsity>(),
+    entry::<Jacobian>(),
+    entry::<Memorisation>(),
     entry::<Recommendation>(),
 ];
 

@@ -176,7 +176,17 @@ fn file_name(text: &str) -> String {
     text.chars().map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }).collect()
 }
 
-/// For each model and kind of picture, that of the trial with the lowest squared error.
+/// Pictures per model that the summary links.
+const MAX_PICTURES: usize = 12;
+/// Pictures that stand first, and what they show.
+const CAPTIONS: [(&str, &str); 4] = [
+    ("reconstruction", "test images and their reconstructions"),
+    ("series", "test series and their reconstructions"),
+    ("samples", "samples from the prior"),
+    ("codes", "codes of test examples"),
+];
+
+/// For each model and kind of picture, that of the trial with the lowest squared error among those that have it.
 fn best_trial_figures(run_dir: &RunDir, plan: &Plan, rows: &[TrialRow]) -> Vec<FigureLink> {
     let error =
         |row: &TrialRow| row.metrics.iter().find(|metric| metric.name == "sse").and_then(|metric| metric.value).unwrap_or(f64::INFINITY);
@@ -186,23 +196,37 @@ fn best_trial_figures(run_dir: &RunDir, plan: &Plan, rows: &[TrialRow]) -> Vec<F
             models.push(&row.model);
         }
     }
-    let kinds = [
-        ("reconstruction", "test images and their reconstructions"),
-        ("samples", "samples from the prior"),
-        ("codes", "codes of test examples"),
-    ];
+    let folder = |trial: &PlannedTrial| format!("trials/{}/figures", trial.hash);
     let mut links = Vec::new();
     for model in models {
-        for (file, what) in kinds {
-            let path = |trial: &PlannedTrial| format!("trials/{}/figures/{file}.png", trial.hash);
-            let drawn =
-                rows.iter().zip(&plan.trials).filter(|(row, trial)| row.model == model && run_dir.root().join(path(trial)).is_file());
-            if let Some((_, trial)) = drawn.min_by(|(left, _), (right, _)| error(left).total_cmp(&error(right))) {
-                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path: path(trial) });
+        let trials: Vec<(&TrialRow, &PlannedTrial, Vec<String>)> = rows
+            .iter()
+            .zip(&plan.trials)
+            .filter(|(row, _)| row.model == model)
+            .map(|(row, trial)| (row, trial, pictures_in(&run_dir.root().join(folder(trial)))))
+            .collect();
+        let mut kinds: Vec<&String> = trials.iter().flat_map(|(.., pictures)| pictures).collect();
+        kinds.sort_by_key(|name| (CAPTIONS.iter().position(|(known, _)| known == name).unwrap_or(CAPTIONS.len()), *name));
+        kinds.dedup();
+        for kind in kinds.into_iter().take(MAX_PICTURES) {
+            let drawn = trials.iter().filter(|(.., pictures)| pictures.contains(kind));
+            if let Some((_, trial, _)) = drawn.min_by(|(left, ..), (right, ..)| error(left).total_cmp(&error(right))) {
+                let what =
+                    CAPTIONS.iter().find(|(known, _)| known == kind).map_or_else(|| kind.replace('_', " "), |(_, what)| (*what).to_owned());
+                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path: format!("{}/{kind}.png", folder(trial)) });
             }
         }
     }
     links
+}
+
+/// Names of the PNG files in a folder, without their extension; none where there is no folder.
+fn pictures_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".png")?.to_owned()))
+        .filter(|name| !name.starts_with('.'))
+        .collect()
 }
 
 /// The loss over epochs, one chart per model: losses of different models are different quantities.

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, TrainedModel};
+use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
 use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
 use aelab_tensorboard::EventFile;
@@ -155,7 +155,9 @@ pub fn run(
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
             result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
-            figures::draw(folder, trial, &measured.pictures)?;
+            figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
+                events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
+            })?;
             figures::write_tables(folder, &measured.tables)?;
         }
     }
@@ -211,8 +213,10 @@ fn evaluate(
     outcome: &Outcome,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<Measured, TrialError> {
+    let untrained = |seed| untrained(trial, dataset, device, seed);
     let context = EvaluationContext {
         model,
+        untrained: &untrained,
         train: &dataset.train,
         valid: &dataset.valid,
         test: &dataset.test,
@@ -242,6 +246,18 @@ fn evaluate(
         }
     }
     Ok(all)
+}
+
+/// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.
+fn untrained(trial: &ResolvedTrial, dataset: &Dataset, device: &Device, seed: u64) -> Result<Box<dyn TrainedModel>, StateError> {
+    let training_device = device.clone().autodiff();
+    let optimizer = || trial.train.optimizer.build(None);
+    let context = BuildContext { data: dataset.train.spec(), seed, device: &training_device, optimizer: &optimizer };
+    let mut trainee = trial.model.trainee(&context);
+    for stage in 0..trainee.stages(trial.train.epochs).len() {
+        trainee.enter_stage(stage, &dataset.train)?;
+    }
+    Ok(trainee.snapshot())
 }
 
 /// Tells the observers how the trial ended and makes everything durable.

@@ -8,7 +8,8 @@
 //! L(x) = loss over the hidden features of (x, d(e(shown * x + (1 - shown) * fill)))
 //! ```
 //!
-//! Of the patches of an example exactly `mask_ratio` are hidden, rounded, chosen anew at each step. `encode` is shown everything.
+//! Of the patches of an example exactly `mask_ratio` are hidden, rounded, chosen anew at each step. `encode` is shown
+//! everything, or what a batch with a mask says is there.
 
 use aelab_core::{
     Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelConfig, Noise, Objective, Progress, Scheduled, StepContext, TermSpec,
@@ -82,6 +83,9 @@ pub struct Masked {
     show_mask: bool,
     #[module(skip)]
     loss_on: LossOn,
+    /// 1 for what is there of the rows at hand, for a model conditioned on them.
+    #[module(skip)]
+    observed: Option<Tensor<2>>,
 }
 
 /// Which features are hidden together.
@@ -137,8 +141,8 @@ impl Masked {
 
 impl Autoencoder for Masked {
     fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        let everything = x.clone().ones_like();
-        self.network.encode(self.input(x, everything))
+        let shown = self.observed.clone().unwrap_or_else(|| x.clone().ones_like());
+        self.network.encode(self.input(x, shown))
     }
 
     fn decode(&self, z: Tensor<2>) -> Tensor<2> {
@@ -164,6 +168,11 @@ impl Autoencoder for Masked {
         };
         let (name, value) = self.network.reconstruction_term(self.input(x.clone(), shown), x, counted.as_ref());
         Objective::new().term(name, value, 1.0)
+    }
+
+    /// What is not there is hidden, as in training.
+    fn conditioned(&self, batch: &Batch) -> Option<Self> {
+        Some(Self { observed: Some(batch.mask.clone()?), ..self.clone() })
     }
 }
 
@@ -247,6 +256,7 @@ impl ModelConfig for MaskedConfig {
             mask_ratio: self.mask_ratio.clone(),
             show_mask: self.show_mask,
             loss_on: self.loss_on,
+            observed: None,
         }
     }
 
@@ -335,6 +345,26 @@ mod tests {
             assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
         }
         assert!(loss(LossOn::All).0 > loss(LossOn::Hidden).0);
+    }
+
+    #[test]
+    fn told_what_is_there_it_fills_in_the_rest_itself() {
+        let device = Device::flex();
+        for (show_mask, fill) in [(false, Fill::Zero), (true, Fill::Zero), (true, Fill::Learned)] {
+            let config = MaskedConfig { patch_size: 1, show_mask, fill, ..MaskedConfig::example() };
+            let model = config.init(&DataSpec::new([4], Domain::Real), &mut Initializer::new(1, &device));
+            let with = |hidden: f32| Tensor::<2>::from_data([[0.3, hidden, 0.9, 1.1], [0.2, 0.1, hidden, 0.4]], &device);
+            let mask = Tensor::<2>::from_data([[1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]], &device);
+            let told = model.conditioned(&Batch { mask: Some(mask.clone()), ..Batch::new(with(5.0)) }).unwrap();
+            let values = |tensor: Tensor<2>| tensor.into_data().try_into_vec::<f32>().unwrap();
+            let found = values(told.reconstruct(with(5.0)));
+            assert_eq!(found, values(told.reconstruct(with(-7.0))), "what is hidden is not looked at");
+            let expected = model.network.decode(model.network.encode(model.input(with(0.0), mask)));
+            assert_eq!(found, values(expected));
+            assert_ne!(found, values(model.reconstruct(with(5.0))));
+        }
+        let model = MaskedConfig::example().init(&DataSpec::new([1, 2, 2], Domain::Real), &mut Initializer::new(1, &device));
+        assert!(model.conditioned(&Batch::new(Tensor::ones([1, 4], &device))).is_none());
     }
 
     /// Of two equal features one is hidden: the other says what it is, and a copy of the input says 0.

@@ -1,7 +1,7 @@
 //! Batch normalisation of maps (Ioffe & Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Alg. 1 and 2).
 
 use aelab_core::Initializer;
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 
@@ -21,6 +21,8 @@ pub struct BatchNorm {
     beta: Param<Tensor<1>>,
     running_mean: RunningState<Tensor<1>>,
     running_var: RunningState<Tensor<1>>,
+    /// Whether there is training where there is a tape: not in a model that is frozen, of which derivatives are asked.
+    training: Param<Flag>,
 }
 
 impl BatchNorm {
@@ -32,13 +34,14 @@ impl BatchNorm {
             beta: initializer.constant([num_channels], 0.0),
             running_mean: RunningState::with_id(initializer.id(), Tensor::zeros([num_channels], &device)),
             running_var: RunningState::with_id(initializer.id(), Tensor::ones([num_channels], &device)),
+            training: Param::from_bool(true),
         }
     }
 
-    /// Maps, `[batch, channel, height, width]`, to maps of that shape. Training is where there is a tape.
+    /// Maps, `[batch, channel, height, width]`, to maps of that shape. Training is where there is a tape, unless the layer is frozen.
     pub fn forward(&self, map: Tensor<4>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !map.device().is_autodiff() {
+        if !map.device().is_autodiff() || !self.training.val().is_enabled() {
             return batch_norm(map, gamma, beta, self.running_mean.value(), self.running_var.value(), EPSILON);
         }
         let [batch_size, _, height, width] = map.dims();
@@ -77,5 +80,22 @@ mod tests {
             let expected = (value - mean) / (var + 1e-5f32).sqrt();
             assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
         }
+    }
+
+    #[test]
+    fn a_frozen_layer_on_a_tape_uses_running_statistics_and_leaves_them_alone() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm::new(1, &mut Initializer::new(1, &device));
+        let maps = |device: &Device| Tensor::<1>::from_data([1.0, 3.0, 5.0, 7.0], device).reshape([2, 1, 1, 2]);
+        layer.forward(maps(&device));
+        let valid = layer.valid();
+        let expected = data(valid.forward(maps(&Device::flex())));
+        let frozen = valid.clone().train().freeze();
+        assert_eq!(data(frozen.forward(maps(&device))), expected);
+        assert_eq!(data(valid.forward(maps(&Device::flex()))), expected);
+        // What was not frozen trains on, and does not touch what it was copied from.
+        let trained = valid.clone().train();
+        assert_ne!(data(trained.forward(maps(&device))), expected);
+        assert_eq!(data(valid.forward(maps(&Device::flex()))), expected);
     }
 }

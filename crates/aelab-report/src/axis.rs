@@ -57,6 +57,29 @@ impl Axis {
         Self { scale, low, high, ticks }
     }
 
+    /// A linear axis from zero to all finite `values`, with `margin` of its length free beyond them but not beyond zero.
+    pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>, margin: f64) -> Self {
+        let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        let mut axis = Self::around(values.iter().copied().chain([0.0]), Scale::Linear, margin);
+        if values.iter().all(|value| *value >= 0.0) {
+            axis.low = 0.0;
+        } else if values.iter().all(|value| *value <= 0.0) {
+            axis.high = 0.0;
+        }
+        axis.ticks = linear_ticks(axis.low, axis.high, 7);
+        axis
+    }
+
+    /// An axis of `num` categories, 0, 1, 2..., without ticks: their names are drawn by [`CategoryNames`](crate::category_names::CategoryNames).
+    pub(crate) fn categories(num: usize) -> Self {
+        Self { scale: Scale::Linear, low: -0.5, high: num.max(1) as f64 - 0.5, ticks: Vec::new() }
+    }
+
+    /// Values and labels of the ticks.
+    pub(crate) fn ticks(&self) -> &[(f64, String)] {
+        &self.ticks
+    }
+
     /// The same axis with ticks at these values where all of them have room on `length` pixels.
     pub(crate) fn with_ticks_at(mut self, values: &[f64], length: f64) -> Self {
         let ticks: Vec<(f64, String)> = values.iter().map(|value| (*value, label(*value))).collect();

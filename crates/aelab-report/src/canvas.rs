@@ -55,6 +55,16 @@ pub enum FigureError {
         /// Number of labels.
         labels: usize,
     },
+    /// Values and names do not belong together.
+    #[error("`{what}` has {found} values where {expected} have a place")]
+    Size {
+        /// Which values.
+        what: String,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
     /// The drawing was refused by the rasteriser.
     #[error("the figure could not be drawn")]
     Svg(#[from] usvg::Error),
@@ -179,6 +189,21 @@ impl Canvas {
             _ => polygon(&[(0.0, 1.2), (1.1, -0.85), (-1.1, -0.85)]),
         };
         self.push(format_args!("<polygon points=\"{points}\" {style}/>\n"));
+    }
+
+    /// A filled rectangle.
+    pub(crate) fn rectangle(&mut self, rect: Rect, color: &str) {
+        let Rect { left, top, width, height } = rect;
+        self.push(format_args!("<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{color}\"/>\n"));
+    }
+
+    /// A filled polygon.
+    pub(crate) fn polygon(&mut self, corners: &[(f64, f64)], color: &str) {
+        self.push(format_args!("<polygon fill=\"{color}\" points=\""));
+        for (x, y) in corners {
+            self.push(format_args!("{x:.2},{y:.2} "));
+        }
+        self.push(format_args!("\"/>\n"));
     }
 
     /// One line of text with its baseline at `y`.

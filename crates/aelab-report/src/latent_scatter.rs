@@ -1,4 +1,4 @@
-//! Two-dimensional codes as a map.
+//! Points in a plane, such as two-dimensional codes, as a map.
 
 use aelab_core::Image;
 
@@ -28,10 +28,12 @@ pub struct LatentScatter<'a> {
     pub labels: &'a [usize],
     /// Name of each class; a class without one is called by its number.
     pub class_names: &'a [String],
+    /// What is at each axis, with its unit.
+    pub axes: [&'a str; 2],
 }
 
-/// Draws codes as points, coloured by class where there are labels, with the same scale on both axes unless that would
-/// squeeze one of them.
+/// Draws points, coloured by class where there are labels, with the same scale on both axes where these are dimensions of one
+/// thing (`z₁` and `z₂`), unless that would squeeze one of them.
 pub fn latent_scatter(figure: &LatentScatter<'_>) -> Result<Image, FigureError> {
     let LatentScatter { points, labels, class_names, .. } = *figure;
     if !labels.is_empty() && labels.len() != points.len() {
@@ -68,10 +70,10 @@ pub fn latent_scatter(figure: &LatentScatter<'_>) -> Result<Image, FigureError> 
     let axis = |dimension: usize| Axis::around(points.iter().filter(finite).map(|point| f64::from(point[dimension])), Scale::Linear, 0.04);
     let (mut x, mut y) = (axis(0), axis(1));
     let span = x.span().max(y.span());
-    if span <= 3.0 * x.span().min(y.span()) {
+    if is_one_quantity(figure.axes) && span <= 3.0 * x.span().min(y.span()) {
         (x, y) = (x.widened(span), y.widened(span));
     }
-    let frame = Frame { x: &x, y: &y, x_label: "z₁", y_label: "z₂" };
+    let frame = Frame { x: &x, y: &y, x_label: figure.axes[0], y_label: figure.axes[1] };
     let inner = frame.inner(chart);
     frame.draw(&mut canvas, inner);
     let drawn: Vec<usize> = (0..points.len()).step_by(stride).filter(|index| finite(&&points[*index])).collect();
@@ -114,6 +116,13 @@ pub fn latent_scatter(figure: &LatentScatter<'_>) -> Result<Image, FigureError> 
     canvas.draw()
 }
 
+/// Whether the names of two axes differ by a number only: dimensions of one space, which have one scale.
+fn is_one_quantity(axes: [&str; 2]) -> bool {
+    let is_number = |character: char| character.is_ascii_digit() || ('₀'..='₉').contains(&character);
+    let [first, second] = axes.map(|name| name.replace(is_number, ""));
+    first == second
+}
+
 fn median(mut values: Vec<f32>) -> Option<f32> {
     values.sort_by(f32::total_cmp);
     values.get(values.len() / 2).copied()
@@ -133,7 +142,27 @@ mod tests {
     use super::*;
 
     fn draw(points: &[[f32; 2]], labels: &[usize], class_names: &[String]) -> Image {
-        latent_scatter(&LatentScatter { title: "codes", subtitle: "", points, labels, class_names }).unwrap()
+        latent_scatter(&LatentScatter { title: "codes", subtitle: "", points, labels, class_names, axes: ["z₁", "z₂"] }).unwrap()
+    }
+
+    #[test]
+    fn dimensions_of_one_space_share_a_scale_and_different_quantities_do_not() {
+        assert!(is_one_quantity(["z₁", "z₂"]) && is_one_quantity(["component 1", "component 12"]) && is_one_quantity(["", ""]));
+        assert!(!is_one_quantity(["code size", "SSE"]));
+        // The points fill a page of 900 pixels from its left to its right, or only a narrow band in its middle.
+        let points: Vec<[f32; 2]> = (0..50).map(|index| [index as f32, index as f32 * 2.5]).collect();
+        let width = |axes| {
+            let image =
+                latent_scatter(&LatentScatter { title: "", subtitle: "", points: &points, labels: &[0; 50], class_names: &[], axes })
+                    .unwrap();
+            // Of the points, which are a little transparent, only blue is the strongest colour.
+            let is_blue = |pixel: &[u8]| pixel[2].saturating_sub(pixel[0].max(pixel[1])) > 40;
+            let is_point = |x: &usize| (0..image.height).any(|y| is_blue(&image.pixels[(y * image.width + x) * 3..][..3]));
+            let columns: Vec<usize> = (0..image.width - 200).filter(is_point).collect();
+            columns.last().unwrap() - columns[0]
+        };
+        let (one, two) = (width(["z₁", "z₂"]), width(["code size", "SSE"]));
+        assert!(one * 2 < two, "{one} {two}");
     }
 
     #[test]
@@ -160,8 +189,15 @@ mod tests {
 
     #[test]
     fn labels_that_are_too_few_are_refused() {
-        let error =
-            latent_scatter(&LatentScatter { title: "", subtitle: "", points: &[[0.0; 2]; 3], labels: &[1], class_names: &[] }).unwrap_err();
+        let error = latent_scatter(&LatentScatter {
+            title: "",
+            subtitle: "",
+            points: &[[0.0; 2]; 3],
+            labels: &[1],
+            class_names: &[],
+            axes: ["", ""],
+        })
+        .unwrap_err();
         assert_eq!(error.to_string(), "there are 3 points and 1 labels");
     }
 }

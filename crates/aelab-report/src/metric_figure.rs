@@ -11,7 +11,7 @@ use crate::palette;
 use crate::summary::{BaselineRow, Configuration, Direction, Summary};
 
 /// Dashes of the baselines, in their order.
-const DASHES: [&str; 4] = ["14 8", "3 7", "14 6 3 6", "24 8"];
+pub(crate) const DASHES: [&str; 4] = ["14 8", "3 7", "14 6 3 6", "24 8"];
 
 /// A metric at one value of the hyperparameter.
 #[derive(Debug, Clone, Copy, PartialEq)]

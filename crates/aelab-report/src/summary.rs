@@ -167,7 +167,7 @@ const fn baseline(prefix: &'static str, label: &'static str, has_code_size: bool
     Baseline { prefix, label, has_code_size }
 }
 
-pub(crate) const BASELINES: [Baseline; 7] = [
+pub(crate) const BASELINES: [Baseline; 8] = [
     baseline("pca", "PCA", true),
     baseline("mean", "mean of the data", false),
     baseline("raw", "the data themselves", false),
@@ -175,6 +175,7 @@ pub(crate) const BASELINES: [Baseline; 7] = [
     baseline("gaussian", "conditional Gaussian", false),
     baseline("ease", "EASE", false),
     baseline("popularity", "popularity", false),
+    baseline("bias", "biases of rows and columns", false),
 ];
 
 /// The ways to read a metric as that of a baseline: prefix, and metric that it stands beside.

@@ -50,7 +50,7 @@ fn learning_curves_are_drawn() {
 #[test]
 fn latent_scatter_is_drawn() {
     let points: Vec<[f32; 2]> = (0..100).map(|index| [(index as f32).sin(), (index as f32 * 0.7).cos()]).collect();
-    let figure = LatentScatter { title: "Codes", subtitle: "", points: &points, labels: &[], class_names: &[] };
+    let figure = LatentScatter { title: "Codes", subtitle: "", points: &points, labels: &[], class_names: &[], axes: ["z₁", "z₂"] };
     let image = latent_scatter(&figure).unwrap();
     let width = image.width as u32;
     check(image, width, [0x5f; 3]);
@@ -68,4 +68,36 @@ fn grids_of_images_are_drawn_in_grey_and_colour() {
     let width = image.width as u32;
     assert!((1200..=1400).contains(&width));
     check(image, width, [128; 3]);
+}
+
+#[test]
+fn charts_of_tasks_are_drawn() {
+    let lines = vec![
+        ChartLine { name: "ours".into(), points: (1..30).map(|x| (f64::from(x), 1.0 / f64::from(x))).collect(), is_baseline: false },
+        ChartLine { name: "PCA".into(), points: vec![(1.0, 0.5)], is_baseline: true },
+    ];
+    let figure = LineChart { title: "t", subtitle: "", axes: ["k", "error"], logarithmic: [true, true], lines };
+    check(line_chart(&figure).unwrap(), 1400, BLUE);
+
+    let groups = ["T-shirt/top".to_owned(), "Trouser".to_owned()];
+    let series = vec![BarChartSeries { name: "ours", heights: &[0.9, 0.8], half_widths: &[0.01, 0.02] }];
+    let figure = BarChart { title: "t", subtitle: "", axis: "AUROC", groups: &groups, series };
+    check(bar_chart(&figure).unwrap(), 1400, BLUE);
+
+    let names: Vec<String> = ["a", "b"].map(str::to_owned).to_vec();
+    let figure = HeatMap {
+        title: "t",
+        subtitle: "",
+        axes: ["code", "factor", "nats"],
+        rows: &names,
+        columns: &names,
+        values: &[0.0, 1.0, 2.0, 3.0],
+    };
+    check(heat_map(&figure).unwrap(), 1400, [68, 1, 84]);
+
+    let panels = vec![ArrowPanel { caption: "ours", arrows: &[[[0.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]] }];
+    let figure = VectorFields { title: "t", subtitle: "", points: &[[0.0, 0.0], [1.0, 1.0]], panels };
+    let image = vector_fields(&figure).unwrap();
+    let width = image.width as u32;
+    check(image, width, BLUE);
 }

@@ -83,7 +83,7 @@ impl DatasetSource for BarsConfig {
             None => {}
             Some(num_examples) => check_size(num_examples, self.size * self.size)?,
         }
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

@@ -29,7 +29,7 @@ impl DatasetSource for Cifar10Config {
     const FETCHED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(true)
+        self.options().with_classes(CLASSES)?.check(true)
     }
 
     fn with_defaults(&self) -> Self {
@@ -52,6 +52,7 @@ impl DatasetSource for Cifar10Config {
             event_shape: EVENT_SHAPE.to_vec(),
             class_names: Some(CLASSES.map(str::to_owned).to_vec()),
             hold_out: None,
+            dictionary: None,
         };
         Dataset::new(Self::NAME, CIFAR_10.checksum(), raw, &self.options())
     }

@@ -98,7 +98,7 @@ impl DatasetSource for CsvConfig {
             ));
         }
         check_event_shape(self.event_shape.as_deref())?;
-        self.options().check(self.test_path.is_some())
+        self.options().labelled(self.label.is_some(), "name the column of the labels by `label`")?.check(self.test_path.is_some())
     }
 
     fn with_defaults(&self) -> Self {
@@ -151,7 +151,7 @@ impl DatasetSource for CsvConfig {
         }
         let part = |path: PathBuf, table: Table, labels| Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels);
         let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None };
+        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }
@@ -358,6 +358,21 @@ mod tests {
             assert_eq!(dataset.train.labels(), Some([0, 1, 0].as_slice()));
             assert_eq!(dataset.train.class_names().unwrap(), ["setosa", "versicolor"]);
         }
+    }
+
+    #[test]
+    fn normal_classes_are_labels_as_the_table_has_them() {
+        let numbers = "x,status\n1,2\n2,1\n3,2\n4,1\n5,2\n";
+        let words = "x,status\n1,ok\n2,fault\n3,ok\n4,fault\n5,ok\n";
+        for (content, class) in [(numbers, json!(2)), (numbers, json!("2")), (words, json!("ok")), (words, json!(1))] {
+            let dataset = load(content, json!({"label": "status", "normal_classes": [class]})).unwrap();
+            assert_eq!(values(&dataset), [1.0, 3.0, 5.0]);
+            assert_eq!(dataset.train.normal_classes(), Some([1].as_slice()));
+        }
+        assert_eq!(
+            message(words, json!({"label": "status", "normal_classes": ["okay"]})),
+            "t.csv: `normal_classes`: there is no class `okay` among the classes `fault`, `ok`; did you mean `ok`?"
+        );
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl DatasetSource for DictionaryConfig {
         check_size(self.num_atoms, self.num_features).map_err(|error| ConfigError::new("num_atoms", error.message))?;
         check_interval("coefficient", self.coefficient, 0.0)?;
         check_not_negative("noise", self.noise)?;
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {
@@ -144,7 +144,8 @@ impl DatasetSource for DictionaryConfig {
             values.extend(vector.iter().map(|&value| value as f32));
         }
         let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), None);
-        let raw = RawDataset::new(part, [self.num_features], None);
+        let atoms = atoms.iter().flatten().map(|&value| value as f32).collect();
+        let raw = RawDataset { dictionary: Some(atoms), ..RawDataset::new(part, [self.num_features], None) };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
 }
@@ -188,6 +189,17 @@ mod tests {
                 assert!((f64::from(value) - expected).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn splits_know_the_atoms_unless_they_are_scaled() {
+        let context = LoadContext { base_dir: "".into(), cache_dir: "".into(), offline: true };
+        let config_of = |scale| config(json!({"num_examples": 50, "num_valid": 5, "num_test": 5, "scale": scale}));
+        let plain = config_of("none");
+        let dataset = DatasetSource::load(&plain, &context).unwrap();
+        let atoms: Vec<f32> = plain.atoms().iter().flatten().map(|&value| value as f32).collect();
+        assert!([&dataset.train, &dataset.valid, &dataset.test].iter().all(|split| split.dictionary() == Some(&atoms[..])));
+        assert_eq!(DatasetSource::load(&config_of("standardize"), &context).unwrap().test.dictionary(), None);
     }
 
     #[test]

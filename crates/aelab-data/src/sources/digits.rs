@@ -33,7 +33,7 @@ impl DatasetSource for DigitsConfig {
     const EMBEDDED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(false)
+        self.options().with_classes(0..10)?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

@@ -21,7 +21,7 @@ impl DatasetSource for FashionMnistConfig {
     const FETCHED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(true)
+        self.options().with_classes(CLASSES)?.check(true)
     }
 
     fn with_defaults(&self) -> Self {

@@ -34,7 +34,7 @@ impl DatasetSource for IdxConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         check_groups(self.labels.is_some(), ("test_images", self.test_images.is_some()), ("test_labels", self.test_labels.is_some()))?;
-        self.options().check(self.test_images.is_some())
+        self.options().labelled(self.labels.is_some(), "name the file of the labels by `labels`")?.check(self.test_images.is_some())
     }
 
     fn with_defaults(&self) -> Self {

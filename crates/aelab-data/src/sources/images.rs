@@ -127,6 +127,7 @@ impl DatasetSource for ImagesConfig {
             event_shape,
             class_names,
             hold_out: None,
+            dictionary: None,
         };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }

@@ -31,7 +31,7 @@ impl DatasetSource for MnistConfig {
     const FETCHED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(true)
+        self.options().with_classes(0..10)?.check(true)
     }
 
     fn with_defaults(&self) -> Self {
@@ -76,7 +76,7 @@ pub(super) fn read(set: &'static RemoteSet, class_names: Vec<String>, context: &
     };
     let train = part(train_images?, train_labels?)?;
     let test = Some(part(test_images?, test_labels?)?);
-    Ok(RawDataset { train, test, event_shape: EVENT_SHAPE.to_vec(), class_names: Some(class_names), hold_out: None })
+    Ok(RawDataset { train, test, event_shape: EVENT_SHAPE.to_vec(), class_names: Some(class_names), hold_out: None, dictionary: None })
 }
 
 /// The bytes of one cached IDX file, its size and header verified; `aelab data verify` verifies the whole.

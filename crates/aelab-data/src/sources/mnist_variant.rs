@@ -61,7 +61,7 @@ impl DatasetSource for MnistVariantConfig {
     const FETCHED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(true)
+        self.options().with_classes(0..10)?.check(true)
     }
 
     fn with_defaults(&self) -> Self {
@@ -107,6 +107,7 @@ impl DatasetSource for MnistVariantConfig {
             event_shape: EVENT_SHAPE.to_vec(),
             class_names: mnist.class_names.clone(),
             hold_out: None,
+            dictionary: None,
         };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }

@@ -86,6 +86,7 @@ fn from_arrays(
         event_shape,
         class_names,
         hold_out: None,
+        dictionary: None,
     })
 }
 

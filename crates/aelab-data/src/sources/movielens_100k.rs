@@ -153,7 +153,7 @@ impl DatasetSource for Movielens100kConfig {
                 return Err(ConfigError::new(key, message));
             }
         }
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

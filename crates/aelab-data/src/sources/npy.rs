@@ -38,7 +38,7 @@ impl DatasetSource for NpyConfig {
     fn check(&self) -> Result<(), ConfigError> {
         check_groups(self.labels.is_some(), ("test_path", self.test_path.is_some()), ("test_labels", self.test_labels.is_some()))?;
         check_event_shape(self.event_shape.as_deref())?;
-        self.options().check(self.test_path.is_some())
+        self.options().labelled(self.labels.is_some(), "name the file of the labels by `labels`")?.check(self.test_path.is_some())
     }
 
     fn with_defaults(&self) -> Self {

@@ -43,7 +43,7 @@ impl DatasetSource for NpzConfig {
     fn check(&self) -> Result<(), ConfigError> {
         check_groups(self.labels.is_some(), ("test_array", self.test_array.is_some()), ("test_labels", self.test_labels.is_some()))?;
         check_event_shape(self.event_shape.as_deref())?;
-        self.options().check(self.test_array.is_some())
+        self.options().labelled(self.labels.is_some(), "name the array of the labels by `labels`")?.check(self.test_array.is_some())
     }
 
     fn with_defaults(&self) -> Self {

@@ -230,7 +230,7 @@ impl DatasetSource for ReutersConfig {
                 format!("`num_topics` must be from 1 to {MOST_TOPICS}, but is {num_topics}; leave it out for texts without labels");
             return Err(ConfigError::new("num_topics", message));
         }
-        self.options().check(false)
+        self.options().labelled(self.num_topics.is_some(), "`num_topics` gives texts the topic as their label")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

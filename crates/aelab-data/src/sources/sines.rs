@@ -90,7 +90,7 @@ impl DatasetSource for SinesConfig {
         }
         check_interval("amplitude", self.amplitude, 0.0)?;
         check_not_negative("noise", self.noise)?;
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

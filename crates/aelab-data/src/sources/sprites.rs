@@ -118,7 +118,7 @@ impl DatasetSource for SpritesConfig {
             let message = format!("`num_examples` must be from 1 to {NUM_SPRITES}, but is {}", self.num_examples);
             return Err(ConfigError::new("num_examples", message));
         }
-        self.options().check(false)
+        self.options().with_classes(SHAPES)?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

@@ -71,7 +71,7 @@ impl DatasetSource for SwissRollConfig {
         check_size(self.num_examples, 3)?;
         check_positive("width", self.width)?;
         check_not_negative("noise", self.noise)?;
-        self.options().check(false)
+        self.options().labelled(false, "")?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

@@ -149,7 +149,7 @@ impl DatasetSource for SyntheticEcgConfig {
         }
         check_not_negative("variation", self.variation)?;
         check_not_negative("noise", self.noise)?;
-        self.options().check(false)
+        self.options().with_classes(CLASSES)?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

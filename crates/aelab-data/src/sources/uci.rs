@@ -74,7 +74,7 @@ impl DatasetSource for UciConfig {
     const EMBEDDED: bool = true;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.options().check(false)
+        self.options().with_classes(self.name.header().1)?.check(false)
     }
 
     fn with_defaults(&self) -> Self {

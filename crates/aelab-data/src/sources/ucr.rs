@@ -171,6 +171,7 @@ impl DatasetSource for UcrConfig {
             event_shape: vec![set.length, 1],
             class_names: Some(classes.names),
             hold_out: None,
+            dictionary: None,
         };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }

@@ -116,7 +116,7 @@ impl Measure for LogLikelihood {
 }
 
 /// The mean over groups of `num` samples of `log 1/num sum_s w_s`; what is over after whole groups is left out.
-fn bound(log_weights: &[f64], num: usize) -> f64 {
+pub(super) fn bound(log_weights: &[f64], num: usize) -> f64 {
     let mut mean = ExampleMean::default();
     for group in log_weights.chunks_exact(num) {
         mean.push(log_sum_exp(group.iter().copied()) - (num as f64).ln());

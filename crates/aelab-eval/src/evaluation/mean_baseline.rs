@@ -11,7 +11,7 @@ use crate::pass::{Draw, for_each_batch};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, Measurement, Moments, Outcome};
 
-const METRICS: &[&str] = &["mean_sse", "mean_mse", "mean_bce", "mean_psnr", "mean_ssim"];
+const METRICS: &[&str] = &["mean_sse", "mean_mse", "mean_bce", "mean_psnr", "mean_ssim", "mean_ms_ssim"];
 
 /// Errors of a constant reconstruction.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use crate::pass::{Draw, chunk_rows, for_each_batch};
 use crate::registry::Measure;
 use crate::{EvaluationContext, EvaluationError, MAX_PCA_SIDE, Outcome};
 
-const METRICS: &[&str] = &["pca_sse", "pca_mse", "pca_psnr", "pca_ssim"];
+const METRICS: &[&str] = &["pca_sse", "pca_mse", "pca_psnr", "pca_ssim", "pca_ms_ssim"];
 
 /// Errors of PCA with as many components as the model's code has dimensions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,27 +1,38 @@
 //! `reconstruction`: how far what comes out is from what went in.
 
+use std::collections::BTreeMap;
+
 use aelab_core::{DataSpec, StepContext, StreamNoise};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::metric::ExampleMean;
 use crate::metric::bce::cross_entropy;
-use crate::metric::errors::{ReconstructionErrors, applicable};
-use crate::pass::{Draw, Rows, for_each_batch, to_values};
+use crate::metric::errors::{ErrorMeans, ExampleErrors, ReconstructionErrors, applicable};
+use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Measurement, Outcome, Picture, PictureContent};
+use crate::{
+    BarSeries, DataTable, EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Measurement, Outcome, Pca, Picture, PictureContent,
+};
 
-const METRICS: &[&str] = &["sse", "mse", "mae", "bce", "psnr", "ssim"];
+const METRICS: &[&str] = &["sse", "mse", "mae", "bce", "psnr", "ssim", "ms_ssim"];
 /// Up to this many classes, the picture shows two images of each.
 const MAX_CLASSES_SHOWN: usize = 10;
 /// Images in the picture otherwise.
 const NUM_SHOWN: usize = 10;
+/// Examples of either kind in the picture of the worst and the best.
+const NUM_EXTREMES: usize = 10;
+/// Series of either kind: a panel takes more room than an image.
+const NUM_EXTREME_SERIES: usize = 4;
+/// Classes in the picture of bars.
+const MAX_BARS: usize = 30;
 
 /// Reconstruction errors on the test split, and test images beside their reconstructions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Reconstruction {
-    /// Whether the picture shows what PCA of the same code size makes of the images.
+    /// Whether pictures and the table by class show what PCA of the same code size makes of the examples.
     pca: bool,
 }
 
@@ -33,7 +44,7 @@ impl Default for Reconstruction {
 
 impl Measure for Reconstruction {
     const NAME: &'static str = "reconstruction";
-    const SUMMARY: &'static str = "errors between test examples and their reconstructions, and a picture of both";
+    const SUMMARY: &'static str = "errors between test examples and their reconstructions, by class, too, and pictures of both";
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true
@@ -49,6 +60,10 @@ impl Measure for Reconstruction {
         let mut errors = ReconstructionErrors::new(data);
         let mut cross_entropies = ExampleMean::default();
         let mut has_logits = data.domain.is_unit_interval();
+        let is_compared = context.test.labels().is_some() || data.image_shape().is_some();
+        let pca = if is_compared { self.pca(context)? } else { None };
+        let mut classes = Classes::new(data, pca.is_some());
+        let mut extremes = Extremes::new(if data.image_shape().is_some() { NUM_EXTREMES } else { NUM_EXTREME_SERIES });
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
             let batch = rows.batch(context.device);
             let conditioned = context.model.conditioned(&batch);
@@ -60,7 +75,11 @@ impl Measure for Reconstruction {
                 }
             }
             let reconstruction = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
-            errors.push(&rows.values, &reconstruction, rows.mask.as_deref());
+            let of_examples = errors.push(&rows.values, &reconstruction, rows.mask.as_deref());
+            if rows.labels.is_some() {
+                classes.push(rows, &of_examples, pca, context.code_size);
+            }
+            extremes.push(rows, &reconstruction, &of_examples);
             Ok(())
         })?;
         let mut measurements = errors.measurements("", METRICS)?;
@@ -68,17 +87,26 @@ impl Measure for Reconstruction {
             let after_mae = 3;
             measurements.insert(after_mae, Measurement::new("bce", cross_entropies.mean())?);
         }
-        let pictures = match data.image_shape() {
-            Some(shape) => vec![self.picture(context, shape)?],
+        let mut pictures = match data.image_shape() {
+            Some(shape) => vec![self.picture(context, shape, pca)?],
             None => Vec::new(),
         };
-        Ok(Outcome { measurements, pictures, ..Outcome::default() })
+        pictures.extend(extremes.picture(context, pca));
+        let names = context.test.class_names().unwrap_or_default();
+        pictures.extend(classes.picture(names, context));
+        Ok(Outcome { measurements, pictures, tables: classes.table(names).into_iter().collect(), ..Outcome::default() })
     }
 }
 
 impl Reconstruction {
-    fn picture(&self, context: &EvaluationContext<'_>, shape: [usize; 3]) -> Result<Picture, EvaluationError> {
+    /// PCA where it is asked for and not too large.
+    fn pca<'a>(&self, context: &'a EvaluationContext<'_>) -> Result<Option<&'a Pca>, EvaluationError> {
         let num_features = context.test.spec().num_features();
+        let is_affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
+        if self.pca && is_affordable { context.pca(Self::NAME).map(|(pca, _)| Some(pca)) } else { Ok(None) }
+    }
+
+    fn picture(&self, context: &EvaluationContext<'_>, shape: [usize; 3], pca: Option<&Pca>) -> Result<Picture, EvaluationError> {
         let indices = shown(context.test.len(), context.test.labels());
         let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
         let size = rows.shape();
@@ -90,13 +118,7 @@ impl Reconstruction {
         let corrupted = model.corrupted(batch.x.clone(), &mut step);
         let reconstructions = to_values(model.reconstruct(corrupted.clone().unwrap_or(batch.x)), size, "reconstruction")?;
         let corrupted = corrupted.map(|tensor| to_values(tensor, size, "corrupted input")).transpose()?;
-        let affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
-        let pca = if self.pca && affordable {
-            let (pca, _) = context.pca(Self::NAME)?;
-            Some(pca.reconstruct(&rows.values, context.code_size).into_iter().map(|value| value as f32).collect())
-        } else {
-            None
-        };
+        let pca = pca.map(|pca| pca_rows(pca, &rows.values, context.code_size));
         let mut shown = vec![ExampleRow::new("test image", rows.values)];
         shown.extend(corrupted.map(|values| ExampleRow::new("corrupted", values)));
         shown.push(ExampleRow::new("reconstruction", reconstructions));
@@ -104,6 +126,173 @@ impl Reconstruction {
         let labels = rows.labels.iter().flatten().map(u32::to_string).collect();
         let title = format!("{}-dimensional code", context.code_size);
         Ok(Picture::new("reconstruction", title, PictureContent::ImageRows { rows: shown, shape, labels }))
+    }
+}
+
+/// What PCA makes of examples.
+fn pca_rows(pca: &Pca, values: &[f32], code_size: usize) -> Vec<f32> {
+    pca.reconstruct(values, code_size).into_iter().map(|value| value as f32).collect()
+}
+
+/// The errors of each class.
+struct Classes<'a> {
+    data: &'a DataSpec,
+    has_pca: bool,
+    /// Class, number of its examples, their errors, and those of PCA.
+    classes: BTreeMap<u32, (u64, ErrorMeans, ExampleMean)>,
+}
+
+impl<'a> Classes<'a> {
+    fn new(data: &'a DataSpec, has_pca: bool) -> Self {
+        Self { data, has_pca, classes: BTreeMap::new() }
+    }
+
+    fn push(&mut self, rows: &Rows, errors: &[ExampleErrors], pca: Option<&Pca>, code_size: usize) {
+        let [num, num_features] = rows.shape();
+        let mut of_pca = Vec::new();
+        // In chunks, as what PCA makes of examples is in double precision.
+        for start in (0..num).step_by(chunk_rows(num_features)) {
+            let features = start * num_features..num.min(start + chunk_rows(num_features)) * num_features;
+            let values = &rows.values[features.clone()];
+            let Some(reconstructions) = pca.map(|pca| pca.reconstruct(values, code_size)) else { break };
+            let mask = rows.mask.as_ref().map(|mask| &mask[features]);
+            for (index, (x, row)) in values.chunks_exact(num_features).zip(reconstructions.chunks_exact(num_features)).enumerate() {
+                let is_observed = |feature: usize| mask.is_none_or(|mask| mask[index * num_features + feature] > 0.0);
+                let errors = x.iter().zip(row).enumerate().filter(|(feature, _)| is_observed(*feature));
+                of_pca.push(errors.map(|(_, (&x, &value))| (f64::from(x) - value).powi(2)).sum::<f64>());
+            }
+        }
+        for (index, (class, errors)) in rows.labels.iter().flatten().zip(errors).enumerate() {
+            let (num, means, pca) = self.classes.entry(*class).or_insert_with(|| (0, ErrorMeans::new(self.data), ExampleMean::default()));
+            *num += 1;
+            means.push(errors);
+            if let Some(&error) = of_pca.get(index) {
+                pca.push(error);
+            }
+        }
+    }
+
+    fn table(&self, names: &[String]) -> Option<DataTable> {
+        let (_, first, _) = self.classes.values().next()?;
+        // PSNR may be absent for one class only: its column depends on the data.
+        let is_shown = |name: &str, value: Option<f64>| if name == "psnr" { self.data.domain.is_unit_interval() } else { value.is_some() };
+        let shown: Vec<&str> = first.values().into_iter().filter(|(name, value)| is_shown(name, *value)).map(|(name, _)| name).collect();
+        let columns = ["class", "name", "number"].into_iter().chain(shown.iter().copied()).chain(self.has_pca.then_some("pca_sse"));
+        let mut table = DataTable::new("reconstruction_per_class", columns);
+        for (&class, (num, means, pca)) in &self.classes {
+            let name = names.get(class as usize).map_or(Value::Null, |name| Value::from(name.as_str()));
+            let values = means
+                .values()
+                .into_iter()
+                .filter(|(name, _)| shown.contains(name))
+                .map(|(_, value)| value.map_or(Value::Null, Value::from));
+            let pca = self.has_pca.then(|| Value::from(pca.mean()));
+            table.push([Value::from(class), name, Value::from(*num)].into_iter().chain(values).chain(pca));
+        }
+        Some(table)
+    }
+
+    /// Bars of the squared error, for two classes or more.
+    fn picture(&self, names: &[String], context: &EvaluationContext<'_>) -> Option<Picture> {
+        if !(2..=MAX_BARS).contains(&self.classes.len()) {
+            return None;
+        }
+        let groups = self.classes.keys().map(|&class| names.get(class as usize).cloned().unwrap_or_else(|| class.to_string())).collect();
+        let bars = |name: String, heights: Vec<f64>| BarSeries { name, heights, half_widths: Vec::new() };
+        let mut series =
+            vec![bars("model".to_owned(), self.classes.values().map(|(_, means, _)| means.values()[0].1.unwrap_or(f64::NAN)).collect())];
+        if self.has_pca {
+            series.push(bars(context.pca_caption(), self.classes.values().map(|(.., pca)| pca.mean()).collect()));
+        }
+        let axis = "SSE (squared units per example)".to_owned();
+        Some(Picture::new("reconstruction_per_class", "error by class", PictureContent::Bars { groups, series, axis }))
+    }
+}
+
+/// The examples with the largest and the smallest squared error, as they were drawn for the metrics.
+struct Extremes {
+    num: usize,
+    /// The largest error first.
+    worst: Vec<Extreme>,
+    /// The smallest error first.
+    best: Vec<Extreme>,
+}
+
+#[derive(Clone)]
+struct Extreme {
+    error: f64,
+    x: Vec<f32>,
+    reconstruction: Vec<f32>,
+    mask: Option<Vec<f32>>,
+}
+
+impl Extremes {
+    fn new(num: usize) -> Self {
+        Self { num, worst: Vec::new(), best: Vec::new() }
+    }
+
+    /// Of equal errors the earlier example stands first.
+    fn push(&mut self, rows: &Rows, reconstructions: &[f32], errors: &[ExampleErrors]) {
+        let [_, num_features] = rows.shape();
+        for (index, errors) in errors.iter().enumerate() {
+            let error = errors.squared;
+            for (kept, is_before) in [(&mut self.worst, f64::gt as fn(&f64, &f64) -> bool), (&mut self.best, f64::lt)] {
+                let place = kept.partition_point(|other| !is_before(&error, &other.error));
+                if place < self.num {
+                    let of_row = |values: &[f32]| values[index * num_features..][..num_features].to_vec();
+                    let mask = rows.mask.as_deref().map(of_row);
+                    kept.insert(place, Extreme { error, x: of_row(&rows.values), reconstruction: of_row(reconstructions), mask });
+                    kept.truncate(self.num);
+                }
+            }
+        }
+    }
+
+    /// The worst in order, then the best, labelled with their errors; `None` for data that are neither images nor series.
+    fn picture(self, context: &EvaluationContext<'_>, pca: Option<&Pca>) -> Option<Picture> {
+        let data = context.test.spec();
+        let (num_worst, num_best) = (self.worst.len(), self.best.len());
+        let (what, one) = if data.image_shape().is_some() { ("test images", "test image") } else { ("test series", "test series") };
+        let all: Vec<Extreme> = self.worst.into_iter().chain(self.best).collect();
+        let mut rows = vec![
+            ExampleRow::new(one, all.iter().flat_map(|example| example.x.clone()).collect()),
+            ExampleRow::new("reconstruction", all.iter().flat_map(|example| example.reconstruction.clone()).collect()),
+        ];
+        if let Some(pca) = pca.filter(|_| all.iter().all(|example| example.mask.is_none())) {
+            rows.push(ExampleRow::new(context.pca_caption(), pca_rows(pca, &rows[0].values, context.code_size)));
+        }
+        let labels = all.iter().map(|example| short(example.error)).collect();
+        let content = match (data.image_shape(), &data.event_shape[..]) {
+            (Some(shape), _) => PictureContent::ImageRows { rows, shape, labels },
+            (None, &[num_steps, num_channels]) => {
+                let is_hidden: Vec<bool> = all
+                    .iter()
+                    .flat_map(|example| (0..example.x.len()).map(|index| example.mask.as_ref().is_some_and(|mask| mask[index] == 0.0)))
+                    .collect();
+                for row in &mut rows {
+                    row.values.iter_mut().zip(&is_hidden).filter(|(_, hidden)| **hidden).for_each(|(value, _)| *value = f32::NAN);
+                }
+                PictureContent::SeriesRows { rows, shape: [num_steps, num_channels], labels }
+            }
+            _ => return None,
+        };
+        let title = format!("the {num_worst} {what} with the largest squared errors, then the {num_best} with the smallest");
+        Some(Picture::new("reconstruction_extremes", title, content))
+    }
+}
+
+/// Three digits of an error.
+fn short(error: f64) -> String {
+    if !error.is_finite() || error == 0.0 {
+        return error.to_string();
+    }
+    let decimals = 2 - error.abs().log10().floor() as i32;
+    if (0..=5).contains(&decimals) {
+        format!("{error:.*}", decimals as usize)
+    } else if decimals < 0 && error.abs() < 1e7 {
+        format!("{error:.0}")
+    } else {
+        format!("{error:.2e}")
     }
 }
 
@@ -143,6 +332,12 @@ pub(super) fn shown(num_examples: usize, labels: Option<&[u32]>) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_labelled_with_three_digits() {
+        assert_eq!([12.345, 0.0012345, 123_456.7, 0.0, 1e-9].map(short), ["12.3", "0.00123", "123457", "0", "1.00e-9"]);
+        assert_eq!(short(f64::NAN), "NaN");
+    }
 
     #[test]
     fn two_images_of_each_class_are_shown_or_the_first_ten() {

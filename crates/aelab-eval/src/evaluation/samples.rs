@@ -58,17 +58,20 @@ impl Measure for Samples {
 }
 
 /// The model for classes in turn, and their number, where the data has classes and the model wants to know them.
-fn conditioned_on_classes(num: usize, context: &EvaluationContext<'_>) -> Option<(Box<dyn TrainedModel>, usize)> {
-    let data = context.test.spec();
-    let num_classes = data.num_classes.filter(|&num_classes| num_classes > 0)?;
+pub(super) fn conditioned_on_classes(num: usize, context: &EvaluationContext<'_>) -> Option<(Box<dyn TrainedModel>, usize)> {
+    let num_classes = context.test.spec().num_classes.filter(|&num_classes| num_classes > 0)?;
     let labels: Vec<u32> = (0..whole_rows(num, num_classes)).map(|index| (index % num_classes) as u32).collect();
-    // There are no examples behind samples: zeros stand in for them.
-    let x = Tensor::zeros([labels.len(), data.num_features()], context.device);
-    let batch = Batch { labels: Some(to_labels(&labels, context.device)), ..Batch::new(x) };
-    Some((context.model.conditioned(&batch)?, num_classes))
+    Some((for_classes(&labels, context)?, num_classes))
+}
+
+/// The model for rows of those classes that no examples are behind, where it wants to know them.
+pub(super) fn for_classes(labels: &[u32], context: &EvaluationContext<'_>) -> Option<Box<dyn TrainedModel>> {
+    // Zeros stand in for the examples.
+    let x = Tensor::zeros([labels.len(), context.test.spec().num_features()], context.device);
+    context.model.conditioned(&Batch { labels: Some(to_labels(labels, context.device)), ..Batch::new(x) })
 }
 
 /// As many of `num` as fill rows of `columns`, at least one row.
-fn whole_rows(num: usize, columns: usize) -> usize {
+pub(super) fn whole_rows(num: usize, columns: usize) -> usize {
     (num / columns).max(1) * columns
 }

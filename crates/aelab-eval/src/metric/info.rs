@@ -1,6 +1,9 @@
 //! What is known of every metric: the one list that listings and docs are made from.
 
-use crate::evaluation::recommendation;
+use crate::evaluation::{
+    anomaly, cross_domain, denoising, dimension_reduction, disentanglement, fine_tune, generation, inpainting, jacobian, linear_probe,
+    memorisation, recommendation, retrieval, sparsity,
+};
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,19 @@ pub struct MetricGroup {
 /// Every metric. All are measured on the test split unless their definition says otherwise. The metrics of a task stand in its file.
 pub const METRIC_GROUPS: &[MetricGroup] = &[
     MetricGroup { title: "Reconstruction, objective and likelihood", metrics: GENERAL },
+    MetricGroup { title: "Decoding in other domains", metrics: cross_domain::METRICS },
+    MetricGroup { title: "Dimension reduction", metrics: dimension_reduction::METRICS },
+    MetricGroup { title: "Linear probe", metrics: linear_probe::METRICS },
+    MetricGroup { title: "Fine-tuning", metrics: fine_tune::METRICS },
+    MetricGroup { title: "Retrieval", metrics: retrieval::METRICS },
+    MetricGroup { title: "Denoising", metrics: denoising::METRICS },
+    MetricGroup { title: "Inpainting", metrics: inpainting::METRICS },
+    MetricGroup { title: "Anomaly detection", metrics: anomaly::METRICS },
+    MetricGroup { title: "Generation", metrics: generation::METRICS },
+    MetricGroup { title: "Disentanglement", metrics: disentanglement::METRICS },
+    MetricGroup { title: "Sparsity", metrics: sparsity::METRICS },
+    MetricGroup { title: "Jacobian of the encoder", metrics: jacobian::METRICS },
+    MetricGroup { title: "Memorisation", metrics: memorisation::METRICS },
     MetricGroup { title: "Recommendation", metrics: recommendation::METRICS },
 ];
 
@@ -99,6 +115,12 @@ const GENERAL: &[MetricInfo] = &[
     lower("bce", NATS, "binary cross-entropy of the reconstruction from logits, summed over features, mean over examples").headline(),
     higher("psnr", "dB", "10 log10(1 / `mse`), for data in [0, 1]; absent where `mse` is 0").headline(),
     higher("ssim", "", "structural similarity (Wang et al. 2004), mean over windows, channels and images, for images in [0, 1]").headline(),
+    higher(
+        "ms_ssim",
+        "",
+        "structural similarity at several scales (Wang et al. 2003), for images in [0, 1] with sides of at least 22; where five scales do \
+         not fit, as many as do, their weights divided by their sum: 2 for 28 x 28",
+    ),
     lower("loss", "", "the training objective, its weights as at the end of training, mean over examples").headline(),
     lower("nll", NATS, "the objective's negative log-likelihood of an example given its code"),
     lower("squared_error", SQUARED_UNITS, "the objective's squared error, as the model is trained (with its noise or corruption)"),
@@ -119,6 +141,7 @@ const GENERAL: &[MetricInfo] = &[
     lower("mean_bce", NATS, "`bce` of the training mean as probability, kept 1/(n + 2) away from 0 and 1 for n training examples"),
     higher("mean_psnr", "dB", "`psnr` of the training mean"),
     higher("mean_ssim", "", "`ssim` of the training mean"),
+    higher("mean_ms_ssim", "", "`ms_ssim` of the training mean"),
     lower(
         "pca_sse",
         SQUARED_UNITS,
@@ -127,6 +150,7 @@ const GENERAL: &[MetricInfo] = &[
     lower("pca_mse", "squared units", "`pca_sse` divided by the number of features"),
     higher("pca_psnr", "dB", "`psnr` of that PCA"),
     higher("pca_ssim", "", "`ssim` of that PCA"),
+    higher("pca_ms_ssim", "", "`ms_ssim` of that PCA"),
 ];
 
 /// What holds for a term of an objective that is in no group: its model defines it.

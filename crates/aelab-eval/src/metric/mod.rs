@@ -1,14 +1,43 @@
 //! Metrics: one file each, pure functions on slices.
 
+pub(crate) mod agreement;
+pub(crate) mod auroc;
 pub(crate) mod bce;
+pub(crate) mod class_balance;
+pub(crate) mod data_copying;
+pub(crate) mod dci;
+pub(crate) mod decision_trees;
+pub(crate) mod detection;
+pub(crate) mod dictionary;
+pub(crate) mod ease;
 pub(crate) mod errors;
+pub(crate) mod explicitness;
+pub(crate) mod factor_codes;
+pub(crate) mod fixed_factor;
+pub(crate) mod frechet;
 pub(crate) mod info;
+pub(crate) mod k_means;
+pub(crate) mod k_nearest;
+pub(crate) mod lbfgs;
+pub(crate) mod logistic_regression;
 pub(crate) mod mae;
+pub(crate) mod manifold;
+pub(crate) mod ms_ssim;
 pub(crate) mod mse;
+pub(crate) mod mutual_information;
+pub(crate) mod pareto;
 pub(crate) mod psnr;
 pub(crate) mod ranking;
+pub(crate) mod rating_biases;
+pub(crate) mod sap;
+pub(crate) mod sparseness;
+pub(crate) mod spectrum;
 pub(crate) mod sse;
 pub(crate) mod ssim;
+pub(crate) mod threshold;
+pub(crate) mod tied_ranking;
+pub(crate) mod trustworthiness;
+pub(crate) mod vus_pr;
 
 /// A mean over examples, summed in `f64` in the order of the examples.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +50,11 @@ impl ExampleMean {
     pub(crate) fn push(&mut self, value: f64) {
         self.sum += value;
         self.num += 1;
+    }
+
+    /// Whether something was pushed.
+    pub(crate) fn has_any(&self) -> bool {
+        self.num > 0
     }
 
     /// NaN where nothing was pushed.

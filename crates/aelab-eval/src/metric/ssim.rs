@@ -15,7 +15,7 @@
 //! `gaussian_weights=True`, or `win_size=` that side.
 
 /// Side of the Gaussian window.
-const GAUSSIAN_SIDE: usize = 11;
+pub(crate) const GAUSSIAN_SIDE: usize = 11;
 /// Standard deviation of the Gaussian window, in pixels.
 const SIGMA: f64 = 1.5;
 /// Largest side of the uniform window of small images.
@@ -63,15 +63,25 @@ impl Ssim {
     /// # Panics
     /// When a slice is not one image of the shape.
     pub fn similarity<R: Copy + Into<f64>>(&mut self, x: &[f32], y: &[R]) -> f64 {
+        self.similarity_and_contrast(x, y).0
+    }
+
+    /// The similarity, and its factor for contrast and structure alone, `(2 s_xy + C2) / (s_x^2 + s_y^2 + C2)`.
+    pub(crate) fn similarity_and_contrast<X: Copy + Into<f64>, R: Copy + Into<f64>>(&mut self, x: &[X], y: &[R]) -> (f64, f64) {
         let [channels, height, width] = self.shape;
         let size = height * width;
         assert!(x.len() == channels * size && y.len() == x.len(), "both sides are one image of the shape");
-        let sum: f64 = x.chunks_exact(size).zip(y.chunks_exact(size)).map(|(x, y)| self.channel(x, y)).sum();
-        sum / channels as f64
+        let (mut similarity, mut contrast) = (0.0, 0.0);
+        for (x, y) in x.chunks_exact(size).zip(y.chunks_exact(size)) {
+            let of_channel = self.channel(x, y);
+            similarity += of_channel.0;
+            contrast += of_channel.1;
+        }
+        (similarity / channels as f64, contrast / channels as f64)
     }
 
-    /// The similarity of two planes of `height * width`.
-    fn channel<R: Copy + Into<f64>>(&mut self, x: &[f32], y: &[R]) -> f64 {
+    /// Similarity and contrast of two planes of `height * width`.
+    fn channel<X: Copy + Into<f64>, R: Copy + Into<f64>>(&mut self, x: &[X], y: &[R]) -> (f64, f64) {
         let [_, height, width] = self.shape;
         let side = self.window.len();
         let radius = side / 2;
@@ -82,7 +92,7 @@ impl Ssim {
             let (map_squares, map_product) = rest.split_at_mut(width);
             let maps = map_x.iter_mut().zip(map_y).zip(map_squares).zip(map_product);
             for ((((map_x, map_y), map_squares), map_product), (&x, &y)) in maps.zip(x.iter().zip(y)) {
-                let (x, y): (f64, f64) = (f64::from(x), y.into());
+                let (x, y): (f64, f64) = (x.into(), y.into());
                 *map_x = x;
                 *map_y = y;
                 *map_squares = x * x + y * y;
@@ -91,7 +101,7 @@ impl Ssim {
         }
 
         let (rows, columns) = (height + 1 - side, width + 1 - side);
-        let mut total = 0.0;
+        let (mut total, mut contrast) = (0.0, 0.0);
         for row in 0..rows {
             let line = |offset: usize| &self.maps[(row + offset) * stride..][..stride];
             // The window is symmetric: rows at equal distance from the middle share a weight.
@@ -123,9 +133,11 @@ impl Ssim {
                 let covariance = mean_product - product;
                 let variances = mean_squares - squares;
                 total += (2.0 * product + C1) * (2.0 * covariance + C2) / ((squares + C1) * (variances + C2));
+                contrast += (2.0 * covariance + C2) / (variances + C2);
             }
         }
-        total / (rows * columns) as f64
+        let num = (rows * columns) as f64;
+        (total / num, contrast / num)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Data and models of a few lines, for the evaluations.
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Noise, Objective, Progress, StepContext, Stream, TrainedModel};
+use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StateError, StepContext, Stream, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -19,13 +19,29 @@ pub(crate) struct Table {
     pub(crate) num_observed: Option<usize>,
     /// What is held out of all examples: values and marks, row after row.
     pub(crate) held_out: Option<(Vec<f32>, Vec<f32>)>,
+    pub(crate) normal_classes: Option<Vec<u32>>,
+    /// Whether each time step of each series is anomalous.
+    pub(crate) point_labels: Option<Vec<f32>>,
+    /// What the examples were made of.
+    pub(crate) factors: Option<Factors>,
 }
 
 impl Table {
     pub(crate) fn new(shape: &[usize], domain: Domain, values: Vec<f32>) -> Self {
         let spec = DataSpec::new(shape, domain);
         assert!(values.len().is_multiple_of(spec.num_features()));
-        Self { spec, values, labels: None, class_names: None, binarised: false, num_observed: None, held_out: None }
+        Self {
+            spec,
+            values,
+            labels: None,
+            class_names: None,
+            binarised: false,
+            num_observed: None,
+            held_out: None,
+            normal_classes: None,
+            point_labels: None,
+            factors: None,
+        }
     }
 
     /// `num` examples with values uniform in [0, 1).
@@ -81,12 +97,27 @@ impl Examples for Table {
         true
     }
 
+    fn factors(&self) -> Option<&Factors> {
+        self.factors.as_ref()
+    }
+
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
 
     fn class_names(&self) -> Option<&[String]> {
         self.class_names.as_deref()
+    }
+
+    fn normal_classes(&self) -> Option<&[u32]> {
+        self.normal_classes.as_deref()
+    }
+
+    fn gather_point_labels(&self, indices: &[usize], out: &mut Vec<f32>) -> bool {
+        let Some(labels) = &self.point_labels else { return false };
+        let num_steps = self.spec.event_shape[0];
+        indices.iter().for_each(|&index| out.extend_from_slice(&labels[index * num_steps..][..num_steps]));
+        true
     }
 }
 
@@ -195,8 +226,10 @@ impl Setting {
     /// What `measure` makes of the setting.
     pub(crate) fn with_context<T>(&self, measure: impl FnOnce(&EvaluationContext<'_>) -> T) -> T {
         let device = Device::flex();
+        let untrained = |_: u64| -> Result<Box<dyn TrainedModel>, StateError> { Ok(Box::new(self.model.clone())) };
         let context = EvaluationContext {
             model: &self.model,
+            untrained: &untrained,
             train: &self.train,
             valid: &self.train,
             test: &self.test,

@@ -115,7 +115,7 @@ fn contents(outcome: &Outcome) -> Vec<PictureContent> {
 #[test]
 fn pictures_show_two_images_of_each_class_with_pca() {
     let outcome = images(Fixed { corrupting: true, ..Fixed::new(0.5, 4, 144) }).measure("reconstruction").unwrap();
-    let [PictureContent::ImageRows { rows, shape, labels }] = &contents(&outcome)[..] else { panic!("one picture") };
+    let [PictureContent::ImageRows { rows, shape, labels }, ..] = &contents(&outcome)[..] else { panic!("images first") };
     let expected: Vec<String> = (0..10).flat_map(|class| [class.to_string(), class.to_string()]).collect();
     assert_eq!((labels, *shape), (&expected, IMAGE));
     let captions: Vec<&str> = rows.iter().map(|row| row.caption.as_str()).collect();
@@ -187,7 +187,7 @@ fn what_is_held_out_is_predicted_from_what_is_shown() {
     setting.test.held_out = Some((vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0], vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0]));
     let values = setting.values("recommendation");
     // Found at the first place in one row and at the second in the other.
-    assert!(close(values["ndcg_100"], (1.0 + 1.0 / 3f64.log2()) / 2.0) && values["recall_20"] == 1.0, "{values:?}");
+    assert!(close(values["ndcg@100"], (1.0 + 1.0 / 3f64.log2()) / 2.0) && values["recall@20"] == 1.0, "{values:?}");
 }
 
 #[test]
@@ -269,9 +269,21 @@ fn whatever_is_measured_is_listed_and_announced() {
             for name in announced {
                 assert!(
                     name == "bce"
+                        // Neither of these models is told the class.
+                        || entry.name == "cross_domain"
                         // Nothing is held out of these images.
                         || entry.name == "recommendation"
+                        // These models have no tape, these data no known atoms.
+                        || ["fine_tune", "jacobian"].contains(&entry.name)
+                        || ["mmcs", "mmcs_learned", "recovered_atoms"].contains(&name.as_str())
+                        || (name.starts_with("cop") && !setting.model.variational)
+                        // No class of these images is called normal; tests/suite/anomaly.rs calls one so.
+                        || entry.name == "anomaly"
+                        // Nobody knows what these images were made of.
+                        || entry.name == "disentanglement"
                         || (entry.name == "log_likelihood" && !setting.model.variational)
+                        // Nothing is drawn from a model without a prior.
+                        || (!setting.model.variational && (name.starts_with("sample_") || name == "frechet_distance" || name == "mode_coverage"))
                         || measured.iter().any(|measurement| measurement.name == name),
                     "{name} is announced and not measured"
                 );
@@ -335,7 +347,7 @@ fn a_model_that_breaks_or_diverges_is_a_clear_error() {
     }
     // Without training examples there is no PCA for the picture, but there are reconstructions.
     let outcome = setting.measure("reconstruction").unwrap();
-    assert!(matches!(&contents(&outcome)[..], [PictureContent::ImageRows { rows, .. }] if rows.len() == 2));
+    assert!(matches!(&contents(&outcome)[..], [PictureContent::ImageRows { rows, .. }, ..] if rows.len() == 2));
 }
 
 #[test]

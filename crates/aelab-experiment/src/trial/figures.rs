@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use aelab_core::Image;
-use aelab_eval::{DataTable, ExampleRow, Picture, PictureContent};
+use aelab_core::{Image, ObserverError};
+use aelab_eval::{BarSeries, DataTable, ExampleRow, FieldPanel, Line, Picture, PictureContent};
 use aelab_report::{
-    Cell, Column, FigureError, ImageRow, LatentScatter, ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, latent_scatter,
-    reconstruction_grid, sample_grid, series_grid, write_figure,
+    ArrowPanel, BarChart, BarChartSeries, Cell, ChartLine, Column, FigureError, HeatMap, ImageRow, LatentScatter, LineChart,
+    ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, VectorFields, bar_chart, heat_map, latent_scatter, line_chart,
+    reconstruction_grid, sample_grid, series_grid, vector_fields, write_figure,
 };
 use serde_json::Value;
 
@@ -14,8 +15,16 @@ use super::TrialError;
 use crate::file::write_atomic;
 use crate::{ResolvedTrial, short_value};
 
-/// Draws what the evaluations brought along.
-pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -> Result<(), TrialError> {
+/// Width of the pictures that TensorBoard is told of.
+const TENSORBOARD_WIDTH: usize = 1000;
+
+/// Draws what the evaluations brought along, and tells of each picture by its name, not wider than TensorBoard shows it.
+pub(super) fn draw(
+    folder: &Path,
+    trial: &ResolvedTrial,
+    pictures: &[Picture],
+    tell: &mut dyn FnMut(&str, &Image) -> Result<(), ObserverError>,
+) -> Result<(), TrialError> {
     if pictures.is_empty() {
         return Ok(());
     }
@@ -23,11 +32,45 @@ pub(super) fn draw(folder: &Path, trial: &ResolvedTrial, pictures: &[Picture]) -
     std::fs::create_dir_all(&folder).map_err(|source| TrialError::Write { path: folder.clone(), source })?;
     for picture in pictures {
         let path = folder.join(format!("{}.png", picture.name));
-        let Some(image) = image(trial, picture) else { continue };
-        let image = image.map_err(|source| TrialError::Figure { path: path.clone(), source })?;
+        let image = image(trial, picture).map_err(|source| TrialError::Figure { path: path.clone(), source })?;
         write_figure(&path, &image).map_err(|source| TrialError::Write { path: path.clone(), source })?;
+        tell(&picture.name, &narrowed(image, TENSORBOARD_WIDTH))?;
     }
     Ok(())
+}
+
+/// The picture at most `max_width` pixels wide, each pixel the mean of the area that it takes the place of.
+fn narrowed(image: Image, max_width: usize) -> Image {
+    let Image { width, height, channels, .. } = image;
+    if width <= max_width {
+        return image;
+    }
+    let scale = width as f64 / max_width as f64;
+    let new_height = ((height as f64 / scale).round() as usize).max(1);
+    let columns: Vec<Vec<(usize, f64)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
+    let mut pixels = Vec::with_capacity(max_width * new_height * channels);
+    for row in 0..new_height {
+        let rows = shares(row, height, new_height);
+        for columns in &columns {
+            for channel in 0..channels {
+                let area = rows
+                    .iter()
+                    .flat_map(|&(row, of_row)| columns.iter().map(move |&(column, of_column)| (row, column, of_row * of_column)));
+                let mean: f64 =
+                    area.map(|(row, column, share)| share * f64::from(image.pixels[(row * width + column) * channels + channel])).sum();
+                pixels.push(mean.round() as u8);
+            }
+        }
+    }
+    Image { width: max_width, height: new_height, channels, pixels }
+}
+
+/// Which of `from` pixels in a line lie in pixel `index` of `to`, and with what share of it.
+fn shares(index: usize, from: usize, to: usize) -> Vec<(usize, f64)> {
+    let length = from as f64 / to as f64;
+    let (start, end) = (index as f64 * length, (index + 1) as f64 * length);
+    let overlap = |pixel: usize| (end.min(pixel as f64 + 1.0) - start.max(pixel as f64)) / length;
+    (start as usize..from.min(end.ceil() as usize)).map(|pixel| (pixel, overlap(pixel))).filter(|(_, share)| *share > 0.0).collect()
 }
 
 /// Writes the tables.
@@ -56,7 +99,7 @@ fn as_table(table: &DataTable) -> Table {
     }
 }
 
-fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, FigureError>> {
+fn image(trial: &ResolvedTrial, picture: &Picture) -> Result<Image, FigureError> {
     let title = format!("{} on {}: {}", trial.model.name(), trial.data.name(), picture.title);
     let mut details: Vec<String> = trial
         .overrides
@@ -67,7 +110,7 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, Figur
     details.push(format!("seed {}", trial.train.seed));
     let subtitle = details.join(", ");
     let (title, subtitle) = (title.as_str(), subtitle.as_str());
-    Some(match &picture.content {
+    match &picture.content {
         PictureContent::ImageRows { rows, shape, labels } => {
             let rows = rows.iter().map(|ExampleRow { caption, values }| ImageRow { caption, examples: values }).collect();
             reconstruction_grid(&ReconstructionGrid { title, subtitle, shape: *shape, rows, labels })
@@ -79,15 +122,49 @@ fn image(trial: &ResolvedTrial, picture: &Picture) -> Option<Result<Image, Figur
             let lines = rows.iter().map(|ExampleRow { caption, values }| SeriesLine { caption, values }).collect();
             series_grid(&SeriesGrid { title, subtitle, shape: *shape, lines, labels })
         }
-        PictureContent::Scatter { points, labels, class_names, axes: _ } => {
+        PictureContent::Scatter { points, labels, class_names, axes: [x, y] } => {
             let labels: Vec<usize> = labels.iter().flatten().map(|&label| label as usize).collect();
             let class_names = class_names.as_deref().unwrap_or_default();
-            latent_scatter(&LatentScatter { title, subtitle, points, labels: &labels, class_names })
+            latent_scatter(&LatentScatter { title, subtitle, points, labels: &labels, class_names, axes: [x, y] })
         }
-        // Drawn once the charts are there.
-        PictureContent::Lines { .. }
-        | PictureContent::Bars { .. }
-        | PictureContent::Heatmap { .. }
-        | PictureContent::VectorField { .. } => return None,
-    })
+        PictureContent::Lines { lines, axes: [x, y], logarithmic } => {
+            let line = |Line { name, points, is_baseline }: &Line| ChartLine {
+                name: name.clone(),
+                points: points.iter().map(|&[x, y]| (x, y)).collect(),
+                is_baseline: *is_baseline,
+            };
+            let lines = lines.iter().map(line).collect();
+            line_chart(&LineChart { title, subtitle, axes: [x, y], logarithmic: *logarithmic, lines })
+        }
+        PictureContent::Bars { groups, series, axis } => {
+            let series = series.iter().map(|BarSeries { name, heights, half_widths }| BarChartSeries { name, heights, half_widths });
+            bar_chart(&BarChart { title, subtitle, axis, groups, series: series.collect() })
+        }
+        PictureContent::Heatmap { rows, columns, values, axes } => {
+            let axes = axes.each_ref().map(String::as_str);
+            heat_map(&HeatMap { title, subtitle, axes, rows, columns, values })
+        }
+        PictureContent::VectorField { points, panels } => {
+            let panels = panels.iter().map(|FieldPanel { caption, arrows }| ArrowPanel { caption, arrows }).collect();
+            vector_fields(&VectorFields { title, subtitle, points, panels })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrowed_picture_keeps_its_colours_in_their_places() {
+        let pixels: Vec<u8> = (0..3 * 6).flat_map(|index| if index % 6 < 3 { [200, 0, 10] } else { [0, 100, 50] }).collect();
+        let narrow = narrowed(Image { width: 6, height: 3, channels: 3, pixels: pixels.clone() }, 4);
+        assert_eq!((narrow.width, narrow.height, narrow.channels), (4, 2, 3));
+        assert_eq!(narrow.pixels[..12], [200, 0, 10, 200, 0, 10, 0, 100, 50, 0, 100, 50]);
+        // One and a half pixels to one.
+        let line = Image { width: 3, height: 1, channels: 1, pixels: vec![30, 60, 90] };
+        assert_eq!(narrowed(line.clone(), 2).pixels, [40, 80]);
+        assert_eq!(narrowed(line.clone(), 3), line);
+        assert_eq!(narrowed(Image { width: 7, height: 5, channels: 1, pixels: vec![255; 35] }, 3).pixels, [255; 6]);
+    }
 }
