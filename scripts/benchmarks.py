@@ -17,6 +17,11 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments" / "benchmarks"
+# What a comparison must be told where a benchmark has more than one kind of data: results of different data are not mixed.
+COMPARE = {
+    "anomaly": ["--rows", "model", "--cols", "data", "--across", "data.normal_classes"],
+    "recommendation_ratings": ["--cols", "data.rows"],
+}
 
 
 def main():
@@ -42,7 +47,8 @@ def main():
                 continue
         run = pathlib.Path(arguments.runs) / name
         output = str(run / "comparison")
-        subprocess.run([arguments.program, "compare", str(run), "--runs", arguments.runs, "--format", "markdown", "--output", output], cwd=ROOT)
+        command = [arguments.program, "compare", str(run), "--runs", arguments.runs, "--format", "markdown", "--output", output]
+        subprocess.run(command + COMPARE.get(benchmark, []), cwd=ROOT)
 
 
 if __name__ == "__main__":
