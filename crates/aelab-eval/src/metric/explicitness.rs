@@ -20,7 +20,7 @@ pub fn explicitness(train: &FactorCodes<'_>, test: &FactorCodes<'_>) -> Vec<Opti
     };
     let (x, unseen) = (standardised(train.codes()), standardised(test.codes()));
     let of_factor = |factor: usize| {
-        let fitted = LogisticRegression::fit(&x, train.code_size(), &train.factor(factor), 1.0, 1e-6)?;
+        let fitted = LogisticRegression::fit(&x, train.code_size(), &train.factor(factor), 1.0)?;
         let classes: Vec<Option<u32>> =
             test.factor(factor).iter().map(|value| fitted.classes.binary_search(value).ok().map(|class| class as u32)).collect();
         one_against_rest_auroc(&fitted.log_probabilities(&unseen), &classes, fitted.classes.len())

@@ -83,7 +83,7 @@ pub fn beta_vae_score(train: &FactorCodes<'_>, test: &FactorCodes<'_>, [num_trai
     let as_f64 = |points: Vec<f32>| -> Vec<f64> { points.into_iter().map(f64::from).collect() };
     let (points, factors) = difference_points(train, num_train, stream);
     let (unseen, wanted) = difference_points(test, num_test, stream);
-    let Some(fitted) = LogisticRegression::fit(&as_f64(points), train.code_size(), &factors, 1.0, 1e-6) else { return 1.0 };
+    let Some(fitted) = LogisticRegression::fit(&as_f64(points), train.code_size(), &factors, 1.0) else { return 1.0 };
     let right = fitted.predict(&as_f64(unseen)).iter().zip(&wanted).filter(|(found, wanted)| found == wanted).count();
     right as f64 / wanted.len() as f64
 }

@@ -415,7 +415,7 @@ fn the_classifier_of_the_beta_vae_score_is_that_of_scikit_learn() {
     let points: Vec<f64> = serde_json::from_value(golden["points"].clone()).unwrap();
     let labels: Vec<u32> = serde_json::from_value(golden["labels"].clone()).unwrap();
     let num_train = golden["num_train"].as_u64().unwrap() as usize;
-    let fitted = aelab_eval::LogisticRegression::fit(&points[..num_train * 4], 4, &labels[..num_train], 1.0, 1e-6).unwrap();
+    let fitted = aelab_eval::LogisticRegression::fit(&points[..num_train * 4], 4, &labels[..num_train], 1.0).unwrap();
     let right = fitted.predict(&points[num_train * 4..]).iter().zip(&labels[num_train..]).filter(|(a, b)| a == b).count();
     let accuracy = right as f64 / (labels.len() - num_train) as f64;
     assert_eq!(accuracy, golden["accuracy"].as_f64().unwrap());
