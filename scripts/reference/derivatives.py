@@ -92,8 +92,8 @@ def fine_tune():
     sizes, num_classes, rate = [5, 6, 4], 3, 0.02
     layers = network(sizes, 1.0)
     centres = rng.normal(size=(num_classes, 5)) * 1.2
-    # Classes of different sizes: in equal ones the first gradient of the head's bias is 0, and Adam makes full steps of its rounding.
-    labels = np.array([0, 0, 0, 1, 1, 2] * 4)
+    # No class is a third of the examples: the first gradient of its bias would be 0, and Adam would make full steps of its rounding.
+    labels = np.array([0, 0, 0, 0, 1, 2] * 4)
     x = exact(centres[labels] + rng.normal(size=(24, 5)))
     parameters = [torch.tensor(value, requires_grad=True) for layer in layers for value in layer]
     head = [torch.zeros(4, num_classes, dtype=torch.float64, requires_grad=True), torch.zeros(num_classes, dtype=torch.float64, requires_grad=True)]

@@ -1,4 +1,4 @@
-//! The statistics equal SciPy's and statsmodels' on random and degenerate numbers (`scripts/reference/statistics.py`), and keep
+//! The statistics equal SciPy's and statsmodels' on random and degenerate numbers (`scripts/reference/paired_tests.py`), and keep
 //! what they promise.
 
 use aelab_report::Spread;

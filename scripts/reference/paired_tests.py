@@ -2,7 +2,7 @@
 """What SciPy and statsmodels compute of random and degenerate numbers, for crates/aelab-report/tests/statistics.rs.
 
     pip install numpy scipy statsmodels
-    python scripts/reference/statistics.py > crates/aelab-report/tests/golden/statistics.json
+    python scripts/reference/paired_tests.py > crates/aelab-report/tests/golden/statistics.json
 
 `null` stands where SciPy says NaN. The exact Wilcoxon test with ties is SciPy's permutation method with all assignments of
 signs; its function for the exact distribution knows no ties.
