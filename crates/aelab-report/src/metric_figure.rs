@@ -330,35 +330,22 @@ fn baseline_name(row: &BaselineRow, hyperparameter: &str) -> String {
     name
 }
 
+/// Words that are written in capitals.
+const ABBREVIATIONS: [&str; 28] = [
+    "sse", "mse", "rmse", "mae", "psnr", "ssim", "kl", "bce", "nll", "elbo", "pca", "fid", "mig", "auc", "auroc", "mmd", "ari", "dci",
+    "ease", "f1", "fvu", "l0", "map", "mmcs", "ndcg", "nmi", "sap", "vus",
+];
+
 /// `eval/sse` as `SSE`, `squared_error` as `squared error`.
 pub(crate) fn metric_label(metric: &str) -> String {
     let name = metric.rsplit('/').next().unwrap_or(metric);
+    // What a metric was measured at is written as it is.
+    let (name, at) = name.split_once('@').map_or((name, None), |(name, at)| (name, Some(at)));
     let word = |word: &str| {
-        if matches!(
-            word,
-            "sse"
-                | "mse"
-                | "rmse"
-                | "mae"
-                | "psnr"
-                | "ssim"
-                | "kl"
-                | "bce"
-                | "nll"
-                | "elbo"
-                | "pca"
-                | "fid"
-                | "mig"
-                | "auc"
-                | "auroc"
-                | "mmd"
-        ) {
-            word.to_uppercase()
-        } else {
-            word.to_owned()
-        }
+        if ABBREVIATIONS.contains(&word) { word.to_uppercase() } else { word.to_owned() }
     };
-    name.split('_').map(word).collect::<Vec<_>>().join(" ")
+    let name = name.split('_').map(word).collect::<Vec<_>>().join(" ");
+    at.map_or_else(|| name.clone(), |at| format!("{name}@{}", at.replace('_', " ")))
 }
 
 #[cfg(test)]
@@ -460,5 +447,6 @@ mod tests {
         assert_eq!(metric_label("eval/sse"), "SSE");
         assert_eq!(metric_label("pca_sse"), "PCA SSE");
         assert_eq!(metric_label("squared_error"), "squared error");
+        assert_eq!(metric_label("ease_ndcg@100"), "EASE NDCG@100");
     }
 }

@@ -72,10 +72,15 @@ impl Trials {
             let inner = |key: &str| definition[key].as_object().unwrap().iter().next().unwrap();
             let (model, options) = inner("model");
             let code_key = if options.get("latent_dim").is_some() { "latent_dim" } else { "code_size" };
+            let mut overrides = vec![("model".into(), json!(model)), (format!("model.{model}.{code_key}"), options[code_key].clone())];
+            if let Some(to) = options.get("beta").and_then(|beta| beta.pointer("/linear/to")) {
+                overrides.push((format!("model.{model}.beta"), options["beta"].clone()));
+                overrides.push((format!("model.{model}.beta.linear.to"), to.clone()));
+            }
             let trial = PlannedTrial {
                 index,
                 hash: short_hash(definition),
-                overrides: vec![("model".into(), json!(model)), (format!("model.{model}.{code_key}"), options[code_key].clone())],
+                overrides,
                 seed: definition["train"]["seed"].as_u64().unwrap(),
                 model: model.clone(),
                 data: inner("data").0.clone(),
@@ -155,6 +160,22 @@ fn a_run_is_one_row_per_configuration_in_every_format() {
     insta::assert_snapshot!("markdown", shown(folder.path(), &["sweep"], CompareFormat::Markdown));
     insta::assert_snapshot!("csv", shown(folder.path(), &["sweep", "--metric", "sse"], CompareFormat::Csv));
     insta::assert_snapshot!("latex", shown(folder.path(), &["sweep"], CompareFormat::Latex));
+}
+
+#[test]
+fn a_schedule_is_one_value_of_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = |to: f64| json!({"linear": {"from": 0.0, "to": to, "epochs": 5}});
+    sweep()
+        .changed(|definition, _, _| {
+            let to = if definition["model"]["beta_vae"]["latent_dim"] == 2 { 0.2 } else { 0.5 };
+            if let Some(options) = definition["model"].get_mut("beta_vae") {
+                options["beta"] = schedule(to);
+            }
+        })
+        .write(folder.path(), "sweep");
+    let header = shown(folder.path(), &["sweep", "--metric", "sse"], CompareFormat::Csv);
+    assert!(header.starts_with("baseline,model,code_size,beta,baseline_code_size,"), "{header}");
 }
 
 #[test]

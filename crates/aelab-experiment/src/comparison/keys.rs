@@ -45,6 +45,14 @@ impl Key {
         }
     }
 
+    /// The place in the configuration whose whole value it shows, where it is one.
+    fn whole_value(&self) -> Option<&KeyPath> {
+        match &self.kind {
+            KeyKind::Path(path) if !path.is_variant_map() => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether it separates trials of different data or evaluations.
     pub(super) fn is_of_context(&self) -> bool {
         match &self.kind {
@@ -316,6 +324,10 @@ pub(super) fn varying(trials: &[&CollectedTrial], known: &KnownKeys, others: &[K
             keys.push(key);
         }
     }
+    // A schedule is one value: its parts say nothing beside it.
+    let shown: Vec<KeyPath> = keys.iter().filter_map(Key::whole_value).cloned().collect();
+    let is_part = |path: &KeyPath| shown.iter().any(|whole| whole != path && whole.contains(path));
+    keys.retain(|key| !key.whole_value().is_some_and(is_part));
     loop {
         let mut groups: HashMap<String, Vec<&CollectedTrial>> = HashMap::new();
         let mut order: Vec<String> = Vec::new();
