@@ -19,8 +19,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "experiments" / "benchmarks"
 # What a comparison must be told where a benchmark has more than one kind of data: results of different data are not mixed.
 COMPARE = {
-    "anomaly": ["--rows", "model", "--cols", "data", "--across", "data.normal_classes"],
-    "recommendation_ratings": ["--cols", "data.rows"],
+    "anomaly": [["--rows", "model", "--cols", "data", "--across", "data.normal_classes"]],
+    "recommendation_ratings": [["--cols", "data.rows"]],
+    "sparsity": [
+        ["--filter", "data=dictionary", "--metric", "code_l0,fvu,dead_units,mmcs,recovered_atoms"],
+        ["--filter", "data=fashion_mnist", "--metric", "code_l0,fvu,dead_units,sse"],
+    ],
 }
 
 
@@ -46,9 +50,10 @@ def main():
             if done.returncode != 1:
                 continue
         run = pathlib.Path(arguments.runs) / name
-        output = str(run / "comparison")
-        command = [arguments.program, "compare", str(run), "--runs", arguments.runs, "--format", "markdown", "--output", output]
-        subprocess.run(command + COMPARE.get(benchmark, []), cwd=ROOT)
+        for index, options in enumerate(COMPARE.get(benchmark, [[]])):
+            output = run / ("comparison" if index == 0 else f"comparison_{index + 1}")
+            command = [arguments.program, "compare", str(run), "--runs", arguments.runs, "--format", "markdown", "--output", str(output)]
+            subprocess.run(command + options, cwd=ROOT)
 
 
 if __name__ == "__main__":

@@ -77,12 +77,14 @@ pub(crate) struct Part {
     pub(crate) labels: Option<Vec<u32>>,
     /// What each example was made of.
     pub(crate) factors: Option<Factors>,
+    /// Of series: 1 for each time step that is anomalous, `[example, time]`.
+    pub(crate) point_labels: Option<Vec<u8>>,
 }
 
 impl Part {
     /// Examples of which nothing is missing.
     pub(crate) fn new(origin: Origin, values: Values, labels: Option<Vec<u32>>) -> Self {
-        Self { origin, values, observed: Observed::everything(), labels, factors: None }
+        Self { origin, values, observed: Observed::everything(), labels, factors: None, point_labels: None }
     }
 }
 
@@ -157,6 +159,7 @@ pub struct DataSplit {
     held_out: Option<HeldOut>,
     labels: Option<Arc<[u32]>>,
     factors: Option<Arc<Factors>>,
+    point_labels: Option<Arc<[u8]>>,
     class_names: Option<Arc<[String]>>,
     normal_classes: Option<Arc<[u32]>>,
     dictionary: Option<Arc<[f32]>>,
@@ -273,6 +276,9 @@ impl Shared<'_> {
             let indices = rows.iter().flat_map(|row| factors.of(row).iter().copied()).collect();
             Arc::new(Factors { names: factors.names.clone(), sizes: factors.sizes.clone(), indices })
         });
+        let num_steps = self.spec.event_shape.first().copied().unwrap_or(0);
+        let of_points = |labels: &Vec<u8>| rows.iter().flat_map(|row| labels[row * num_steps..][..num_steps].iter().copied()).collect();
+        let point_labels = part.point_labels.as_ref().map(of_points);
         let (values, rows, transform) = if self.options.binarize == Binarize::Static {
             self.binarized_once(&part, part_index, &rows)
         } else {
@@ -289,6 +295,7 @@ impl Shared<'_> {
             held_out,
             labels,
             factors,
+            point_labels,
             class_names: self.class_names.clone(),
             normal_classes: self.normal_classes.clone(),
             dictionary: self.dictionary.clone(),
@@ -386,6 +393,13 @@ impl Examples for DataSplit {
 
     fn factors(&self) -> Option<&Factors> {
         self.factors.as_deref()
+    }
+
+    fn gather_point_labels(&self, indices: &[usize], out: &mut Vec<f32>) -> bool {
+        let Some(labels) = &self.point_labels else { return false };
+        let num_steps = self.spec.event_shape.first().copied().unwrap_or(0);
+        indices.iter().for_each(|&index| out.extend(labels[index * num_steps..][..num_steps].iter().map(|&label| f32::from(label))));
+        true
     }
 
     fn dictionary(&self) -> Option<&[f32]> {

@@ -28,7 +28,8 @@ dataset_config! { own,
     /// Heart beats, series `[140, 1]`: waves P, Q, R, S and T as Gaussians, with random heights, widths and places,
     /// a wandering baseline and noise. Classes: normal; ventricular (premature ventricular contraction: no P, wide and high
     /// QRS, T upside down); supraventricular (early beat: P inverted and close, all but P shifted forward);
-    /// st_elevation (the segment between S and T raised). The height of a normal R is 1. It has no test split of its own.
+    /// st_elevation (the segment between S and T raised). The height of a normal R is 1. Anomalous time steps are known: those
+    /// where the undisturbed beat of the class is more than 0.1 from the normal one. It has no test split of its own.
     SyntheticEcgConfig {
         /// Beats to make.
         #[serde(default = "default_num_examples")]
@@ -130,6 +131,18 @@ impl SyntheticEcgConfig {
     }
 }
 
+/// Where the undisturbed beat of a class is more than this from the normal one, in heights of R, its time steps are anomalous.
+const LEAST_DEPARTURE: f64 = 0.1;
+
+/// 1 for each time step of the undisturbed beat of a class that is anomalous.
+fn anomalous_steps(class: usize) -> [u8; LENGTH] {
+    let (found, normal) = (waves(class), waves(0));
+    std::array::from_fn(|time| {
+        let angle = -PI + TAU * time as f64 / LENGTH as f64;
+        u8::from((height(&found, angle) - height(&normal, angle)).abs() > LEAST_DEPARTURE)
+    })
+}
+
 /// The sum of the waves.
 fn height(waves: &[Wave], angle: f64) -> f64 {
     waves.iter().map(|wave| wave.height * (-(angle - wave.angle).powi(2) / (2.0 * wave.width.powi(2))).exp()).sum()
@@ -172,7 +185,12 @@ impl DatasetSource for SyntheticEcgConfig {
             values.extend(beat);
             labels.push(class as u32);
         }
-        let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), Some(labels));
+        let steps: [[u8; LENGTH]; CLASSES.len()] = std::array::from_fn(anomalous_steps);
+        let point_labels = labels.iter().flat_map(|&class| steps[class as usize]).collect();
+        let part = Part {
+            point_labels: Some(point_labels),
+            ..Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), Some(labels))
+        };
         let raw = RawDataset::new(part, [LENGTH, 1], Some(CLASSES.map(str::to_owned).to_vec()));
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }
@@ -180,6 +198,7 @@ impl DatasetSource for SyntheticEcgConfig {
 
 #[cfg(test)]
 mod tests {
+    use aelab_core::Examples;
     use serde_json::json;
 
     use super::*;
@@ -219,6 +238,30 @@ mod tests {
         assert!(ventricular[46].abs() < 0.1 && normal[46] > 0.2, "there is no P");
         assert_eq!(highest(&normal) - highest(&early), 10, "the beat is early");
         assert!(raised[86] - normal[86] > 0.3 && (raised[70] - normal[70]).abs() < 0.05, "only the segment after S is raised");
+    }
+
+    #[test]
+    fn anomalous_steps_are_where_a_class_departs_from_the_normal_beat() {
+        let counts = [0, 1, 2, 3].map(|class| anomalous_steps(class).iter().map(|&step| usize::from(step)).sum::<usize>());
+        assert_eq!(counts[0], 0);
+        assert!(counts[1..].iter().all(|count| (10..100).contains(count)), "{counts:?}");
+        let raised = anomalous_steps(3);
+        // The segment between S (step 78) and T (105), and nothing before R (70).
+        assert!(raised[..70].iter().all(|&step| step == 0) && raised[86] == 1);
+    }
+
+    #[test]
+    fn points_of_the_split_follow_its_rows() {
+        let config = config(json!({"num_examples": 40, "variation": 0, "noise": 0, "normal_classes": ["normal"]}));
+        let dataset = DatasetSource::load(&config, &LoadContext::new(".")).unwrap();
+        let mut points = Vec::new();
+        assert!(dataset.train.gather_point_labels(&(0..dataset.train.len()).collect::<Vec<_>>(), &mut points));
+        assert!(points.len() == dataset.train.len() * LENGTH && points.iter().all(|&point| point == 0.0));
+        points.clear();
+        assert!(dataset.test.gather_point_labels(&[0, 1, 2, 3], &mut points));
+        for (labels, class) in points.chunks(LENGTH).zip(dataset.test.labels().unwrap()) {
+            assert_eq!(labels, anomalous_steps(*class as usize).map(f32::from));
+        }
     }
 
     #[test]
