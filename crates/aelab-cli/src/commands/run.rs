@@ -20,6 +20,9 @@ use crate::progress::Progress;
 use crate::terminal::{duration, print_line, print_note, print_warning, width};
 use crate::{EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
+/// Pictures that are named on the terminal; `summary.md` shows all.
+const MOST_PICTURES: usize = 8;
+
 /// How long to wait for the workers of a runner that was killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -136,8 +139,11 @@ fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -
     let root = run_dir.root();
     if !files.figures.is_empty() {
         print_line("pictures");
-        for figure in &files.figures {
+        for figure in files.figures.iter().take(MOST_PICTURES) {
             print_line(&format!("  {}", figure.display()));
+        }
+        if let Some(more @ 1..) = files.figures.len().checked_sub(MOST_PICTURES) {
+            print_line(&format!("  and {more} more, all in {}", files.page.display()));
         }
     }
     print_line("where to look next");

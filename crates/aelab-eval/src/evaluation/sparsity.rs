@@ -22,7 +22,7 @@ use crate::{DataTable, EvaluationContext, EvaluationError, ExampleRow, Line, Mea
 
 /// The metrics of this evaluation.
 pub(crate) const METRICS: &[MetricInfo] = &[
-    lower("code_l0", "units", "units of the code further from 0 than `threshold`, mean over examples").headline(),
+    neutral("code_l0", "units", "units of the code further from 0 than `threshold`, mean over examples").headline(),
     lower("dead_units", "%", "units of the code that are so at no test example").headline(),
     lower(
         "fvu",
