@@ -6,8 +6,10 @@ use burn::tensor::Tensor;
 
 /// Each row divided by its Euclidean norm, `[batch, item]`; a row without choices stays 0.
 pub(crate) fn normalized(x: Tensor<2>) -> Tensor<2> {
-    let norm = x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    x / norm
+    let squares = x.clone().square().sum_dim(1);
+    let none = squares.clone().equal_elem(0.0);
+    // Before the root, whose derivative at 0 is infinite.
+    x / squares.mask_fill(none, 1.0).sqrt()
 }
 
 /// Each value 0 with probability `rate`, the others divided by `1 - rate` (Srivastava et al. 2014).
