@@ -14,17 +14,19 @@ const NUM_STEPS: usize = 1000;
 /// Spread of the map at the start (Kobak & Berens 2019).
 const INITIAL_SPREAD: f64 = 1e-4;
 
-/// A map of `points`, rows of `size` values, and the perplexity that it was made with: a smaller one where there are few points. `None`
-/// where there is nothing to map: fewer than four points, or all at one place.
+/// Where the points are in the plane.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Map {
+    pub(crate) points: Vec<[f32; 2]>,
+    /// The perplexity that it was made with: a smaller one than asked for where there are few points.
+    pub(crate) perplexity: f64,
+}
+
+/// A map of `points`, rows of `size` values. `None` where there is nothing to map: fewer than four points, or all at one place.
 ///
 /// It starts at the first two principal components, with exact neighbours, and is computed by one thread: the sums of several come
 /// in any order. So the same points give the same map, to the bit. `stream` is drawn from where the points lie on a line.
-pub(crate) fn t_sne(
-    points: &[f32],
-    size: usize,
-    perplexity: f64,
-    stream: &mut Stream,
-) -> Result<Option<(Vec<[f32; 2]>, f64)>, EvaluationError> {
+pub(crate) fn t_sne(points: &[f32], size: usize, perplexity: f64, stream: &mut Stream) -> Result<Option<Map>, EvaluationError> {
     let num = points.len() / size.max(1);
     // Three times the perplexity is how many neighbours there have to be.
     let perplexity = perplexity.min(((num.saturating_sub(1)) / 3) as f64);
@@ -47,7 +49,10 @@ pub(crate) fn t_sne(
     let map = one_thread.install(embed);
     match map.iter().find(|value| !value.is_finite()) {
         Some(&value) => Err(EvaluationError::NonFinite { metric: "t-SNE".to_owned(), value }),
-        None => Ok(Some((map.as_chunks::<2>().0.iter().map(|point| point.map(|value| value as f32)).collect(), perplexity))),
+        None => {
+            let points = map.as_chunks::<2>().0.iter().map(|point| point.map(|value| value as f32)).collect();
+            Ok(Some(Map { points, perplexity }))
+        }
     }
 }
 
@@ -116,14 +121,14 @@ mod tests {
             .collect()
     }
 
-    fn map(points: &[f32], size: usize, perplexity: f64) -> Option<(Vec<[f32; 2]>, f64)> {
+    fn map(points: &[f32], size: usize, perplexity: f64) -> Option<Map> {
         t_sne(points, size, perplexity, &mut stream(1, Purpose::Evaluation, 1, 0)).unwrap()
     }
 
     #[test]
     fn heaps_stay_apart_and_together() {
-        let (map, _) = map(&heaps(), 5, 10.0).unwrap();
-        let flat: Vec<f32> = map.into_iter().flatten().collect();
+        let map = map(&heaps(), 5, 10.0).unwrap();
+        let flat: Vec<f32> = map.points.into_iter().flatten().collect();
         for (index, near) in nearest_neighbours(&flat, &flat, 2, 10, true).iter().enumerate() {
             assert!(near.iter().all(|neighbour| neighbour.index % 3 == index % 3), "{index}");
         }
@@ -144,10 +149,10 @@ mod tests {
         assert_eq!(map(&[1.0, 2.0, 3.0], 1, 30.0), None);
         assert_eq!(map(&[2.0; 40], 2, 5.0), None);
         let line: Vec<f32> = (0..40).map(|index| index as f32).collect();
-        let (map_of_line, perplexity) = map(&line, 1, 30.0).unwrap();
-        assert_eq!(perplexity, 13.0);
-        assert!(map_of_line.iter().any(|point| point[1].abs() > 0.1));
+        let map_of_line = map(&line, 1, 30.0).unwrap();
+        assert_eq!(map_of_line.perplexity, 13.0);
+        assert!(map_of_line.points.iter().any(|point| point[1].abs() > 0.1));
         let pairs: Vec<f32> = (0..40).flat_map(|index| [(index / 4) as f32, ((index / 4) % 3) as f32]).collect();
-        assert_eq!(map(&pairs, 2, 2.0).unwrap().0.len(), 40);
+        assert_eq!(map(&pairs, 2, 2.0).unwrap().points.len(), 40);
     }
 }

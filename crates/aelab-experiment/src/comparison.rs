@@ -156,7 +156,7 @@ impl Collected {
         let measured = self.measured_names();
         let y = bare(&curve.y).to_owned();
         let x = bare(&curve.x).to_owned();
-        let is_metric = measured.iter().any(|name| *name == x);
+        let is_metric = measured.contains(&x);
         let key = known.resolve(&x).ok().filter(|key| {
             let labels = BTreeMap::new();
             let numbers: BTreeSet<String> = self

@@ -255,7 +255,7 @@ pub fn compare(input: ComparisonInput) -> Comparison {
         }
     }
     let mut column_values = column_keys.keys;
-    column_values.sort_by(|left, right| compare_keys(left, right));
+    column_values.sort_by(compare_keys);
     let columns: Vec<(usize, &KeyValues)> =
         (0..input.metrics.len()).flat_map(|metric| column_values.iter().map(move |keys| (metric, keys))).collect();
     let has_blocks = !input.block_keys.is_empty();

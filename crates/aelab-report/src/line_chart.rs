@@ -62,7 +62,7 @@ pub fn line_chart(figure: &LineChart<'_>) -> Result<Image, FigureError> {
             if line.is_baseline {
                 next_baseline += 1;
                 // Beyond as many kinds of dashes a lighter grey.
-                let color = if (next_baseline - 1) / DASHES.len() % 2 == 0 { palette::MUTED } else { "#9a9a9a" };
+                let color = if ((next_baseline - 1) / DASHES.len()).is_multiple_of(2) { palette::MUTED } else { "#9a9a9a" };
                 (color.to_owned(), DASHES[(next_baseline - 1) % DASHES.len()], 0)
             } else {
                 next_line += 1;

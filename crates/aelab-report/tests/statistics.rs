@@ -1,6 +1,8 @@
 //! The statistics equal SciPy's and statsmodels' on random and degenerate numbers (`scripts/reference/paired_tests.py`), and keep
 //! what they promise.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and `allow-unwrap-in-tests` does not reach helper functions")]
+
 use aelab_report::Spread;
 use aelab_report::statistics::{PairedTest, friedman, half_width, holm, mean_ranks};
 use serde_json::Value;

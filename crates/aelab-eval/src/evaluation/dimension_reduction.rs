@@ -12,7 +12,7 @@ use crate::metric::info::{MetricInfo, SQUARED_UNITS, higher, neutral};
 use crate::pass::Draw;
 use crate::registry::Measure;
 use crate::representation::{Representation, Representations, first_labels};
-use crate::t_sne::t_sne;
+use crate::t_sne::{Map, t_sne};
 use crate::{
     EvaluationContext, EvaluationError, Measurement, Outcome, Picture, PictureContent, adjusted_rand_index, continuity, k_means,
     k_nearest_accuracy, nearest_neighbours, normalized_mutual_information, trustworthiness,
@@ -200,9 +200,9 @@ impl DimensionReduction {
         let codes = &all.codes;
         let mut stream = Draw::Projection.stream(context.seed);
         match t_sne(&codes.test[..num * codes.size], codes.size, self.perplexity, &mut stream)? {
-            Some((map, perplexity)) => {
+            Some(Map { points, perplexity }) => {
                 let title = format!("t-SNE of test codes, perplexity {perplexity}");
-                outcome.pictures.push(scatter("t_sne", title, map, ["t-SNE 1", "t-SNE 2"]));
+                outcome.pictures.push(scatter("t_sne", title, points, ["t-SNE 1", "t-SNE 2"]));
             }
             None => outcome.warnings.push("there is no t-SNE of the codes: they are all the same, or fewer than four".to_owned()),
         }

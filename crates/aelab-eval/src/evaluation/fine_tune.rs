@@ -182,11 +182,9 @@ impl Measure for FineTune {
                         json!(kept),
                     ]);
                 }
-                let curve = |value: &dyn Fn(&(f64, Option<f64>)) -> Option<f64>| -> Vec<[f64; 2]> {
-                    let points = result.epochs.iter().enumerate();
-                    points.filter_map(|(index, epoch)| Some([(index + 1) as f64, value(epoch)?])).collect()
-                };
-                let points = curve(&|epoch| epoch.1);
+                let epochs = result.epochs.iter().enumerate();
+                let points: Vec<[f64; 2]> =
+                    epochs.filter_map(|(index, (_, valid_error))| Some([(index + 1) as f64, (*valid_error)?])).collect();
                 if !points.is_empty() {
                     lines.push(Line { name: format!("{start}, {}", amount.label()), points, is_baseline: start == "random" });
                 }

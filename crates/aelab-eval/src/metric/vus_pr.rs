@@ -70,12 +70,10 @@ fn soft_labels(is_anomalous: &[bool], buffer: usize) -> Vec<f64> {
     for (start, end) in stretches(is_anomalous.iter().copied()) {
         let last = end - 1;
         let fall = |distance: usize| (1.0 - distance as f64 / buffer as f64).sqrt();
-        for index in end..(last + half).min(labels.len()) {
-            labels[index] += fall(index - last);
-        }
-        for index in start.saturating_sub(half)..start {
-            labels[index] += fall(start - index);
-        }
+        let stop = (last + half).clamp(end, labels.len());
+        labels[end..stop].iter_mut().enumerate().for_each(|(after, label)| *label += fall(end + after - last));
+        let first = start.saturating_sub(half);
+        labels[first..start].iter_mut().enumerate().for_each(|(before, label)| *label += fall(start - first - before));
     }
     labels.iter().map(|label| label.min(1.0)).collect()
 }

@@ -243,7 +243,6 @@ fn check(data: &str, [gaussian, clipped, masking]: [Expected; 3]) {
     let Some((train, test)) = real_data::load(data) else { return };
     assert_eq!((train.len(), test.len()), (60_000, 10_000));
     let found = values(&Setting { batch_size: 500, ..Setting::new(Fixed::new(1.0, 2, 784), train, test) }, json!({}));
-    println!("{data}: {found:#?}");
     for (name, (expected, deviation)) in [
         ("affine_denoised_psnr@gaussian_0.5", gaussian),
         ("affine_denoised_psnr_clipped@gaussian_0.5", clipped),
