@@ -40,10 +40,9 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
 pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned + JsonSchema + 'static {
     const NAME: &'static str;
     const SUMMARY: &'static str;
+    /// Most evaluations cost more than should be spent unasked.
+    const IS_DEFAULT: bool = false;
     fn applies(&self, data: &DataSpec) -> bool;
-    fn is_default(&self, data: &DataSpec) -> bool {
-        self.applies(data)
-    }
     fn metric_names(&self, data: &DataSpec) -> Vec<String>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
 }
@@ -62,7 +61,7 @@ impl<M: Measure> Evaluation for M {
     }
 
     fn is_default(&self, data: &DataSpec) -> bool {
-        Measure::is_default(self, data)
+        M::IS_DEFAULT && Measure::applies(self, data)
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {

@@ -202,10 +202,6 @@ impl Measure for Anomaly {
         data.num_classes.is_some()
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         if data.num_classes.is_none() {
             return Vec::new();

@@ -75,10 +75,6 @@ impl Measure for CrossDomain {
         data.num_classes.is_some_and(|num| num > 1)
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         if self.applies(data) { METRICS.iter().map(|metric| metric.name.to_owned()).collect() } else { Vec::new() }
     }

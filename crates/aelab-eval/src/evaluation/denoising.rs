@@ -177,10 +177,6 @@ impl Measure for Denoising {
         true
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let unit_interval = data.domain.is_unit_interval();
         let has_ssim = unit_interval && data.image_shape().is_some_and(|shape| Ssim::new(shape).is_some());

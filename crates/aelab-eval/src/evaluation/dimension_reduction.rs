@@ -114,11 +114,6 @@ impl Measure for DimensionReduction {
         true
     }
 
-    /// It compares all pairs of thousands of examples, so it is measured where it is asked for.
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let mut names = Vec::new();
         for prefix in prefixes(data) {

@@ -210,10 +210,6 @@ impl Measure for Disentanglement {
         true
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let names = |prefix: &'static str| {
             self.scores.iter().flat_map(|score| score.names()).map(move |name| format!("{prefix}{name}")).collect::<Vec<_>>()

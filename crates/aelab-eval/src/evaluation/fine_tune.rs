@@ -128,10 +128,6 @@ impl Measure for FineTune {
         data.num_classes.is_some_and(|num_classes| num_classes > 1)
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         let of = |labels: &LabelsPerClass| METRICS.iter().map(|metric| labels.name(metric.name)).collect::<Vec<_>>();
         self.labels_per_class.iter().flat_map(of).collect()

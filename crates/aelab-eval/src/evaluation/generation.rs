@@ -100,11 +100,6 @@ impl Measure for Generation {
         true
     }
 
-    /// It trains a classifier, so it is measured where it is asked for.
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let needs_classes =
             ["classifier_accuracy", "sample_class_entropy", "mode_coverage", "pca_sample_class_entropy", "pca_mode_coverage"];

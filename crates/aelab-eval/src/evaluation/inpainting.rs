@@ -359,10 +359,6 @@ impl Measure for Inpainting {
         !self.cuts(data).0.is_empty()
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let applies = |name: &str| {
             (data.num_features() <= MAX_PCA_SIDE || !name.starts_with("gaussian_"))

@@ -74,10 +74,6 @@ impl Measure for Jacobian {
         true
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         METRICS.iter().map(|metric| metric.name.to_owned()).collect()
     }

@@ -19,6 +19,7 @@ pub(crate) struct LatentScatter {}
 impl Measure for LatentScatter {
     const NAME: &'static str = "latent_scatter";
     const SUMMARY: &'static str = "a picture of the codes of test examples, where the code is two-dimensional";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true

@@ -87,11 +87,6 @@ impl Measure for LinearProbe {
         has_classes(data)
     }
 
-    /// It costs a fit or three, so it is measured where it is asked for.
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         if !has_classes(data) {
             return Vec::new();

@@ -57,11 +57,6 @@ impl Measure for LogLikelihood {
         true
     }
 
-    /// It costs many passes, so it is measured where it is asked for.
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, _data: &DataSpec) -> Vec<String> {
         ["log_likelihood"].into_iter().chain(self.fewer().map(|(_, name)| name)).chain(["effective_samples"]).map(str::to_owned).collect()
     }

@@ -21,6 +21,7 @@ pub(crate) struct MeanBaseline {}
 impl Measure for MeanBaseline {
     const NAME: &'static str = "mean_baseline";
     const SUMMARY: &'static str = "the errors of reconstructing everything as the training mean";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true

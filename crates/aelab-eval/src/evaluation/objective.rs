@@ -17,6 +17,7 @@ impl Measure for ObjectiveTerms {
     const NAME: &'static str = "objective";
     const SUMMARY: &'static str =
         "the training objective on the test split, term by term, what the model logs beside it, and the ELBO where there is one";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true

@@ -19,6 +19,7 @@ pub(crate) struct PcaBaseline {}
 impl Measure for PcaBaseline {
     const NAME: &'static str = "pca_baseline";
     const SUMMARY: &'static str = "the errors of exact PCA with the model's code size, fitted on the training split";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.num_features() <= MAX_PCA_SIDE

@@ -101,10 +101,6 @@ impl Measure for Recommendation {
         data.event_shape.len() == 1
     }
 
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         let prefixes = |baselines: [(&'static str, bool); 3]| baselines.into_iter().filter(|(_, there)| *there).map(|(prefix, _)| prefix);
         if data.domain == Domain::Binary {

@@ -45,6 +45,7 @@ impl Default for Reconstruction {
 impl Measure for Reconstruction {
     const NAME: &'static str = "reconstruction";
     const SUMMARY: &'static str = "errors between test examples and their reconstructions, by class, too, and pictures of both";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, _data: &DataSpec) -> bool {
         true

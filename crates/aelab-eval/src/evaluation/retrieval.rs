@@ -101,11 +101,6 @@ impl Measure for Retrieval {
         has_classes(data)
     }
 
-    /// It ranks thousands of codes for each query, so it is measured where it is asked for.
-    fn is_default(&self, _data: &DataSpec) -> bool {
-        false
-    }
-
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
         if !has_classes(data) {
             return Vec::new();

@@ -28,6 +28,7 @@ impl Default for Samples {
 impl Measure for Samples {
     const NAME: &'static str = "samples";
     const SUMMARY: &'static str = "a picture of images generated from the prior, where the model has one";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.image_shape().is_some()

@@ -29,6 +29,7 @@ impl Default for Sequence {
 impl Measure for Sequence {
     const NAME: &'static str = "sequence";
     const SUMMARY: &'static str = "pictures of series beside their reconstructions, and of series generated from the prior";
+    const IS_DEFAULT: bool = true;
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.event_shape.len() == 2
