@@ -7,10 +7,10 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Accum, Mat, MatMut, MatRef, Side, get_global_parallelism};
 
-use super::lbfgs::minimise;
+use super::newton::{Convex, minimise};
 use crate::threads::in_own_threads;
 
-const MAX_ITERATIONS: usize = 1000;
+const MAX_ITERATIONS: usize = 100;
 /// Up to so many features the curvature of the features is factored beforehand: steps are fewer then.
 const MAX_FACTORED: usize = 4096;
 
@@ -56,39 +56,9 @@ impl LogisticRegression {
         let targets: Vec<usize> = labels.iter().map(|label| classes.partition_point(|class| class < label)).collect();
         // Two rows of opposite coefficients w / 2 make the same probabilities as one row w, at half of its price.
         let lambda = if num_classes == 2 { 2.0 } else { 1.0 } / (c * num as f64);
-        // A column per class, and below the coefficients a row of intercepts.
-        let evaluate = |parameters: &[f64]| {
-            let mut residuals = scores(x, size, parameters, num_classes);
-            let mut nll = 0.0;
-            for (row, &target) in residuals.chunks_exact_mut(num_classes).zip(&targets) {
-                let log_sum = log_sum_exp(row);
-                nll += log_sum - row[target];
-                row.iter_mut().for_each(|score| *score = (*score - log_sum).exp());
-                row[target] -= 1.0;
-            }
-            let mut gradient = vec![0.0; (size + 1) * num_classes];
-            let (of_coefficients, of_intercepts) = gradient.split_at_mut(size * num_classes);
-            in_own_threads(|| {
-                let out = MatMut::from_row_major_slice_mut(of_coefficients, size, num_classes);
-                let x = MatRef::from_row_major_slice(x, num, size);
-                let residuals = MatRef::from_row_major_slice(&residuals[..], num, num_classes);
-                matmul(out, Accum::Replace, x.transpose(), residuals, 1.0 / num as f64, get_global_parallelism());
-            });
-            for row in residuals.chunks_exact(num_classes) {
-                of_intercepts.iter_mut().zip(row).for_each(|(sum, residual)| *sum += residual / num as f64);
-            }
-            let coefficients = &parameters[..size * num_classes];
-            gradient.iter_mut().zip(coefficients).for_each(|(slope, coefficient)| *slope += lambda * coefficient);
-            let penalty = coefficients.iter().map(|coefficient| coefficient * coefficient).sum::<f64>();
-            (nll / num as f64 + 0.5 * lambda * penalty, gradient)
-        };
         let curvature = factored_curvature(x, size, num, lambda);
-        let precondition = |step: &mut [f64]| {
-            if let Some(curvature) = &curvature {
-                in_own_threads(|| curvature.solve_in_place(MatMut::from_row_major_slice_mut(step, size + 1, num_classes)));
-            }
-        };
-        let minimum = minimise(vec![0.0; (size + 1) * num_classes], tolerance, MAX_ITERATIONS, evaluate, precondition);
+        let objective = Objective { x, size, targets, num_classes, lambda, curvature };
+        let minimum = minimise(&objective, vec![0.0; (size + 1) * num_classes], tolerance, MAX_ITERATIONS);
         let of_class = |class: usize, row: usize| minimum.point[row * num_classes + class];
         // Adding the same to every class changes nothing: the price makes the coefficients sum up to 0, nothing the intercepts.
         let mean = (0..num_classes).map(|class| of_class(class, size)).sum::<f64>() / num_classes as f64;
@@ -129,6 +99,80 @@ impl LogisticRegression {
     pub fn predict(&self, x: &[f64]) -> Vec<u32> {
         let best = |row: &[f64]| row.iter().enumerate().fold(0, |best, (class, value)| if *value > row[best] { class } else { best });
         self.log_probabilities(x).chunks_exact(self.classes.len()).map(|row| self.classes[best(row)]).collect()
+    }
+}
+
+/// The negative log-likelihood per example and half of `lambda` times the squared coefficients, as a function of a matrix: a column per
+/// class, and below the coefficients a row of intercepts.
+struct Objective<'a> {
+    /// `[example, feature]`.
+    x: &'a [f64],
+    size: usize,
+    /// Which class each example is of.
+    targets: Vec<usize>,
+    num_classes: usize,
+    lambda: f64,
+    curvature: Option<Llt<f64>>,
+}
+
+impl Objective<'_> {
+    /// The derivative by the parameters of something with `slopes` by the scores, averaged over examples, and `lambda` times the
+    /// coefficients among `parameters`.
+    fn pulled_back(&self, slopes: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let (num, num_classes) = (self.targets.len(), self.num_classes);
+        let mut pulled = vec![0.0; (self.size + 1) * num_classes];
+        let (of_coefficients, of_intercepts) = pulled.split_at_mut(self.size * num_classes);
+        in_own_threads(|| {
+            let out = MatMut::from_row_major_slice_mut(&mut *of_coefficients, self.size, num_classes);
+            let x = MatRef::from_row_major_slice(self.x, num, self.size);
+            let slopes = MatRef::from_row_major_slice(slopes, num, num_classes);
+            matmul(out, Accum::Replace, x.transpose(), slopes, 1.0 / num as f64, get_global_parallelism());
+        });
+        for row in slopes.chunks_exact(num_classes) {
+            of_intercepts.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope / num as f64);
+        }
+        of_coefficients.iter_mut().zip(parameters).for_each(|(slope, coefficient)| *slope += self.lambda * coefficient);
+        pulled
+    }
+}
+
+impl Convex for Objective<'_> {
+    /// The probabilities, `[example, class]`.
+    type Curvature = Vec<f64>;
+
+    fn evaluate(&self, parameters: &[f64]) -> (f64, Vec<f64>, Vec<f64>) {
+        let mut probabilities = scores(self.x, self.size, parameters, self.num_classes);
+        let mut nll = 0.0;
+        for (row, &target) in probabilities.chunks_exact_mut(self.num_classes).zip(&self.targets) {
+            let log_sum = log_sum_exp(row);
+            nll += log_sum - row[target];
+            row.iter_mut().for_each(|score| *score = (*score - log_sum).exp());
+        }
+        let mut residuals = probabilities.clone();
+        for (row, &target) in residuals.chunks_exact_mut(self.num_classes).zip(&self.targets) {
+            row[target] -= 1.0;
+        }
+        let coefficients = &parameters[..self.size * self.num_classes];
+        let penalty = coefficients.iter().map(|coefficient| coefficient * coefficient).sum::<f64>();
+        let value = nll / self.targets.len() as f64 + 0.5 * self.lambda * penalty;
+        (value, self.pulled_back(&residuals, parameters), probabilities)
+    }
+
+    fn hessian_product(&self, probabilities: &Vec<f64>, direction: &[f64]) -> Vec<f64> {
+        let mut slopes = scores(self.x, self.size, direction, self.num_classes);
+        for (slopes, probabilities) in slopes.chunks_exact_mut(self.num_classes).zip(probabilities.chunks_exact(self.num_classes)) {
+            let mean: f64 = slopes.iter().zip(probabilities).map(|(slope, probability)| slope * probability).sum();
+            slopes.iter_mut().zip(probabilities).for_each(|(slope, probability)| *slope = probability * (*slope - mean));
+        }
+        self.pulled_back(&slopes, direction)
+    }
+
+    fn precondition(&self, gradient: &[f64]) -> Vec<f64> {
+        let mut step = gradient.to_vec();
+        if let Some(curvature) = &self.curvature {
+            in_own_threads(|| curvature.solve_in_place(MatMut::from_row_major_slice_mut(&mut step[..], self.size + 1, self.num_classes)));
+        }
+        step
     }
 }
 
