@@ -184,6 +184,17 @@ impl Cut {
     }
 }
 
+/// A hole as it is cut into the test examples, and what the training data let expect behind it.
+struct Gap<'a> {
+    setting: &'a str,
+    /// Which features are hidden, for the rows in turn.
+    masks: &'a [Vec<bool>],
+    /// One for each of the masks; none where there are too many features.
+    predictors: &'a [ConditionalGaussian],
+    /// Of the training examples.
+    mean: &'a [f64],
+}
+
 impl Inpainting {
     /// The holes in such data, each once, and why others are left out.
     fn cuts(&self, data: &DataSpec) -> (Vec<Cut>, Vec<String>) {
@@ -199,17 +210,10 @@ impl Inpainting {
         (cuts, reasons)
     }
 
-    /// Test examples whose hidden part the model filled in, the rest as it was. `masks` are those of the rows in turn, from the
-    /// `first` on.
-    fn inpainted(
-        &self,
-        context: &EvaluationContext<'_>,
-        rows: &Rows,
-        masks: &[Vec<bool>],
-        first: usize,
-        mean: &[f64],
-    ) -> Result<Vec<f32>, EvaluationError> {
+    /// Test examples, from the `first` on, whose hidden part the model filled in, the rest as it was.
+    fn inpainted(&self, context: &EvaluationContext<'_>, rows: &Rows, gap: &Gap<'_>, first: usize) -> Result<Vec<f32>, EvaluationError> {
         let [num_examples, size] = rows.shape();
+        let Gap { masks, mean, .. } = *gap;
         let is_hidden: Vec<bool> = (first..first + num_examples).flat_map(|index| masks[index % masks.len()].iter().copied()).collect();
         let fill = |position: usize| match self.fill {
             Fill::Mean => mean[position % size] as f32,
@@ -237,14 +241,8 @@ impl Inpainting {
     }
 
     /// The numbers of one hole.
-    fn measurements(
-        &self,
-        context: &EvaluationContext<'_>,
-        setting: &str,
-        masks: &[Vec<bool>],
-        predictors: &[ConditionalGaussian],
-        mean: &[f64],
-    ) -> Result<Vec<Measurement>, EvaluationError> {
+    fn measurements(&self, context: &EvaluationContext<'_>, gap: &Gap<'_>) -> Result<Vec<Measurement>, EvaluationError> {
+        let Gap { setting, masks, predictors, mean } = *gap;
         let data = context.test.spec();
         let size = data.num_features();
         let hidden_error = |mask: &[bool], x: &[f32], value: &dyn Fn(usize) -> f64| -> f64 {
@@ -255,7 +253,7 @@ impl Inpainting {
         let (mut of_model, mut of_mean, mut of_gaussian) = (ExampleMean::default(), ExampleMean::default(), ExampleMean::default());
         let mut first = 0;
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
-            let values = self.inpainted(context, rows, masks, first, mean)?;
+            let values = self.inpainted(context, rows, gap, first)?;
             for (index, (x, values)) in rows.values.chunks_exact(size).zip(values.chunks_exact(size)).enumerate() {
                 let mask = &masks[(first + index) % masks.len()];
                 of_model.push(hidden_error(mask, x, &|feature| f64::from(values[feature])));
@@ -300,14 +298,8 @@ impl Inpainting {
     }
 
     /// Images or series: whole, with the hole, filled in.
-    fn picture(
-        &self,
-        context: &EvaluationContext<'_>,
-        setting: &str,
-        masks: &[Vec<bool>],
-        predictors: &[ConditionalGaussian],
-        mean: &[f64],
-    ) -> Result<Option<Picture>, EvaluationError> {
+    fn picture(&self, context: &EvaluationContext<'_>, gap: &Gap<'_>) -> Result<Option<Picture>, EvaluationError> {
+        let Gap { setting, masks, predictors, mean } = *gap;
         let data = context.test.spec();
         let size = data.num_features();
         let is_image = data.image_shape().is_some();
@@ -316,7 +308,7 @@ impl Inpainting {
         }
         let indices = shown(context.test.len(), context.test.labels());
         let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
-        let ours = self.inpainted(context, &rows, masks, 0, mean)?;
+        let ours = self.inpainted(context, &rows, gap, 0)?;
         let blank = match (is_image, data.domain.is_unit_interval()) {
             (true, true) => GREY,
             (true, false) => (mean.iter().sum::<f64>() / size as f64) as f32,
@@ -394,8 +386,9 @@ impl Measure for Inpainting {
                 let ridge = RELATIVE_RIDGE * gaussian.mean_variance();
                 predictors = masks.iter().map(|mask| gaussian.conditional(mask, ridge)).collect::<Result<_, _>>()?;
             }
-            outcome.measurements.extend(self.measurements(context, &cut.setting, &masks, &predictors, &mean)?);
-            outcome.pictures.extend(self.picture(context, &cut.setting, &masks, &predictors, &mean)?);
+            let gap = Gap { setting: &cut.setting, masks: &masks, predictors: &predictors, mean: &mean };
+            outcome.measurements.extend(self.measurements(context, &gap)?);
+            outcome.pictures.extend(self.picture(context, &gap)?);
         }
         Ok(outcome)
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::common::{Fixed, Setting, Table};
+use crate::common::{Fixed, Setting, Table, value};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -272,12 +272,7 @@ fn setting() -> Setting {
 }
 
 fn measure(setting: &Setting, options: Value) -> Result<Outcome, EvaluationError> {
-    let evaluation = (aelab_eval::find("anomaly").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context))
-}
-
-fn value(outcome: &Outcome, name: &str) -> f64 {
-    outcome.measurements.iter().find(|measurement| measurement.name == name).unwrap_or_else(|| panic!("{name}")).value
+    setting.measure_with("anomaly", options)
 }
 
 /// Mean squared errors of half of each test image, of normal ones (of class 0) and of the others.

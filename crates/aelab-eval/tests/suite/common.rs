@@ -1,10 +1,14 @@
 //! Data and models of a few lines, for the evaluations.
 
+use std::collections::BTreeMap;
+
 use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StateError, StepContext, Stream, TrainedModel};
-use aelab_eval::{EvaluationContext, Memo, Outcome};
+use aelab_eval::{EvaluationContext, EvaluationError, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
-use serde_json::json;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// Examples in memory; `binarised` draws each value anew at every access, with the stored value as its
 /// probability.
@@ -217,9 +221,20 @@ impl Setting {
         Self { model, train, test, batch_size: 7, seed: 1, cache: None }
     }
 
+    /// A model that multiplies images by `scale`.
+    pub(crate) fn of_images(scale: f32) -> Self {
+        let images = |num, seed| Table::random(num, &[1, 12, 12], seed).labelled(10);
+        Self::new(Fixed::new(scale, 2, 144), images(60, 1), images(33, 2))
+    }
+
     /// The outcome of the evaluation called `name` with default options.
-    pub(crate) fn measure(&self, name: &str) -> Result<Outcome, aelab_eval::EvaluationError> {
-        let evaluation = (aelab_eval::find(name).expect("a known evaluation").parse)(json!({})).expect("defaults");
+    pub(crate) fn measure(&self, name: &str) -> Result<Outcome, EvaluationError> {
+        self.measure_with(name, json!({}))
+    }
+
+    /// The outcome of the evaluation called `name`.
+    pub(crate) fn measure_with(&self, name: &str, options: Value) -> Result<Outcome, EvaluationError> {
+        let evaluation = (aelab_eval::find(name).expect("a known evaluation").parse)(options).expect("options");
         self.with_context(|context| evaluation.measure(context))
     }
 
@@ -245,8 +260,28 @@ impl Setting {
         measure(&context)
     }
 
-    /// The values of that evaluation by name.
-    pub(crate) fn values(&self, name: &str) -> std::collections::BTreeMap<String, f64> {
-        self.measure(name).unwrap().measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
+    /// The values of that evaluation by name, with default options.
+    pub(crate) fn values(&self, name: &str) -> BTreeMap<String, f64> {
+        self.values_with(name, json!({}))
     }
+
+    /// The values of that evaluation by name.
+    pub(crate) fn values_with(&self, name: &str, options: Value) -> BTreeMap<String, f64> {
+        let outcome = self.measure_with(name, options).unwrap();
+        outcome.measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
+    }
+}
+
+/// The cases of a golden file.
+pub(crate) fn cases<C: DeserializeOwned>(golden: &str) -> Vec<C> {
+    #[derive(Deserialize)]
+    struct Golden<C> {
+        cases: Vec<C>,
+    }
+    serde_json::from_str::<Golden<C>>(golden).expect("a golden file").cases
+}
+
+/// The measurement called `name`.
+pub(crate) fn value(outcome: &Outcome, name: &str) -> f64 {
+    outcome.measurements.iter().find(|measurement| measurement.name == name).unwrap_or_else(|| panic!("{name} is not measured")).value
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{Fixed, Setting, Table};
+use crate::common::{Fixed, Setting, Table, cases};
 use crate::real_data;
 use aelab_core::{Corruption, Domain, Examples, Noise, Purpose, StreamNoise, stream};
 use aelab_eval::{AffineDenoiser, EvaluationError, Outcome, Pca, PictureContent, mse, psnr, ssim};
@@ -11,11 +11,6 @@ use burn::tensor::Device;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
 
 #[derive(Deserialize)]
 struct Case {
@@ -32,27 +27,18 @@ fn fit(table: &Table) -> Pca {
 }
 
 fn measure(setting: &Setting, options: Value) -> Result<Outcome, EvaluationError> {
-    let evaluation = (aelab_eval::find("denoising").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context))
+    setting.measure_with("denoising", options)
 }
 
 fn values(setting: &Setting, options: Value) -> BTreeMap<String, f64> {
-    measure(setting, options).unwrap().measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
-}
-
-fn images(scale: f32) -> Setting {
-    Setting::new(
-        Fixed::new(scale, 2, 144),
-        Table::random(60, &[1, 12, 12], 1).labelled(10),
-        Table::random(33, &[1, 12, 12], 2).labelled(10),
-    )
+    setting.values_with("denoising", options)
 }
 
 #[test]
 fn the_affine_denoiser_is_the_regression_over_every_outcome_of_the_corruption() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/affine_denoiser.json")).unwrap();
-    assert!(golden.cases.len() >= 40);
-    for Case { name, num_features, train, corruption, inputs, expected } in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/affine_denoiser.json"));
+    assert!(cases.len() >= 40);
+    for Case { name, num_features, train, corruption, inputs, expected } in cases {
         let pca = fit(&Table::new(&[num_features], Domain::UnitInterval, train));
         let found = AffineDenoiser::fit(&pca, &corruption).unwrap().denoise(&inputs);
         assert_eq!(found.len(), expected.len());
@@ -88,7 +74,7 @@ fn on_gaussian_data_the_affine_error_is_that_of_theory() {
 
 #[test]
 fn what_is_measured_is_what_the_model_makes_of_the_corrupted_examples() {
-    let setting = images(0.5);
+    let setting = Setting::of_images(0.5);
     let found = values(&setting, json!({"corruptions": [{"gaussian": {"sigma": 0}}]}));
     let x = &setting.test.values;
     let halved: Vec<f32> = x.iter().map(|x| x * 0.5).collect();
@@ -103,7 +89,8 @@ fn what_is_measured_is_what_the_model_makes_of_the_corrupted_examples() {
 
 #[test]
 fn corrupted_examples_have_the_error_that_their_corruption_has() {
-    let setting = Setting { train: Table::random(20_000, &[1, 12, 12], 1), test: Table::random(10_000, &[1, 12, 12], 2), ..images(1.0) };
+    let setting =
+        Setting { train: Table::random(20_000, &[1, 12, 12], 1), test: Table::random(10_000, &[1, 12, 12], 2), ..Setting::of_images(1.0) };
     let found = values(
         &setting,
         json!({"corruptions": [{"gaussian": {"sigma": 0.5}}, {"masking": {"rate": 0.25}}, {"salt_and_pepper": {"rate": 0.1}}]}),
@@ -129,7 +116,7 @@ fn corrupted_examples_have_the_error_that_their_corruption_has() {
 
 #[test]
 fn a_useless_model_has_the_power_of_the_data_as_its_error() {
-    let setting = images(0.0);
+    let setting = Setting::of_images(0.0);
     let x = &setting.test.values;
     let power = mse(x, &vec![0.0f32; x.len()], 144);
     assert!((values(&setting, json!({}))["denoised_mse@masking_0.25"] - power).abs() < 1e-12);
@@ -137,7 +124,7 @@ fn a_useless_model_has_the_power_of_the_data_as_its_error() {
 
 #[test]
 fn what_a_corruption_gives_depends_on_no_other_that_is_asked_for() {
-    let setting = images(0.5);
+    let setting = Setting::of_images(0.5);
     let both = values(&setting, json!({"corruptions": [{"salt_and_pepper": {"rate": 0.3}}, {"masking": {"rate": 0.3}}]}));
     let one = values(&setting, json!({"corruptions": [{"masking": {"rate": 0.3}}]}));
     assert!(!one.is_empty() && one.iter().all(|(name, value)| both[name] == *value));
@@ -145,7 +132,7 @@ fn what_a_corruption_gives_depends_on_no_other_that_is_asked_for() {
 
 #[test]
 fn real_data_have_errors_and_gains_but_no_peak() {
-    let mut setting = images(0.5);
+    let mut setting = Setting::of_images(0.5);
     setting.train.spec.domain = Domain::Real;
     setting.test.spec.domain = Domain::Real;
     let found = values(&setting, json!({"corruptions": [{"gaussian": {"sigma": 2}}]}));
@@ -156,7 +143,7 @@ fn real_data_have_errors_and_gains_but_no_peak() {
 
 #[test]
 fn pictures_show_clean_corrupted_affine_and_the_model() {
-    let setting = images(0.5);
+    let setting = Setting::of_images(0.5);
     let outcome = measure(&setting, json!({})).unwrap();
     let names: Vec<&str> = outcome.pictures.iter().map(|picture| picture.name.as_str()).collect();
     assert_eq!(names, ["denoising_gaussian_0.5", "denoising_masking_0.25"]);
@@ -206,7 +193,7 @@ fn impossible_options_are_refused_and_say_what_was_expected() {
 
 #[test]
 fn data_with_missing_values_are_not_measured_and_a_diverged_model_is_an_error() {
-    let mut setting = images(f32::NAN);
+    let mut setting = Setting::of_images(f32::NAN);
     let error = measure(&setting, json!({})).unwrap_err();
     assert!(matches!(&error, EvaluationError::NonFinite { metric, .. } if metric.starts_with("denoised_psnr@")), "{error}");
     setting.test.num_observed = Some(72);
@@ -214,7 +201,7 @@ fn data_with_missing_values_are_not_measured_and_a_diverged_model_is_an_error() 
     assert!(outcome.measurements.is_empty() && outcome.warnings[0].contains("missing"));
     setting.test.values.clear();
     assert!(matches!(measure(&setting, json!({})).unwrap_err(), EvaluationError::EmptySplit { split: "test", .. }));
-    let mut setting = images(1.0);
+    let mut setting = Setting::of_images(1.0);
     setting.train.values.clear();
     assert!(matches!(measure(&setting, json!({})).unwrap_err(), EvaluationError::EmptySplit { split: "training", .. }));
 }
@@ -225,7 +212,7 @@ proptest! {
     #[test]
     fn the_batch_size_does_not_matter(batch_size in 1usize..50, scale in -1.5f32..1.5) {
         let options = json!({"corruptions": [{"gaussian": {"sigma": 0.5}}, {"masking": {"rate": 0.25}}, {"salt_and_pepper": {"rate": 0.25}}]});
-        let mut setting = images(scale);
+        let mut setting = Setting::of_images(scale);
         let reference = values(&setting, options.clone());
         setting.batch_size = batch_size;
         for (name, value) in values(&setting, options) {

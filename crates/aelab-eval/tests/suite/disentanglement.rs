@@ -317,8 +317,7 @@ fn setting() -> Setting {
 }
 
 fn measure(setting: &Setting, options: serde_json::Value) -> aelab_eval::Outcome {
-    let evaluation = (aelab_eval::find("disentanglement").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context)).unwrap()
+    setting.measure_with("disentanglement", options).unwrap()
 }
 
 #[test]

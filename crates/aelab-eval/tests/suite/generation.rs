@@ -7,12 +7,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::common::{Fixed, Setting, Table};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use crate::common::{Fixed, Setting, Table, cases, value};
 
 #[derive(Deserialize)]
 struct Case {
@@ -34,9 +29,9 @@ struct ExpectedOverlap {
 }
 
 fn golden() -> Vec<Case> {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/generation.json")).unwrap();
-    assert!(golden.cases.len() >= 20);
-    golden.cases
+    let cases: Vec<Case> = cases(include_str!("../golden/generation.json"));
+    assert!(cases.len() >= 20);
+    cases
 }
 
 #[test]
@@ -133,12 +128,7 @@ fn variational(code_size: usize) -> Fixed {
 }
 
 fn measure(setting: &Setting, options: Value) -> Result<Outcome, EvaluationError> {
-    let evaluation = (aelab_eval::find("generation").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context))
-}
-
-fn value(outcome: &Outcome, name: &str) -> f64 {
-    outcome.measurements.iter().find(|found| found.name == name).unwrap_or_else(|| panic!("{name} is not measured")).value
+    setting.measure_with("generation", options)
 }
 
 #[test]

@@ -4,10 +4,7 @@
 use aelab_eval::{MsSsim, ms_ssim, mse, psnr, ssim};
 use serde::Deserialize;
 
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use crate::common::cases;
 
 #[derive(Deserialize)]
 struct Case {
@@ -25,9 +22,9 @@ fn values(pixels: &[u8]) -> Vec<f32> {
 
 #[test]
 fn psnr_and_ssim_equal_scikit_image() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/image_metrics.json")).unwrap();
-    assert!(golden.cases.len() >= 40);
-    for case in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/image_metrics.json"));
+    assert!(cases.len() >= 40);
+    for case in cases {
         let (x, y) = (values(&case.x), values(&case.y));
         let found = ssim(&x, &y, case.shape).unwrap();
         assert!((found - case.ssim).abs() < 1e-10, "{} {:?}: SSIM {found}, scikit-image {}", case.name, case.shape, case.ssim);
@@ -39,11 +36,6 @@ fn psnr_and_ssim_equal_scikit_image() {
             None => assert_eq!(found, f64::INFINITY),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct MultiScaleGolden {
-    cases: Vec<MultiScaleCase>,
 }
 
 #[derive(Deserialize)]
@@ -80,9 +72,9 @@ fn image(kind: &str, [channels, height, width]: [usize; 3]) -> Vec<f32> {
 
 #[test]
 fn ms_ssim_equals_the_product_of_the_parts_of_other_libraries_at_two_to_five_scales() {
-    let golden: MultiScaleGolden = serde_json::from_str(include_str!("../golden/ms_ssim.json")).unwrap();
-    assert_eq!(golden.cases.len(), 48);
-    for MultiScaleCase { shape, num_scales, x, y, ms_ssim: expected } in golden.cases {
+    let cases: Vec<MultiScaleCase> = cases(include_str!("../golden/ms_ssim.json"));
+    assert_eq!(cases.len(), 48);
+    for MultiScaleCase { shape, num_scales, x, y, ms_ssim: expected } in cases {
         assert_eq!(MsSsim::new(shape).unwrap().num_scales(), num_scales, "{shape:?}");
         let found = ms_ssim(&image(&x, shape), &image(&y, shape), shape).unwrap();
         assert!((found - expected).abs() < 1e-10, "{x} and {y}, {shape:?}: MS-SSIM {found}, expected {expected}");

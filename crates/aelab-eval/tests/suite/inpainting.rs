@@ -3,18 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{Fixed, Setting, Table};
+use crate::common::{Fixed, Setting, Table, cases};
 use aelab_core::{Domain, Noise, Purpose, StreamNoise, stream};
 use aelab_eval::{EvaluationError, Gaussian, Outcome, Pca, PictureContent, mse, psnr};
 use burn::tensor::Device;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
 
 #[derive(Deserialize)]
 struct Case {
@@ -36,27 +31,18 @@ fn marks(num_features: usize, hidden: &[usize]) -> Vec<bool> {
 }
 
 fn measure(setting: &Setting, options: Value) -> Result<Outcome, EvaluationError> {
-    let evaluation = (aelab_eval::find("inpainting").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context))
+    setting.measure_with("inpainting", options)
 }
 
 fn values(setting: &Setting, options: Value) -> BTreeMap<String, f64> {
-    measure(setting, options).unwrap().measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
-}
-
-fn images(scale: f32) -> Setting {
-    Setting::new(
-        Fixed::new(scale, 2, 144),
-        Table::random(60, &[1, 12, 12], 1).labelled(10),
-        Table::random(33, &[1, 12, 12], 2).labelled(10),
-    )
+    setting.values_with("inpainting", options)
 }
 
 #[test]
 fn the_conditional_gaussian_is_ridge_regression_of_the_hidden_on_the_observed() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/conditional_gaussian.json")).unwrap();
-    assert!(golden.cases.len() >= 40);
-    for Case { name, num_features, train, hidden, ridge, test, expected } in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/conditional_gaussian.json"));
+    assert!(cases.len() >= 40);
+    for Case { name, num_features, train, hidden, ridge, test, expected } in cases {
         let predictor =
             gaussian(&Table::new(&[num_features], Domain::UnitInterval, train)).conditional(&marks(num_features, &hidden), ridge).unwrap();
         assert_eq!(predictor.hidden(), hidden);
@@ -115,7 +101,7 @@ fn the_error_is_that_of_what_the_model_puts_into_the_hole_alone() {
     let centre = centre();
     let inside = |rows: &[f32]| -> Vec<f32> { rows.chunks_exact(144).flat_map(|row| centre.iter().map(|&pixel| row[pixel])).collect() };
     for (scale, num_iterations, factor) in [(0.5f32, 1, 0.5f64), (0.5, 3, 0.125), (1.0, 2, 1.0), (0.0, 1, 0.0)] {
-        let setting = images(scale);
+        let setting = Setting::of_images(scale);
         let x = inside(&setting.test.values);
         let mean: Vec<f64> = mean_of(&setting.train);
         let filled: Vec<f64> = (0..33).flat_map(|_| centre.iter().map(|&pixel| factor * f64::from(mean[pixel] as f32))).collect();
@@ -127,7 +113,7 @@ fn the_error_is_that_of_what_the_model_puts_into_the_hole_alone() {
         assert!((found["mean_inpainting_mse@center_6"] - mse(&x, &constant, 36)).abs() < 1e-12);
     }
     // Zero in the hole stays zero, whatever the model multiplies it by.
-    let setting = images(0.5);
+    let setting = Setting::of_images(0.5);
     let x = inside(&setting.test.values);
     let found = values(&setting, json!({"holes": [{"center": {"side": 6}}], "fill": "zero"}))["inpainting_mse@center_6"];
     assert!((found - mse(&x, &vec![0.0f32; x.len()], 36)).abs() < 1e-12);
@@ -162,7 +148,7 @@ fn real_data_have_no_ratio_and_tables_no_centre() {
 
 #[test]
 fn pictures_show_whole_holed_gaussian_and_the_model() {
-    let outcome = measure(&images(0.5), json!({})).unwrap();
+    let outcome = measure(&Setting::of_images(0.5), json!({})).unwrap();
     let names: Vec<&str> = outcome.pictures.iter().map(|picture| picture.name.as_str()).collect();
     assert_eq!(names, ["inpainting_center_6", "inpainting_random_0.5"]);
     let PictureContent::ImageRows { rows, .. } = &outcome.pictures[0].content else { panic!("images") };
@@ -188,15 +174,15 @@ fn impossible_options_are_refused_and_say_what_was_expected() {
     assert_eq!(refused(json!({"num_masks": 0})).path, "num_masks");
     assert_eq!(refused(json!({"num_iterations": 0})).path, "num_iterations");
     // A side that no image of these data has room for is left out, not measured as something else.
-    let outcome = measure(&images(1.0), json!({"holes": [{"center": {"side": 13}}]})).unwrap();
+    let outcome = measure(&Setting::of_images(1.0), json!({"holes": [{"center": {"side": 13}}]})).unwrap();
     assert!(outcome.measurements.is_empty() && outcome.warnings[0].contains("side 13 does not fit into an image of 12 x 12"));
     // One hole, said in two ways.
-    assert_eq!(values(&images(1.0), json!({"holes": [{"center": {}}, {"center": {"side": 6}}]})).len(), 6);
+    assert_eq!(values(&Setting::of_images(1.0), json!({"holes": [{"center": {}}, {"center": {"side": 6}}]})).len(), 6);
 }
 
 #[test]
 fn data_with_missing_values_are_not_measured_and_a_diverged_model_is_an_error() {
-    let mut setting = images(f32::NAN);
+    let mut setting = Setting::of_images(f32::NAN);
     let error = measure(&setting, json!({})).unwrap_err();
     assert!(matches!(&error, EvaluationError::NonFinite { metric, .. } if metric.starts_with("inpainting_mse@")), "{error}");
     setting.test.num_observed = Some(72);
@@ -212,7 +198,7 @@ proptest! {
     #[test]
     fn the_batch_size_does_not_matter(batch_size in 1usize..50, scale in -1.5f32..1.5, num_masks in 1u16..12) {
         let options = json!({"num_masks": num_masks, "num_iterations": 2});
-        let mut setting = images(scale);
+        let mut setting = Setting::of_images(scale);
         let reference = values(&setting, options.clone());
         setting.batch_size = batch_size;
         for (name, value) in values(&setting, options) {

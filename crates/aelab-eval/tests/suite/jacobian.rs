@@ -6,13 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::common::{Fixed, Setting, Table};
+use crate::common::{Fixed, Setting, Table, cases};
 use crate::learned::{Data, Layer, measure, network, random_layers, value};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
 
 #[derive(Deserialize)]
 struct Case {
@@ -43,9 +38,9 @@ fn close(found: f64, expected: f64, within: f64) -> bool {
 
 #[test]
 fn derivatives_of_known_networks_equal_pytorch() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/jacobian.json")).unwrap();
-    assert_eq!(golden.cases.len(), 6);
-    for case in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/jacobian.json"));
+    assert_eq!(cases.len(), 6);
+    for case in cases {
         let outcome = jacobian(&*network(&case.sizes, &case.layers, case.linear), &table(&case.x, case.sizes[0]), json!({}));
         let of = |name: &str| value(&outcome, name).unwrap();
         // The network computes in single precision.

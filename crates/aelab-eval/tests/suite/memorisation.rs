@@ -6,12 +6,7 @@ use aelab_eval::{PictureContent, copied_share, copying_probability, copying_scor
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use crate::common::{Fixed, Setting, Table};
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
+use crate::common::{Fixed, Setting, Table, cases};
 
 #[derive(Deserialize)]
 struct Case {
@@ -25,9 +20,9 @@ struct Case {
 
 #[test]
 fn the_statistics_of_distances_equal_scipy() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/memorisation.json")).unwrap();
-    assert_eq!(golden.cases.len(), 6);
-    for Case { name, samples, test, probability, score, shares } in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/memorisation.json"));
+    assert_eq!(cases.len(), 6);
+    for Case { name, samples, test, probability, score, shares } in cases {
         let found = copying_probability(&samples, &test).unwrap();
         assert!((found - probability).abs() < 1e-12, "{name}: {found}, SciPy {probability}");
         let found = copying_score(&samples, &test).unwrap();

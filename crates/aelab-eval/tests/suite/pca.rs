@@ -1,15 +1,10 @@
 //! PCA against closed forms and scikit-learn (values by scripts/reference/skimage_metrics.py).
 
-use crate::common::Table;
+use crate::common::{Table, cases};
 use aelab_core::{Domain, Purpose, stream};
 use aelab_eval::{EvaluationError, MAX_PCA_SIDE, Pca, sse};
 use rand::RngExt;
 use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Golden {
-    cases: Vec<Case>,
-}
 
 #[derive(Deserialize)]
 struct Case {
@@ -54,9 +49,9 @@ fn assert_close(found: f64, expected: f64, tolerance: f64, what: &str) {
 
 #[test]
 fn agrees_with_scikit_learn() {
-    let golden: Golden = serde_json::from_str(include_str!("../golden/pca.json")).unwrap();
-    assert_eq!(golden.cases.len(), 3);
-    for case in golden.cases {
+    let cases: Vec<Case> = cases(include_str!("../golden/pca.json"));
+    assert_eq!(cases.len(), 3);
+    for case in cases {
         let pca = fit(&Table::new(&[case.num_features], Domain::Real, case.train));
         for (found, expected) in pca.mean().iter().zip(&case.mean) {
             assert_close(*found, *expected, 1e-12, "mean");

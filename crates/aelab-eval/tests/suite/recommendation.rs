@@ -113,8 +113,7 @@ fn tastes() -> Setting {
 }
 
 fn measure(setting: &Setting, options: serde_json::Value) -> aelab_eval::Outcome {
-    let evaluation = (aelab_eval::find("recommendation").unwrap().parse)(options).unwrap();
-    setting.with_context(|context| evaluation.measure(context)).unwrap()
+    setting.measure_with("recommendation", options).unwrap()
 }
 
 #[test]

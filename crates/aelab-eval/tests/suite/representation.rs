@@ -181,18 +181,12 @@ fn identity(case: &RetrievalCase) -> Setting {
     Setting::new(Fixed::new(1.0, case.size, case.size), table(&case.train, &case.train_labels), table(&case.test, &case.test_labels))
 }
 
-fn values(setting: &Setting, name: &str, options: Value) -> BTreeMap<String, f64> {
-    let evaluation = (aelab_eval::find(name).unwrap().parse)(options).unwrap();
-    let outcome = setting.with_context(|context| evaluation.measure(context)).unwrap();
-    outcome.measurements.into_iter().map(|measurement| (measurement.name, measurement.value)).collect()
-}
-
 #[test]
 fn rankings_are_those_of_an_independent_computation_ties_included() {
     for case in golden().retrievals {
         let setting = identity(&case);
         for (distance, expected) in [("euclidean", &case.euclidean), ("cosine", &case.cosine)] {
-            let values = values(&setting, "retrieval", json!({"distance": distance}));
+            let values = setting.values_with("retrieval", json!({"distance": distance}));
             let close = |name: &str, expected: f64| {
                 let found = values[name];
                 assert!((found - expected).abs() < 1e-10, "{}, {distance}, {name}: {found}, expected {expected}", case.name);
@@ -226,21 +220,21 @@ fn classes(num_train: usize, num_test: usize, informative: bool) -> Setting {
 fn codes_that_tell_the_classes_are_perfect_and_codes_that_do_not_are_at_chance() {
     let perfect = classes(90, 60, true);
     let useless = classes(900, 600, false);
-    let reduction = values(&perfect, "dimension_reduction", json!({}));
+    let reduction = perfect.values_with("dimension_reduction", json!({}));
     for name in ["trustworthiness", "continuity", "knn_accuracy", "probe_accuracy", "kmeans_nmi", "kmeans_ari", "raw_knn_accuracy"] {
         assert!((reduction[name] - 1.0).abs() < 1e-12, "{name}: {}", reduction[name]);
     }
-    let retrieval = values(&perfect, "retrieval", json!({"k": [1, 30]}));
+    let retrieval = perfect.values_with("retrieval", json!({"k": [1, 30]}));
     for name in ["retrieval_precision@1", "retrieval_precision@30", "retrieval_map", "pca_retrieval_map"] {
         assert!((retrieval[name] - 1.0).abs() < 1e-12, "{name}: {}", retrieval[name]);
     }
-    let reduction = values(&useless, "dimension_reduction", json!({"num_shown": 0}));
+    let reduction = useless.values_with("dimension_reduction", json!({"num_shown": 0}));
     for name in ["knn_accuracy", "probe_accuracy", "pca_knn_accuracy"] {
         assert!((reduction[name] - 1.0 / 3.0).abs() < 0.07, "{name}: {}", reduction[name]);
     }
     assert!(reduction["kmeans_ari"].abs() < 0.02 && reduction["kmeans_nmi"] < 0.02);
     assert!((reduction["probe_nll"] - 3f64.ln()).abs() < 0.02);
-    let retrieval = values(&useless, "retrieval", json!({}));
+    let retrieval = useless.values_with("retrieval", json!({}));
     for name in ["retrieval_map", "hamming_map", "retrieval_precision@100", "hamming_radius_2_precision"] {
         assert!((retrieval[name] - 1.0 / 3.0).abs() < 0.02, "{name}: {}", retrieval[name]);
     }
@@ -251,12 +245,12 @@ fn codes_that_are_all_the_same_are_at_chance_and_nothing_fails() {
     let mut setting = classes(60, 30, true);
     setting.train.values.fill(0.5);
     setting.test.values.fill(0.5);
-    let reduction = values(&setting, "dimension_reduction", json!({}));
+    let reduction = setting.values_with("dimension_reduction", json!({}));
     assert!((reduction["probe_accuracy"] - 1.0 / 3.0).abs() < 1e-12 && (reduction["probe_nll"] - 3f64.ln()).abs() < 1e-9);
     // Ties in the order of the examples: of the classes 0, 1, 2, 0, 1 the smallest of the two most frequent.
     assert!((reduction["knn_accuracy"] - 1.0 / 3.0).abs() < 1e-12);
     assert_eq!((reduction["kmeans_nmi"], reduction["kmeans_ari"], reduction["kmeans_inertia"]), (0.0, 0.0, 0.0));
-    let retrieval = values(&setting, "retrieval", json!({}));
+    let retrieval = setting.values_with("retrieval", json!({}));
     for name in ["retrieval_precision@1", "retrieval_precision@100", "hamming_precision@10", "hamming_radius_2_precision"] {
         assert!((retrieval[name] - 1.0 / 3.0).abs() < 1e-12, "{name}: {}", retrieval[name]);
     }
@@ -322,7 +316,7 @@ fn few_labels_have_names_of_their_own_and_a_curve() {
     let PictureContent::Lines { lines, .. } = &outcome.pictures[0].content else { panic!("a curve") };
     assert_eq!(lines.iter().map(|line| line.points.len()).collect::<Vec<_>>(), [3, 3, 3]);
     // The probe of all labels is the same wherever it is measured.
-    let (probe, reduction) = (values(&setting, "linear_probe", json!({})), values(&setting, "dimension_reduction", json!({})));
+    let (probe, reduction) = (setting.values_with("linear_probe", json!({})), setting.values_with("dimension_reduction", json!({})));
     for (name, value) in probe {
         assert_eq!(reduction[&name], value, "{name}");
     }
@@ -376,8 +370,8 @@ proptest! {
         let mut setting = classes(60, num, informative);
         // kMeans draws its starts among the examples; what it ends in may depend on their order.
         let all = |setting: &Setting| {
-            let mut found = values(setting, "dimension_reduction", json!({"num_shown": 0}));
-            found.extend(values(setting, "retrieval", json!({})));
+            let mut found = setting.values_with("dimension_reduction", json!({"num_shown": 0}));
+            found.extend(setting.values_with("retrieval", json!({})));
             found.retain(|name, _| !name.contains("kmeans"));
             found
         };
@@ -414,8 +408,8 @@ fn baselines_are_the_same_from_the_folder_that_trials_share_and_spoilt_files_are
     let folder = tempfile::tempdir().unwrap();
     let mut setting = classes(90, 60, false);
     let all = |setting: &Setting| {
-        let mut found = values(setting, "dimension_reduction", json!({"num_shown": 0}));
-        found.extend(values(setting, "linear_probe", json!({"labels_per_class": [5]})));
+        let mut found = setting.values_with("dimension_reduction", json!({"num_shown": 0}));
+        found.extend(setting.values_with("linear_probe", json!({"labels_per_class": [5]})));
         found
     };
     let computed = all(&setting);
