@@ -10,18 +10,25 @@ use serde_json::Value;
 /// a change of the architecture that belongs into ARCHITECTURE.md as well.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-core", &[]),
+    ("aelab-files", &[]),
     ("aelab-losses", &["aelab-core"]),
     ("aelab-nn", &["aelab-core"]),
-    ("aelab-data", &["aelab-core"]),
-    ("aelab-train", &["aelab-core"]),
-    ("aelab-eval", &["aelab-core"]),
-    ("aelab-tensorboard", &["aelab-core"]),
-    ("aelab-report", &["aelab-core"]),
+    ("aelab-data", &["aelab-core", "aelab-files"]),
+    ("aelab-train", &["aelab-core", "aelab-files"]),
+    ("aelab-eval", &["aelab-core", "aelab-files"]),
+    ("aelab-tensorboard", &["aelab-core", "aelab-files"]),
+    ("aelab-report", &["aelab-core", "aelab-files"]),
     ("aelab-models", &["aelab-core", "aelab-losses", "aelab-nn"]),
-    ("aelab-experiment", &["aelab-core", "aelab-data", "aelab-eval", "aelab-models", "aelab-report", "aelab-tensorboard", "aelab-train"]),
-    ("aelab-cli", &["aelab-core", "aelab-data", "aelab-eval", "aelab-experiment", "aelab-models", "aelab-report", "aelab-train"]),
+    (
+        "aelab-experiment",
+        &["aelab-core", "aelab-data", "aelab-eval", "aelab-files", "aelab-models", "aelab-report", "aelab-tensorboard", "aelab-train"],
+    ),
+    (
+        "aelab-cli",
+        &["aelab-core", "aelab-data", "aelab-eval", "aelab-experiment", "aelab-files", "aelab-models", "aelab-report", "aelab-train"],
+    ),
     ("aelab-model-template", &["aelab-core", "aelab-cli", "aelab-losses", "aelab-nn"]),
-    ("aelab-tests", &["aelab-cli"]),
+    ("aelab-tests", &["aelab-cli", "aelab-files"]),
 ];
 
 fn root() -> PathBuf {

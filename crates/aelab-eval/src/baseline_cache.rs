@@ -2,12 +2,12 @@
 //!
 //! A file is JSON: the key that it stands for, and the value. A file that is anything else is computed anew and replaced.
 
+use aelab_files::write_atomic;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::EvaluationContext;
-use crate::pca_cache::store;
 use crate::representation::Representation;
 
 #[derive(Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub(crate) fn cached<T: Serialize + DeserializeOwned>(
     let entry = Entry { key, value };
     if let Ok(bytes) = serde_json::to_vec(&entry) {
         // The next trial computes it anew; PCA, which stands in the same folder, has given the warning.
-        let _ = store(&path, &bytes);
+        let _ = write_atomic(&path, &bytes);
     }
     entry.value
 }

@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aelab_core::Examples;
+use aelab_files::write_atomic;
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
 
 use crate::classifier::{CLASSIFIER_SEED, CLASSIFIER_VERSION, Classifier};
 use crate::pass::Draw;
-use crate::pca_cache::store;
 use crate::{EvaluationError, Moments};
 
 const MAGIC: &[u8; 8] = b"AELABCLS";
@@ -46,7 +46,7 @@ pub(crate) fn load_or_train(
         return Ok((classifier, Vec::new()));
     }
     let written = match classifier.to_bytes() {
-        Some(bytes) => store(&path, &encode(&bytes, &key)).map_err(|error| error.to_string()),
+        Some(bytes) => write_atomic(&path, &encode(&bytes, &key)).map_err(|error| error.to_string()),
         None => Err("its weights cannot be written down".to_owned()),
     };
     let warnings = match written {

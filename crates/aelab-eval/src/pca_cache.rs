@@ -5,11 +5,9 @@
 //! before. A file that is anything else is computed anew and replaced.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use aelab_files::write_atomic;
 use sha2::{Digest, Sha256};
 
 use crate::{EvaluationError, Pca};
@@ -32,7 +30,7 @@ pub(crate) fn load_or_fit(
         return Ok((pca, Vec::new()));
     }
     let pca = fit()?;
-    let warnings = match store(&path, &encode(&pca, &key)) {
+    let warnings = match write_atomic(&path, &encode(&pca, &key)) {
         Ok(()) => Vec::new(),
         Err(error) => vec![format!("the PCA baseline cannot be kept in {}: {error}; every trial computes its own", path.display())],
     };
@@ -79,22 +77,6 @@ fn decode(bytes: &[u8], key: &[u8; KEY_LENGTH]) -> Option<Pca> {
     let mut eigenvalues = mean.split_off(num_features);
     let components = eigenvalues.split_off(num_components);
     Some(Pca { mean, eigenvalues, components })
-}
-
-/// Writes under a name of this writer's own and renames, so that a reader sees all or nothing.
-pub(crate) fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static WRITERS: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let temporary = path.with_extension(format!("{}-{}.tmp", process::id(), WRITERS.fetch_add(1, Ordering::Relaxed)));
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first failure is the one to report; what is left behind is harmless.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@
 mod comparison;
 mod device;
 pub mod executor;
-mod file;
 mod hash;
 mod hparams;
 mod key_path;
@@ -36,7 +35,6 @@ mod worker;
 pub use comparison::{Collected, CollectedTrial, ComparisonError, ComparisonRequest, CurveRequest, Filter, collect};
 pub use device::{DeviceError, resolve_device, resolve_device_name};
 pub use executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
-pub use file::write_atomic;
 pub use hash::{canonical_json, short_hash};
 pub use key_path::KeyPath;
 pub use plan::{Plan, PlannedTrial, plan, short_value};

@@ -15,9 +15,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aelab_files::{create_folder, sync_folder, write_atomic};
 use serde_json::Value;
 
-use crate::file::{sync_folder, write_atomic};
 use crate::lock::{self, Attempt, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
@@ -165,7 +165,7 @@ impl RunDir {
     pub fn prepare(root: impl Into<PathBuf>, plan: &Plan) -> Result<Prepared, RunDirError> {
         let run_dir = Self::at(root);
         let trials = run_dir.root.join("trials");
-        fs::create_dir_all(&trials).map_err(io_error("make the folder", &trials))?;
+        create_folder(&trials).map_err(io_error("make the folder", &trials))?;
         // Two runners may come at the same time.
         let lock_path = run_dir.root.join("lock");
         let lock = fs::File::create(&lock_path).map_err(io_error("write", &lock_path))?;

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
+use aelab_files::write_atomic;
 use aelab_report::{
     Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
-    baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_atomic,
-    write_figure,
+    baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_figure,
 };
 use serde_json::Value;
 

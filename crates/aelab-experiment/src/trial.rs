@@ -105,7 +105,7 @@ pub fn run(
     let data = dataset.train.spec().clone();
     trial.model.check(&data)?;
     let environment = serde_json::to_vec_pretty(&environment::environment(trial)).expect("texts and numbers serialize");
-    crate::file::write_atomic(&folder.join("environment.json"), &environment)
+    aelab_files::write_atomic(&folder.join("environment.json"), &environment)
         .map_err(|source| TrialError::Write { path: folder.join("environment.json"), source })?;
 
     let training_device = device.clone().autodiff();

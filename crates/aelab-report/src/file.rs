@@ -1,36 +1,11 @@
-//! Results on disk: whole or not at all.
+//! Pictures as PNG files.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use aelab_core::Image;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-
-/// Writes `bytes` to a temporary file beside `path`, syncs it, and renames it to `path`: a reader, or a
-/// later run after a crash, sees the old content or the new, never a part.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut unfinished = tempfile::Builder::new().prefix(".aelab-").suffix(".tmp").tempfile_in(folder)?;
-    unfinished.write_all(bytes)?;
-    make_readable(unfinished.as_file())?;
-    unfinished.as_file().sync_all()?;
-    unfinished.persist(path)?;
-    Ok(())
-}
-
-/// Temporary files are private by default; results are as readable as any other file.
-#[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &std::fs::File) -> io::Result<()> {
-    Ok(())
-}
 
 /// The picture as a PNG file.
 pub fn encode_png(image: &Image) -> io::Result<Vec<u8>> {
@@ -54,24 +29,14 @@ pub fn encode_png(image: &Image) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// [`encode_png`] and [`write_atomic`].
+/// [`encode_png`] into a file that is whole or absent.
 pub fn write_figure(path: &Path, image: &Image) -> io::Result<()> {
-    write_atomic(path, &encode_png(image)?)
+    aelab_files::write_atomic(path, &encode_png(image)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_replaced_and_nothing_else_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("figures/a.txt");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-    }
 
     #[test]
     fn a_png_decodes_to_the_same_pixels() {

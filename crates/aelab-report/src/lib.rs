@@ -1,8 +1,7 @@
 //! Tables and figures out of results.
 //!
 //! Pure functions: small structs go in; pictures ([`Image`](aelab_core::Image)), CSV, Markdown and terminal
-//! tables come out. Nothing here knows how a run lies on disk; [`write_figure`] and [`write_atomic`] put a
-//! result where the caller says.
+//! tables come out. Nothing here knows how a run lies on disk; [`write_figure`] puts a picture where the caller says.
 //!
 //! * [`summarize`] turns one row per trial into one row per configuration, with means and standard deviations over seeds;
 //! * [`Summary`] has the tables of a run, [`Table`] renders them;
@@ -45,7 +44,7 @@ pub use comparison::{
     BaselineValue, ComparedMetric, ComparedTrial, Comparison, ComparisonCell, ComparisonColumn, ComparisonInput, ComparisonRow, KeyValues,
     LeftOut, Measured, SIGNIFICANCE, Standing, compare,
 };
-pub use file::{encode_png, write_atomic, write_figure};
+pub use file::{encode_png, write_figure};
 pub use heat_map::{HeatMap, heat_map};
 pub use image_figures::{ImageRow, ReconstructionGrid, SampleGrid, reconstruction_grid, sample_grid};
 pub use latent_scatter::{LatentScatter, latent_scatter};

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use aelab_core::{Event, Observer, ObserverError, RunInfo};
+use aelab_files::sync_folder;
 use serde_json::{Value, json};
 
 use crate::hparams::{session_end, session_start};
@@ -199,18 +200,6 @@ fn create_unique(folder: &Path) -> io::Result<(String, File)> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Makes the name of a new file as durable as its content.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Other systems do not open folders; their file systems keep names in order themselves.
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

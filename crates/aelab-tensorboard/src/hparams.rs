@@ -1,7 +1,7 @@
 //! The HPARAMS tab: what a sweep varies, what a trial has chosen, how it ended.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use aelab_core::{ObserverError, RunInfo};
@@ -41,13 +41,8 @@ pub fn write_experiment(folder: &Path, info: &ExperimentInfo) -> Result<(), Obse
     let write = || -> io::Result<()> {
         let mut bytes = record(&file_version())?;
         bytes.extend(record(&event(0, vec![experiment(info)?]))?);
-        std::fs::create_dir_all(folder)?;
-        // TensorBoard reads whatever has `tfevents` in its name, so the unfinished file must not.
-        let mut unfinished = tempfile::Builder::new().prefix(".experiment-").tempfile_in(folder)?;
-        unfinished.write_all(&bytes)?;
-        unfinished.as_file().sync_all()?;
-        unfinished.persist(&path)?;
-        Ok(())
+        // TensorBoard reads whatever has `tfevents` in its name; an unfinished file has another.
+        aelab_files::write_atomic(&path, &bytes)
     };
     write().map_err(failed("cannot write the description of the sweep", &path))
 }

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use aelab_core::TraineeState;
+use aelab_files::{AtomicFile, create_folder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -136,7 +137,7 @@ impl CheckpointFolder {
             let path = path.to_owned();
             move |source| CheckpointError::Io { what, path, source }
         };
-        fs::create_dir_all(&self.folder).map_err(io("create", &self.folder))?;
+        create_folder(&self.folder).map_err(io("create", &self.folder))?;
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -146,25 +147,17 @@ impl CheckpointFolder {
             parts: state.parts.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64, sha256(bytes))).collect(),
         };
         let last = self.path("last");
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(io("write", &last))?;
-        write_archive(file.as_file_mut(), &manifest, state).map_err(io("write", &last))?;
-        file.as_file().sync_all().map_err(io("write", &last))?;
+        let mut file = AtomicFile::create(&last).map_err(io("write", &last))?;
+        write_archive(file.file(), &manifest, state).map_err(io("write", &last))?;
         if is_best {
-            // The same file under a second name; a file system without links gets a copy.
             let best = self.path("best");
-            let beside = self.folder.join("best.tmp");
-            let _ = fs::remove_file(&beside);
-            if fs::hard_link(file.path(), &beside).is_err() {
-                fs::copy(file.path(), &beside).map_err(io("write", &best))?;
-                File::open(&beside).and_then(|copy| copy.sync_all()).map_err(io("write", &best))?;
-            }
-            fs::rename(&beside, &best).map_err(io("write", &best))?;
+            file.publish_as(&best).map_err(io("write", &best))?;
         }
+        file.sync().map_err(io("write", &last))?;
         if last.exists() {
             fs::rename(&last, self.path("previous")).map_err(io("rename", &last))?;
         }
-        file.persist(&last).map_err(|error| error.error).map_err(io("write", &last))?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("sync", &self.folder))
+        file.commit().map_err(io("write", &last))
     }
 
     /// The newest whole checkpoint, with a note for each newer one that is damaged. `None` where there is none.

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use aelab_experiment::{Collected, ComparisonRequest, CurveRequest, Filter, RunDir, collect};
+use aelab_files::write_atomic;
 use aelab_report::statistics::PairedTest;
-use aelab_report::{
-    Comparison, FigureLink, TradeOff, compare as compare_configurations, metric_against_hyperparameter, write_atomic, write_figure,
-};
+use aelab_report::{Comparison, FigureLink, TradeOff, compare as compare_configurations, metric_against_hyperparameter, write_figure};
 use anyhow::{Context, anyhow};
 
 use crate::EXIT_DONE;

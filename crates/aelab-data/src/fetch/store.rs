@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
+use aelab_files::AtomicFile;
 use sha2::{Digest, Sha256};
 
 use super::{FetchProgress, RemoteFile};
@@ -24,18 +25,10 @@ pub(super) fn store(
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {error}", file.name);
-    let mut temporary = tempfile::Builder::new();
-    temporary.prefix(TEMPORARY);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A cache is often shared, and the default for temporary files is to hide them from others.
-        temporary.permissions(fs::Permissions::from_mode(0o644));
-    }
-    let mut temporary = temporary.tempfile_in(folder).map_err(failed)?;
+    let mut unfinished = AtomicFile::create(&folder.join(file.name)).map_err(failed)?;
     // One byte more than there should be is enough to know that there are too many.
     let mut reader = decompressed(reader).map_err(failed)?.take(file.num_bytes + 1);
-    let mut writer = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
+    let mut writer = BufWriter::with_capacity(1 << 16, unfinished.file());
     let (mut hash, mut received, mut told) = (Sha256::new(), 0u64, 0u64);
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -63,17 +56,17 @@ pub(super) fn store(
     if found != file.sha256 {
         return Err(format!("{}: the SHA-256 is {found} instead of {}", file.name, file.sha256));
     }
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(folder.join(file.name)).map_err(|error| failed(error.error))?;
+    unfinished.commit().map_err(failed)?;
     progress(FetchProgress::Verified { file: file.name });
     Ok(())
 }
 
 /// Removes what killed processes left. Only under the lock, so that nobody uses it.
 pub(super) fn sweep(folder: &Path) {
+    // What cannot be removed does no harm.
+    let _ = aelab_files::remove_leftovers(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            // What cannot be removed does no harm.
             let _ = if entry.path().is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use aelab_core::{Image, ObserverError};
 use aelab_eval::{BarSeries, DataTable, ExampleRow, FieldPanel, Line, Picture, PictureContent};
+use aelab_files::write_atomic;
 use aelab_report::{
     ArrowPanel, BarChart, BarChartSeries, Cell, ChartLine, Column, FigureError, HeatMap, ImageRow, LatentScatter, LineChart,
     ReconstructionGrid, Row, SampleGrid, SeriesGrid, SeriesLine, Table, VectorFields, bar_chart, heat_map, latent_scatter, line_chart,
@@ -12,7 +13,6 @@ use aelab_report::{
 use serde_json::Value;
 
 use super::TrialError;
-use crate::file::write_atomic;
 use crate::{ResolvedTrial, short_value};
 
 /// Width of the pictures that TensorBoard is told of.
