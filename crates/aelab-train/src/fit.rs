@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use aelab_core::{
-    Event, Examples, Observer, ObserverError, Progress, Purpose, RunInfo, Split, Stage, StateError, StepContext, StreamNoise, Terms,
+    Event, Examples, Observer, ObserverError, Progress, Pulse, Purpose, RunInfo, Split, Stage, StateError, StepContext, StreamNoise, Terms,
     TrainedModel, Trainee, stream,
 };
 use burn::tensor::Device;
@@ -27,13 +27,16 @@ pub struct Session<'a> {
     pub checkpoints: &'a CheckpointFolder,
     /// Who is told of events.
     pub observers: &'a mut [&'a mut dyn Observer],
-    /// Asked before every step; `true` makes training checkpoint and end as interrupted.
-    pub stop: &'a dyn Fn() -> bool,
+    /// Beats with every batch. Asked to stop, training checkpoints and ends as interrupted.
+    pub pulse: &'a Pulse,
     /// Told after every step, for progress displays.
     pub progress: &'a mut dyn FnMut(&StepReport),
     /// Called after every epoch with the model as it is; returns what else there is to tell the observers.
     pub epoch_end: &'a mut EpochHook<'a>,
 }
+
+/// What [`Pulse::phase`] is while a checkpoint is written: not the moment to end a process.
+pub const CHECKPOINT_PHASE: &str = "checkpoint";
 
 /// What is called after every epoch.
 pub type EpochHook<'a> = dyn FnMut(&EpochEnd, &dyn TrainedModel, &mut Tell<'_>) -> Result<(), ObserverError> + 'a;
@@ -136,6 +139,7 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
     while !at.done {
         let stage = &stages[at.stage];
         if !at.entered {
+            session.pulse.beat("entering a stage");
             trainee.enter_stage(at.stage, session.train)?;
             at.entered = true;
         }
@@ -146,7 +150,11 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
             at.seconds = clock.seconds();
             return Ok(Outcome { ending, position: at, notes });
         }
-        let is_best = validate(trainee, session, stage, &stages, &mut at)?;
+        let Some(is_best) = validate(trainee, session, stage, &stages, &mut at)? else {
+            // The epoch is trained but not validated: the next process validates it.
+            save(trainee, session, &mut at, &clock, false)?;
+            return Ok(Outcome { ending: Ending::Interrupted, position: at, notes });
+        };
         if at.last_valid_loss.is_some_and(|loss| !loss.is_finite()) {
             at.seconds = clock.seconds();
             let ending = Ending::Diverged { step: at.step, term: "the validation loss" };
@@ -230,9 +238,10 @@ fn run_epoch(
     let order = epoch_order(session.train, config.batch_size, config.seed, at.total_epochs);
     let num_batches = order.len().div_ceil(config.batch_size);
     while at.batch < num_batches {
-        if (session.stop)() {
+        if session.pulse.should_stop() {
             return Ok(Some(Ending::Interrupted));
         }
+        session.pulse.beat("training");
         let begin = at.batch * config.batch_size;
         let indices = &order[begin..(begin + config.batch_size).min(order.len())];
         let mut transform = stream(config.seed, Purpose::Transform, at.total_epochs, at.batch as u64);
@@ -267,7 +276,8 @@ fn run_epoch(
             valid_loss: at.last_valid_loss,
         });
         let within_epoch = at.batch < num_batches;
-        if within_epoch && config.checkpoint_every.is_some_and(|every| at.step.is_multiple_of(every)) {
+        let is_due = config.checkpoint_every.is_some_and(|every| at.step.is_multiple_of(every)) || session.pulse.take_checkpoint_request();
+        if within_epoch && is_due {
             save(trainee, session, at, clock, false)?;
         }
     }
@@ -295,7 +305,8 @@ fn tell_scalars(
     tell(session.observers, &Event::Scalars { step: at.step, epoch, split, values: &values })
 }
 
-/// Logs the epoch, measures the validation loss, and says whether it is the best of its stage.
+/// Logs the epoch, measures the validation loss, and says whether it is the best of its stage; `None`, and nothing has changed, when
+/// asked to stop meanwhile.
 ///
 /// Schedules are read at their end, so that the losses of two epochs compare.
 fn validate(
@@ -304,16 +315,19 @@ fn validate(
     stage: &Stage,
     stages: &[Stage],
     at: &mut Position,
-) -> Result<bool, TrainError> {
+) -> Result<Option<bool>, TrainError> {
     let epoch = (at.epoch + 1) as f64;
+    let progress = Progress::end(stage.num_epochs as f64, at.step);
+    let mut terms = TermMeans::default();
+    if !session.valid.is_empty() {
+        let Some(found) = mean_terms(trainee.snapshot().as_ref(), session, progress) else { return Ok(None) };
+        terms = found;
+    }
     let means = std::mem::take(&mut at.epoch_means).means();
     tell_scalars(session, stages, at, Split::Train, epoch, means)?;
     if session.valid.is_empty() {
-        return Ok(false);
+        return Ok(Some(false));
     }
-    let model = trainee.snapshot();
-    let progress = Progress::end(stage.num_epochs as f64, at.step);
-    let terms = mean_terms(model.as_ref(), session.valid, session.config, session.device, progress);
     let loss = terms.loss();
     tell_scalars(session, stages, at, Split::Valid, epoch, terms.means())?;
     at.last_valid_loss = Some(loss);
@@ -326,21 +340,26 @@ fn validate(
     } else {
         at.epochs_without_improvement += 1;
     }
-    Ok(improved)
+    Ok(Some(improved))
 }
 
-/// The training objective's own terms over a split: the same noise every time.
-fn mean_terms(model: &dyn TrainedModel, examples: &dyn Examples, config: &TrainConfig, device: &Device, progress: Progress) -> TermMeans {
+/// The training objective's own terms over the validation split: the same noise every time. `None` when asked to stop.
+fn mean_terms(model: &dyn TrainedModel, session: &Session<'_>, progress: Progress) -> Option<TermMeans> {
+    let config = session.config;
     let mut means = TermMeans::default();
-    let order: Vec<usize> = (0..examples.len()).collect();
+    let order: Vec<usize> = (0..session.valid.len()).collect();
     for (number, indices) in order.chunks(config.batch_size).enumerate() {
+        if session.pulse.should_stop() {
+            return None;
+        }
+        session.pulse.beat("validation");
         let mut transform = stream(config.seed, Purpose::Validation, 1, number as u64);
-        let batch = gather_batch(examples, indices, &mut transform, device);
+        let batch = gather_batch(session.valid, indices, &mut transform, session.device);
         let mut noise = StreamNoise(stream(config.seed, Purpose::Validation, 0, number as u64));
         let terms = model.objective(&batch, &mut StepContext { progress, learning_rate: 0.0, noise: &mut noise }).values();
         means.add(&terms, indices.len());
     }
-    means
+    Some(means)
 }
 
 /// Moves on to the next epoch, the next stage or the end.
@@ -368,7 +387,9 @@ fn advance(session: &Session<'_>, stages: &[Stage], at: &mut Position) {
 
 fn save(trainee: &dyn Trainee, session: &mut Session<'_>, at: &mut Position, clock: &Clock, is_best: bool) -> Result<(), TrainError> {
     at.seconds = clock.seconds();
+    session.pulse.beat(CHECKPOINT_PHASE);
     let positions = session.observers.iter_mut().map(|observer| observer.position()).collect::<Result<_, _>>()?;
     session.checkpoints.save(at, positions, &trainee.state()?, is_best)?;
+    session.pulse.beat("training");
     Ok(())
 }

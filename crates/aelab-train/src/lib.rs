@@ -14,6 +14,6 @@ mod term_means;
 
 pub use checkpoint::{CheckpointError, CheckpointFolder, Manifest, Position};
 pub use config::{EarlyStopping, Keep, TrainConfig};
-pub use fit::{Ending, EpochEnd, EpochHook, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
+pub use fit::{CHECKPOINT_PHASE, Ending, EpochEnd, EpochHook, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
 pub use optimizer::OptimizerConfig;
 pub use order::gather_batch;

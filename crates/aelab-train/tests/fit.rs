@@ -4,11 +4,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aelab_core::{
     Autoencoder, Batch, DataSpec, Domain, Event, Examples, GradientClipping, Initialization, Initializer, Objective, Observer,
-    ObserverError, Optimizer, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms, TrainedModel, Trainee,
-    TraineeState,
+    ObserverError, Optimizer, Pulse, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms, TrainedModel,
+    Trainee, TraineeState,
 };
 use aelab_train::{CheckpointFolder, EarlyStopping, Ending, Keep, OptimizerConfig, Outcome, Session, TrainConfig, fit, fitted};
 use burn::module::{Module, Param};
@@ -193,6 +194,47 @@ fn config(optimizer: &str) -> TrainConfig {
     }
 }
 
+fn info() -> RunInfo {
+    RunInfo {
+        experiment: "toy".to_owned(),
+        trial: "0".to_owned(),
+        model: "toy".to_owned(),
+        config: Value::Null,
+        hyperparameters: vec![],
+        num_parameters: 16,
+        metrics: vec![],
+    }
+}
+
+/// Examples that ask to stop when they are looked at for the `countdown`-th time.
+struct Stopping<'a> {
+    points: Points,
+    pulse: &'a Pulse,
+    /// Negative: never.
+    countdown: AtomicI64,
+}
+
+impl Examples for Stopping<'_> {
+    fn spec(&self) -> &DataSpec {
+        self.points.spec()
+    }
+
+    fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    fn labels(&self) -> Option<&[u32]> {
+        None
+    }
+
+    fn gather(&self, indices: &[usize], stream: &mut Stream, out: &mut Vec<f32>) {
+        if self.countdown.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.pulse.stop();
+        }
+        self.points.gather(indices, stream, out);
+    }
+}
+
 /// Trains until `stop_after` steps of this process, `None` for until the end.
 fn run(
     trainee: &mut dyn Trainee,
@@ -201,26 +243,36 @@ fn run(
     recorder: &mut Recorder,
     stop_after: Option<u64>,
 ) -> Outcome {
-    let info = RunInfo {
-        experiment: "toy".to_owned(),
-        trial: "0".to_owned(),
-        model: "toy".to_owned(),
-        config: Value::Null,
-        hyperparameters: vec![],
-        num_parameters: 16,
-        metrics: vec![],
-    };
+    run_stopping(trainee, config, folder, recorder, stop_after, None)
+}
+
+/// The same, or until the validation split was looked at so often.
+fn run_stopping(
+    trainee: &mut dyn Trainee,
+    config: &TrainConfig,
+    folder: &std::path::Path,
+    recorder: &mut Recorder,
+    stop_after: Option<u64>,
+    looks: Option<i64>,
+) -> Outcome {
+    let info = info();
     let steps = Cell::new(0);
+    let pulse = Pulse::default();
     let mut session = Session {
         train: &Points::new(37, 0),
-        valid: &Points::new(10, 100),
+        valid: &Stopping { points: Points::new(10, 100), pulse: &pulse, countdown: AtomicI64::new(looks.unwrap_or(-1)) },
         config,
         device: &Device::flex(),
         info: &info,
         checkpoints: &CheckpointFolder::new(folder),
         observers: &mut [recorder],
-        stop: &|| stop_after.is_some_and(|limit| steps.get() >= limit),
-        progress: &mut |_| steps.set(steps.get() + 1),
+        pulse: &pulse,
+        progress: &mut |_| {
+            steps.set(steps.get() + 1);
+            if stop_after.is_some_and(|limit| steps.get() >= limit) {
+                pulse.stop();
+            }
+        },
         epoch_end: &mut |_, _, _| Ok(()),
     };
     fit(trainee, &mut session).unwrap()
@@ -264,6 +316,64 @@ fn stopping_anywhere_and_resuming_changes_no_bit_whatever_the_optimizer() {
         assert_eq!(whole.state().unwrap().parts["model"], broken.state().unwrap().parts["model"], "{optimizer}");
         assert_eq!(whole_record.scalars, record.scalars, "{optimizer}");
     }
+}
+
+#[test]
+fn stopping_in_the_middle_of_validation_and_resuming_changes_no_bit_and_logs_each_epoch_once() {
+    // Two batches of validation an epoch: it stops before the second.
+    let config = TrainConfig { batch_size: 8, ..config(OPTIMIZERS[2]) };
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (mut whole, mut whole_record) = (toy(&config), Recorder::default());
+    run(&mut whole, &config, folders[0].path(), &mut whole_record, None);
+    let mut record = Recorder::default();
+    let mut num_interrupted = 0;
+    let broken = loop {
+        let mut trainee = toy(&config);
+        // The one that resumes validates what its forerunner left, and stops in the validation after that.
+        let outcome =
+            run_stopping(&mut trainee, &config, folders[1].path(), &mut record, None, Some(if num_interrupted == 0 { 1 } else { 3 }));
+        match outcome.ending {
+            Ending::Interrupted => num_interrupted += 1,
+            _ => break trainee,
+        }
+    };
+    assert!(num_interrupted >= 3, "{num_interrupted}");
+    assert_eq!(whole.state().unwrap().parts["model"], broken.state().unwrap().parts["model"]);
+    assert_eq!(whole_record.scalars, record.scalars);
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_is_written_at_the_next_step() {
+    let config = config(OPTIMIZERS[0]);
+    let folder = tempfile::tempdir().unwrap();
+    let pulse = Pulse::default();
+    let seen = Cell::new(None);
+    let num_steps = Cell::new(0);
+    let info = info();
+    let mut session = Session {
+        train: &Points::new(37, 0),
+        valid: &Points::new(0, 0),
+        config: &config,
+        device: &Device::flex(),
+        info: &info,
+        checkpoints: &CheckpointFolder::new(folder.path()),
+        observers: &mut [],
+        pulse: &pulse,
+        progress: &mut |_| {
+            num_steps.set(num_steps.get() + 1);
+            match num_steps.get() {
+                1 => pulse.request_checkpoint(),
+                2 => {
+                    let saved = CheckpointFolder::new(folder.path()).load("last").unwrap().map(|(manifest, _)| manifest.position.step);
+                    seen.set(saved);
+                }
+                _ => {}
+            }
+        },
+        epoch_end: &mut |_, _, _| Ok(()),
+    };
+    fit(&mut toy(&config), &mut session).unwrap();
+    assert_eq!(seen.get(), Some(1));
 }
 
 #[test]
