@@ -134,6 +134,15 @@ pub(crate) enum Command {
         run_dir: PathBuf,
         /// The trial.
         hash: String,
+        /// Seconds between two checkpoints within an epoch.
+        #[arg(long, default_value = "600")]
+        checkpoint_seconds: u64,
+        /// Seconds for the last checkpoint when asked to stop.
+        #[arg(long, default_value = "10")]
+        grace_seconds: u64,
+        /// The end of standard input means nothing.
+        #[arg(long)]
+        detached: bool,
     },
 }
 

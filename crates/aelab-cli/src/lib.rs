@@ -21,8 +21,10 @@ mod progress;
 mod terminal;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aelab_core::Registry;
+use aelab_experiment::WorkerOptions;
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
@@ -33,6 +35,8 @@ const EXIT_DONE: u8 = 0;
 const EXIT_TRIALS_FAILED: u8 = 1;
 /// The input cannot be used.
 const EXIT_BAD_INPUT: u8 = 2;
+/// The machine does not let the run go on: a full disk, a process that does not end. The next run goes on.
+const EXIT_BROKEN_OFF: u8 = 3;
 /// Stopped by Ctrl-C or a signal; the next run goes on.
 const EXIT_STOPPED: u8 = 130;
 
@@ -80,6 +84,13 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
             terminal::print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(EXIT_DONE)
         }
-        Command::Worker { run_dir, hash } => commands::worker::worker(&run_dir, &hash, registry),
+        Command::Worker { run_dir, hash, checkpoint_seconds, grace_seconds, detached } => {
+            let options = WorkerOptions {
+                checkpoint_every: Duration::from_secs(checkpoint_seconds),
+                grace: Duration::from_secs(grace_seconds),
+                detached,
+            };
+            commands::worker::worker(&run_dir, &hash, &options, registry)
+        }
     }
 }

@@ -63,6 +63,9 @@ impl<'a> Progress<'a> {
                 let holder = holder.map_or_else(|| "another process".to_owned(), ToString::to_string);
                 self.say(&format!("waiting     {}: {holder} has it", self.name(trial)));
             }
+            RunEvent::Restarting { trial, reason } => {
+                self.say(&format!("begun again {}: {reason}", self.name(trial)));
+            }
             RunEvent::Stopping { num_running } => self.say(&format!(
                 "stopping: {num_running} running trial{} to write a checkpoint; once more to stop at once",
                 if *num_running == 1 { " has" } else { "s have" }
@@ -141,7 +144,7 @@ impl<'a> Progress<'a> {
                 }
             }
             WorkerMessage::Note { text } => self.say(&format!("note        {name}: {text}")),
-            WorkerMessage::Done { .. } => {}
+            WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
         }
         self.estimate();
     }

@@ -1,6 +1,6 @@
 //! Runs the trials of a plan in worker processes on this machine.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::spec::{Execution, Jobs};
-use crate::worker::{EXIT_BUSY, WorkerMessage};
+use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, WorkerMessage};
 
 /// The program that runs one trial: it is started with the run directory and the hash as last arguments.
 #[derive(Debug, Clone)]
@@ -49,6 +49,14 @@ pub struct ExecutorOptions {
     pub retry: Vec<TrialState>,
     /// How long to wait for the worker of a runner that has died.
     pub patience: Duration,
+    /// Time between two checkpoints within an epoch.
+    pub checkpoint_every: Duration,
+    /// Time that a worker has for its last checkpoint when it is asked to stop.
+    pub grace: Duration,
+    /// A worker that is silent for so long is killed.
+    pub hang: Duration,
+    /// How often a trial whose worker was killed or hung begins again without having come further, before it counts as failed.
+    pub max_restarts: u32,
 }
 
 /// Asks the executor to stop: once in good order, twice at once.
@@ -66,12 +74,12 @@ impl StopSignal {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Lets SIGINT (Ctrl-C), SIGTERM and, on Unix, SIGHUP ask.
+    /// Lets SIGINT (Ctrl-C), SIGTERM and, on Unix, SIGHUP and SIGUSR1 (Slurm's warning) ask.
     pub fn listen(&self) -> io::Result<()> {
         #[cfg(unix)]
         {
-            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-            let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+            let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1])?;
             let stop = self.clone();
             thread::spawn(move || signals.forever().for_each(|_| stop.raise()));
         }
@@ -111,6 +119,13 @@ pub enum RunEvent<'a> {
         trial: &'a PlannedTrial,
         /// Who has it.
         holder: Option<&'a Holder>,
+    },
+    /// A worker was killed or hung; its trial is begun again from its last checkpoint.
+    Restarting {
+        /// The trial.
+        trial: &'a PlannedTrial,
+        /// What happened.
+        reason: &'a str,
     },
     /// Workers were asked to checkpoint and end.
     Stopping {
@@ -154,6 +169,14 @@ pub enum ExecutorError {
         threads: usize,
         /// Cores that there are.
         cores: usize,
+    },
+    /// A worker could not keep its work.
+    #[error("the run was stopped because {hash} cannot keep its work: {reason}\nfree the disk or restore the permission, then go on")]
+    Storage {
+        /// The trial.
+        hash: String,
+        /// What the worker said.
+        reason: String,
     },
     /// A process that should be gone holds a trial.
     #[error("the trial {hash} is held by {holder}, whose runner has died, and it does not stop: end that process")]
@@ -209,6 +232,20 @@ struct Worker {
     /// Held open: its end asks the worker to stop.
     input: Option<ChildStdin>,
     killed: bool,
+    /// When it last said something, and what it was doing.
+    heard: Instant,
+    phase: String,
+    /// Optimizer steps over all stages, as far as it said.
+    step: u64,
+    /// Why it is being killed, where it hangs.
+    hung: Option<String>,
+}
+
+/// How often a trial was begun again without having come further than this.
+#[derive(Default)]
+struct Restarts {
+    num: u32,
+    step: u64,
 }
 
 struct Line {
@@ -243,11 +280,22 @@ pub fn execute(
         }
     }
     let (sender, receiver) = mpsc::channel();
-    let mut executor = Executor { run_dir, plan, options, sender, running: Vec::new(), held: Vec::new(), obeyed: 0 };
-    let outcome = executor.run(&mut waiting, &receiver, stop, observe);
-    // Whatever went wrong, no worker is left behind: dropping the pipes asks them to stop.
+    let mut executor = Executor {
+        run_dir,
+        plan,
+        options,
+        sender,
+        waiting,
+        running: Vec::new(),
+        held: Vec::new(),
+        restarts: HashMap::new(),
+        storage: None,
+        obeyed: 0,
+    };
+    let outcome = executor.run(&receiver, stop, observe);
+    // Whatever went wrong, no worker is left behind.
     if outcome.is_err() {
-        executor.close_inputs();
+        executor.end_all();
     }
     outcome?;
     let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
@@ -259,31 +307,29 @@ struct Executor<'a> {
     plan: &'a Plan,
     options: &'a ExecutorOptions,
     sender: Sender<Line>,
+    waiting: VecDeque<usize>,
     running: Vec<Worker>,
     held: Vec<Held>,
+    restarts: HashMap<usize, Restarts>,
+    /// The trial that cannot keep its work, and what its worker said.
+    storage: Option<(usize, String)>,
     /// Stop level that has been acted on.
     obeyed: usize,
 }
 
 impl Executor<'_> {
-    fn run(
-        &mut self,
-        waiting: &mut VecDeque<usize>,
-        receiver: &Receiver<Line>,
-        stop: &StopSignal,
-        observe: &mut dyn FnMut(&RunEvent<'_>),
-    ) -> Result<(), ExecutorError> {
+    fn run(&mut self, receiver: &Receiver<Line>, stop: &StopSignal, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
         loop {
             self.obey(stop.level(), observe);
             if self.obeyed == 0 {
-                self.look_at_held(waiting, observe)?;
+                self.look_at_held(observe)?;
                 while self.running.len() < self.options.jobs
-                    && let Some(trial) = waiting.pop_front()
+                    && let Some(trial) = self.waiting.pop_front()
                 {
                     self.start(trial, observe)?;
                 }
             }
-            let nothing_left = self.obeyed > 0 || waiting.is_empty() && self.held.is_empty();
+            let nothing_left = self.obeyed > 0 || self.waiting.is_empty() && self.held.is_empty();
             if self.running.is_empty() && nothing_left {
                 return Ok(());
             }
@@ -298,6 +344,36 @@ impl Executor<'_> {
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the executor keeps a sender"),
             }
             self.collect_ended(receiver, observe)?;
+            self.kill_hung();
+        }
+    }
+
+    fn kill_hung(&mut self) {
+        for worker in &mut self.running {
+            if worker.hung.is_none() && worker.heard.elapsed() > self.options.hang {
+                let phase = if worker.phase.is_empty() { "at its start" } else { &worker.phase };
+                let seconds = self.options.hang.as_secs_f64();
+                worker.hung = Some(format!("the worker gave no sign of life for {seconds} seconds ({phase}) and was killed"));
+                // It may have ended just now.
+                let _ = worker.child.kill();
+            }
+        }
+    }
+
+    /// Asks every worker to stop, and kills those that do not.
+    fn end_all(&mut self) {
+        self.close_inputs();
+        let since = Instant::now();
+        while since.elapsed() < self.options.grace + Duration::from_secs(5) {
+            self.running.retain_mut(|worker| matches!(worker.child.try_wait(), Ok(None)));
+            if self.running.is_empty() {
+                return;
+            }
+            thread::sleep(TICK);
+        }
+        for worker in &mut self.running {
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
         }
     }
 
@@ -349,6 +425,8 @@ impl Executor<'_> {
         let mut command = Command::new(&worker.program);
         command
             .args(&worker.arguments)
+            .arg(format!("--checkpoint-seconds={}", self.options.checkpoint_every.as_secs()))
+            .arg(format!("--grace-seconds={}", self.options.grace.as_secs()))
             .arg(self.run_dir.root())
             .arg(&planned.hash)
             .env("RAYON_NUM_THREADS", self.options.threads_per_trial.to_string())
@@ -375,7 +453,7 @@ impl Executor<'_> {
                 }
             }
         });
-        self.running.push(Worker { trial, child, input, killed: false });
+        self.running.push(Worker { trial, child, input, killed: false, heard: Instant::now(), phase: String::new(), step: 0, hung: None });
         observe(&RunEvent::Started { trial: planned, resumed });
         Ok(())
     }
@@ -385,14 +463,14 @@ impl Executor<'_> {
         lock::holder(&path).map_err(|source| ExecutorError::Io { path, source })
     }
 
-    fn look_at_held(&mut self, waiting: &mut VecDeque<usize>, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+    fn look_at_held(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
         for held in std::mem::take(&mut self.held) {
             let folder = self.folder(held.trial);
             let planned = &self.plan.trials[held.trial];
             match self.holder(&folder)? {
                 None => match folder.result()? {
                     Some(result) => observe(&RunEvent::Ended { trial: planned, state: result.state, result: Some(&result) }),
-                    None => waiting.push_front(held.trial),
+                    None => self.waiting.push_front(held.trial),
                 },
                 Some(holder) => {
                     let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
@@ -407,9 +485,18 @@ impl Executor<'_> {
         Ok(())
     }
 
-    fn hear(&self, line: &Line, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+    fn hear(&mut self, line: &Line, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
         let trial = &self.plan.trials[line.trial];
+        if let Some(worker) = self.running.iter_mut().find(|worker| worker.trial == line.trial) {
+            worker.heard = Instant::now();
+            match &line.message {
+                Ok(WorkerMessage::Beat { phase }) => worker.phase.clone_from(phase),
+                Ok(WorkerMessage::Progress { step, .. }) => worker.step = *step,
+                _ => {}
+            }
+        }
         match &line.message {
+            Ok(WorkerMessage::Storage { text }) => self.storage = Some((line.trial, text.clone())),
             Ok(message) => observe(&RunEvent::Message { trial, message }),
             Err(text) => {
                 // A library that prints: not for the protocol, but not to be lost either.
@@ -428,17 +515,27 @@ impl Executor<'_> {
             match status {
                 Ok(None) => position += 1,
                 Ok(Some(status)) => {
-                    let worker = self.running.remove(position);
                     // Its last words may still be on the way.
                     while let Ok(line) = receiver.recv_timeout(Duration::from_millis(5)) {
                         self.hear(&line, observe)?;
                     }
+                    let worker = self.running.remove(position);
                     self.end(&worker, status, observe)?;
                 }
                 Err(source) => return Err(ExecutorError::Spawn { program: self.options.worker.program.clone(), source }),
             }
         }
         Ok(())
+    }
+
+    /// Whether the trial of a worker that was killed or hung may begin again; counted.
+    fn may_restart(&mut self, worker: &Worker) -> bool {
+        let restarts = self.restarts.entry(worker.trial).or_default();
+        if worker.step > restarts.step {
+            *restarts = Restarts { num: 0, step: worker.step };
+        }
+        restarts.num += 1;
+        restarts.num <= self.options.max_restarts
     }
 
     fn end(&mut self, worker: &Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
@@ -450,8 +547,26 @@ impl Executor<'_> {
             self.held.push(Held { trial: worker.trial, since: Instant::now() });
             return Ok(());
         }
-        if result.is_none() && !status.success() && !worker.killed {
-            result = record_crash(&folder, status)?;
+        if result.is_none() && !worker.killed {
+            if status.code() == Some(i32::from(EXIT_STORAGE)) {
+                let (trial, reason) = self.storage.take().unwrap_or((worker.trial, folder.log_tail(3)));
+                return Err(ExecutorError::Storage { hash: self.plan.trials[trial].hash.clone(), reason });
+            }
+            let in_good_order = status.success() || status.code() == Some(i32::from(EXIT_INTERRUPTED));
+            let reason = match &worker.hung {
+                Some(reason) => reason.clone(),
+                None if in_good_order => "somebody else asked the worker to stop".to_owned(),
+                None => describe_exit(status),
+            };
+            let is_worth_another_try = worker.hung.is_some() || in_good_order || was_killed_from_outside(status);
+            if self.obeyed == 0 && is_worth_another_try && self.may_restart(worker) {
+                observe(&RunEvent::Restarting { trial, reason: &reason });
+                self.waiting.push_front(worker.trial);
+                return Ok(());
+            }
+            if !in_good_order {
+                result = record_crash(&folder, reason)?;
+            }
         }
         let state = result.as_ref().map_or(TrialState::Interrupted, |result| result.state);
         observe(&RunEvent::Ended { trial, state, result: result.as_ref() });
@@ -459,13 +574,31 @@ impl Executor<'_> {
     }
 }
 
+/// Whether a signal ended a process that the kernel, a user or a batch system sends, not the program's own fault: it may go well the
+/// next time.
+fn was_killed_from_outside(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        status.signal().is_some_and(|signal| [1, 2, 9, 10, 15].contains(&signal))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        false
+    }
+}
+
 /// Writes the result of a trial whose worker died, unless another process has taken the trial up.
-fn record_crash(folder: &TrialDir, status: ExitStatus) -> Result<Option<TrialResult>, ExecutorError> {
+fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, ExecutorError> {
     let path = folder.lock_path();
     let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path, source })?;
     let Attempt::Taken(_lock) = attempt else { return Ok(None) };
+    // Another runner may have finished it in the meantime.
+    if let Some(result) = folder.result()? {
+        return Ok(Some(result));
+    }
     let tail = folder.log_tail(20);
-    let what = describe_exit(status);
     let error = if tail.is_empty() { what } else { format!("{what}; the end of its log:\n{tail}") };
     let result = TrialResult::without_metrics(TrialState::Failed, Some(error));
     folder.write_result(&result)?;

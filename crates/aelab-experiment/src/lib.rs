@@ -47,7 +47,7 @@ pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, trial_rows, write_summary};
 pub use trial::TrialContext;
 pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};
-pub use worker::{EXIT_BUSY, EXIT_UNUSABLE, WorkerError, WorkerMessage, error_chain, run_worker};
+pub use worker::{TrialProgress, WorkerError, WorkerMessage, WorkerOptions, error_chain, run_worker};
 
 /// A value as YAML, as aelab writes it: for examples and listings.
 pub fn to_yaml(value: &serde_json::Value) -> String {

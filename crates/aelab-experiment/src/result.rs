@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::hash::short_hash;
 use crate::trial_config::FORMAT_VERSION;
 
 /// Where a trial stands.
@@ -112,6 +114,34 @@ impl TrialResult {
             steps: 0,
             seconds: 0.0,
             best_epoch: None,
+        }
+    }
+
+    /// The content of `result.json`: the result and a checksum over it.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = self.to_value();
+        json.insert("checksum".to_owned(), Value::from(short_hash(&Value::Object(self.to_value()))));
+        serde_json::to_vec_pretty(&json).expect("a result of numbers, texts and lists serializes")
+    }
+
+    /// Reads what [`TrialResult::to_json`] wrote. A result without a checksum is one of an earlier version.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let mut json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if let Some(checksum) = json.remove("checksum")
+            && checksum != Value::from(short_hash(&Value::Object(json.clone())))
+        {
+            return Err("it does not match its checksum".to_owned());
+        }
+        serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())
+    }
+
+    fn to_value(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            _ => unreachable!("a result is a map of numbers, texts and lists"),
         }
     }
 

@@ -15,13 +15,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aelab_files::{create_folder, sync_folder, write_atomic};
+use aelab_files::{create_folder, remove_leftovers, sync_folder, write_atomic};
 use serde_json::Value;
 
 use crate::lock::{self, Attempt, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
 use crate::trial_config::{FORMAT_VERSION, stored_config, stored_definition, trial_hash};
+use crate::worker::TrialProgress;
 
 /// What can be wrong with a run directory.
 #[derive(Debug, thiserror::Error)]
@@ -291,6 +292,24 @@ impl TrialDir {
         self.path.join("worker.log")
     }
 
+    /// `progress.json`: where its worker stands, or stood.
+    pub fn progress_path(&self) -> PathBuf {
+        self.path.join("progress.json")
+    }
+
+    /// Where its worker stands, or stood; `None` where there is nothing to read.
+    pub fn progress(&self) -> Option<TrialProgress> {
+        serde_json::from_slice(&fs::read(self.progress_path()).ok()?).ok()
+    }
+
+    /// Removes what killed workers left unfinished. Only for the one who holds the lock.
+    pub fn remove_leftovers(&self) {
+        for folder in ["", "checkpoints", "figures", "tables"] {
+            // What cannot be removed does no harm.
+            let _ = remove_leftovers(&self.path.join(folder));
+        }
+    }
+
     /// `metrics.jsonl`: the curves of the trial.
     pub fn metrics_path(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
@@ -302,7 +321,7 @@ impl TrialDir {
 
     /// Whether there is something to go on from.
     pub fn has_checkpoint(&self) -> bool {
-        fs::read_dir(self.path.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
+        ["last.tar", "previous.tar"].iter().any(|name| self.path.join("checkpoints").join(name).exists())
     }
 
     /// The stored configuration.
@@ -323,21 +342,32 @@ impl TrialDir {
         .map_err(io_error("write", &path))
     }
 
-    /// How the trial ended; `None` where it has not.
+    /// How the trial ended; `None` where it has not. A result that is not what was written counts as failed, so that one bad file
+    /// does not keep the others from being read, and is not overwritten unasked.
     pub fn result(&self) -> Result<Option<TrialResult>, RunDirError> {
         let path = self.result_path();
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| RunDirError::Damaged { path, message: error.to_string() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("read", &path)(error)),
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        match TrialResult::from_json(&bytes) {
+            Ok(result) if result.format_version > FORMAT_VERSION => {
+                let hash = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Err(RunDirError::FormatVersion { hash, path, found: u64::from(result.format_version) })
+            }
+            Ok(result) => Ok(Some(result)),
+            Err(reason) => {
+                let error = format!("{} is damaged: {reason}; `--retry failed` puts it aside and runs the trial again", path.display());
+                Ok(Some(TrialResult::without_metrics(TrialState::Failed, error)))
+            }
         }
     }
 
     /// Writes `result.json`: the trial is over.
     pub fn write_result(&self, result: &TrialResult) -> Result<(), RunDirError> {
         let path = self.result_path();
-        let json = serde_json::to_vec_pretty(result).expect("a result of numbers, texts and lists serializes");
-        write_atomic(&path, &json).map_err(io_error("write", &path))
+        write_atomic(&path, &result.to_json()).map_err(io_error("write", &path))
     }
 
     /// Where the trial stands.

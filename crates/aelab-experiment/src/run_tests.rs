@@ -43,9 +43,20 @@ impl Bench {
 
     fn options(&self, script: &str) -> ExecutorOptions {
         let path = self.path("worker.sh");
-        fs::write(&path, format!("folder=$1/trials/$2\n{script}\n")).unwrap();
+        // Behind the options come the run directory and the hash.
+        fs::write(&path, format!("shift 2; folder=$1/trials/$2\n{script}\n")).unwrap();
         let worker = WorkerCommand { program: "sh".into(), arguments: vec![path.into()] };
-        ExecutorOptions { jobs: 1, threads_per_trial: 1, worker, retry: Vec::new(), patience: Duration::from_millis(300) }
+        ExecutorOptions {
+            jobs: 1,
+            threads_per_trial: 1,
+            worker,
+            retry: Vec::new(),
+            patience: Duration::from_millis(300),
+            checkpoint_every: Duration::from_secs(600),
+            grace: Duration::from_secs(1),
+            hang: Duration::from_secs(600),
+            max_restarts: 2,
+        }
     }
 
     fn run(&self, script: &str) -> RunSummary {
@@ -99,6 +110,89 @@ fn a_worker_that_is_killed_is_recorded_with_the_signal() {
     let bench = Bench::new("[1]");
     assert_eq!(bench.run("kill -SEGV $$").states, [Failed]);
     assert!(bench.result(0).error.unwrap().contains("signal 11 (SIGSEGV)"));
+}
+
+/// The states and what was said of restarts.
+fn restarts(bench: &Bench, options: &ExecutorOptions) -> (RunSummary, Vec<String>) {
+    let mut reasons = Vec::new();
+    let summary = execute(&bench.run_dir, &bench.plan, options, &StopSignal::default(), &mut |event| {
+        if let RunEvent::Restarting { reason, .. } = event {
+            reasons.push((*reason).to_owned());
+        }
+    });
+    (summary.unwrap(), reasons)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_killed_from_outside_begins_again_and_one_that_never_comes_further_fails() {
+    let bench = Bench::new("[1, 2]");
+    let first = &bench.plan.trials[0].hash;
+    // The first trial is killed always, the second once.
+    let script = format!("if [ $2 = {first} ] || [ ! -e $folder/again ]; then touch $folder/again; kill -KILL $$; fi; {FINISH}");
+    let (summary, reasons) = restarts(&bench, &bench.options(&script));
+    assert_eq!((summary.states, reasons.len()), (vec![Failed, Finished], 3));
+    assert!(reasons[0].contains("SIGKILL") && bench.result(0).error.unwrap().contains("SIGKILL"));
+
+    // One that comes further each time is begun again as often as it takes.
+    let bench = Bench::new("[1]");
+    let step = r#"echo "{\"message\": \"progress\", \"stage\": \"train\", \"epoch\": 0, \"num_epochs\": 1, \"step\": $n, \"steps_per_second\": 1, \"loss\": 1, \"valid_loss\": null}""#;
+    let script = format!("echo x >> $folder/times; n=$(wc -l < $folder/times); {step}; if [ $n -lt 8 ]; then kill -KILL $$; fi; {FINISH}");
+    let (summary, reasons) = restarts(&bench, &bench.options(&script));
+    assert_eq!((summary.states, reasons.len()), (vec![Finished], 7));
+}
+
+#[test]
+fn a_worker_that_somebody_else_stops_goes_on() {
+    let bench = Bench::new("[1]");
+    let (summary, reasons) = restarts(&bench, &bench.options(&format!("if mkdir $folder/once; then exit 0; fi; {FINISH}")));
+    assert_eq!((summary.states, reasons), (vec![Finished], vec!["somebody else asked the worker to stop".to_owned()]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_without_a_sign_of_life_is_killed_and_begun_again() {
+    let bench = Bench::new("[1]");
+    let beat = r#"echo '{"message": "beat", "phase": "evaluation"}'"#;
+    let script = format!("{beat}; if mkdir $folder/once; then exec sleep 100; fi; {FINISH}");
+    let options = ExecutorOptions { hang: Duration::from_millis(500), ..bench.options(&script) };
+    let since = Instant::now();
+    let (summary, reasons) = restarts(&bench, &options);
+    assert_eq!((summary.states, reasons.len()), (vec![Finished], 1));
+    assert!(reasons[0].contains("no sign of life for 0.5 seconds (evaluation)"), "{reasons:?}");
+    assert!(since.elapsed() < Duration::from_secs(50));
+}
+
+#[test]
+fn a_full_disk_stops_the_run_with_the_reason_and_nothing_counts_as_failed() {
+    let bench = Bench::new("[1, 2]");
+    let told = r#"echo '{"message": "storage", "text": "no space left on device"}'"#;
+    let outcome = execute(&bench.run_dir, &bench.plan, &bench.options(&format!("{told}; exit 71")), &StopSignal::default(), &mut |_| {});
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("no space left on device") && error.contains(&bench.plan.trials[0].hash), "{error}");
+    assert_eq!(bench.run(FINISH).states, [Finished; 2], "the next run goes on");
+}
+
+#[test]
+fn a_damaged_result_is_a_failure_of_its_trial_alone_and_is_kept_until_asked() {
+    let bench = Bench::new("[1, 2]");
+    bench.run(FINISH);
+    let folder = bench.run_dir.trial(&bench.plan.trials[0].hash);
+    let result = TrialResult { seconds: 0.1 + 0.2, steps: 17, ..TrialResult::without_metrics(Finished, None) };
+    folder.write_result(&result).unwrap();
+    assert_eq!(folder.result().unwrap(), Some(result));
+    let whole = fs::read(folder.result_path()).unwrap();
+    for (position, byte) in [(whole.len() / 2, b'9'), (whole.len() - 3, b'0')] {
+        let mut damaged = whole.clone();
+        damaged[position] = if damaged[position] == byte { b'8' } else { byte };
+        for bytes in [&damaged[..], &whole[..position]] {
+            fs::write(folder.result_path(), bytes).unwrap();
+            assert_eq!(bench.run(FINISH).states, [Failed, Finished]);
+            assert!(bench.result(0).error.unwrap().contains("is damaged"));
+        }
+    }
+    let retry = ExecutorOptions { retry: vec![Failed], ..bench.options(FINISH) };
+    assert_eq!(bench.run_with(&retry).states, [Finished; 2]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An experiment as written: the YAML file, what it extends, `--set`, and its sweep.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -68,15 +69,51 @@ pub struct Execution {
     /// Where trials run.
     #[serde(default)]
     pub executor: ExecutorKind,
+    /// Seconds between two checkpoints within an epoch; there is one at the end of each epoch anyway.
+    #[serde(default = "default_checkpoint_seconds")]
+    pub checkpoint_seconds: NonZeroU32,
+    /// Seconds that a worker has for its checkpoint when it is asked to stop.
+    #[serde(default = "default_grace_seconds")]
+    pub grace_seconds: NonZeroU32,
+    /// A worker that has given no sign of life for so many seconds is killed and started again.
+    #[serde(default = "default_hang_seconds")]
+    pub hang_seconds: NonZeroU32,
+    /// How often a trial whose worker was killed or hung is started again without having come further, before it counts as failed.
+    #[serde(default = "default_max_restarts")]
+    pub max_restarts: u32,
 }
 
 fn default_threads() -> usize {
     1
 }
 
+fn default_checkpoint_seconds() -> NonZeroU32 {
+    const { NonZeroU32::new(600).expect("not 0") }
+}
+
+fn default_grace_seconds() -> NonZeroU32 {
+    const { NonZeroU32::new(10).expect("not 0") }
+}
+
+fn default_hang_seconds() -> NonZeroU32 {
+    const { NonZeroU32::new(3600).expect("not 0") }
+}
+
+fn default_max_restarts() -> u32 {
+    2
+}
+
 impl Default for Execution {
     fn default() -> Self {
-        Self { jobs: Jobs::Auto, threads_per_trial: default_threads(), executor: ExecutorKind::Local }
+        Self {
+            jobs: Jobs::Auto,
+            threads_per_trial: default_threads(),
+            executor: ExecutorKind::Local,
+            checkpoint_seconds: default_checkpoint_seconds(),
+            grace_seconds: default_grace_seconds(),
+            hang_seconds: default_hang_seconds(),
+            max_restarts: default_max_restarts(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, StateError, TrainedModel};
+use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, Pulse, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
 use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
 use aelab_tensorboard::EventFile;
@@ -92,15 +92,16 @@ pub enum TrialError {
     },
 }
 
-/// Runs the trial in `folder` until its end or until `stop` says so.
+/// Runs the trial in `folder` until its end or until `pulse` says that it should stop.
 pub fn run(
     folder: &Path,
     trial: &ResolvedTrial,
     context: &TrialContext,
-    stop: &dyn Fn() -> bool,
+    pulse: &Pulse,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<TrialResult, TrialError> {
     let device = resolve_device(&trial.device)?;
+    pulse.beat("loading data");
     let dataset = load(trial, context)?;
     let data = dataset.train.spec().clone();
     trial.model.check(&data)?;
@@ -135,7 +136,7 @@ pub fn run(
             info: &info,
             checkpoints: &checkpoints,
             observers: &mut [&mut events, &mut log],
-            stop,
+            pulse,
             progress: &mut |step| reporter.step(step),
             epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
         },
@@ -153,8 +154,11 @@ pub fn run(
         Ending::Finished => {
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
-            let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
+            let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, pulse, report)? else {
+                return Ok(TrialResult { state: TrialState::Interrupted, ..result });
+            };
             result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
+            pulse.beat("drawing");
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
@@ -204,6 +208,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
     }
 }
 
+/// What the evaluations find; `None` when asked to stop, and then the next process finds it.
 fn evaluate(
     trial: &ResolvedTrial,
     context: &TrialContext,
@@ -211,8 +216,9 @@ fn evaluate(
     model: &dyn TrainedModel,
     device: &Device,
     outcome: &Outcome,
+    pulse: &Pulse,
     report: &mut dyn FnMut(WorkerMessage),
-) -> Result<Measured, TrialError> {
+) -> Result<Option<Measured>, TrialError> {
     let untrained = |seed| untrained(trial, dataset, device, seed);
     let context = EvaluationContext {
         model,
@@ -231,6 +237,10 @@ fn evaluate(
     };
     let mut all = Measured::default();
     for evaluation in &trial.evaluate {
+        if pulse.should_stop() {
+            return Ok(None);
+        }
+        pulse.beat("evaluation");
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
         // Two evaluations may share a metric, measured alike: it is listed once.
@@ -245,7 +255,7 @@ fn evaluate(
             report(WorkerMessage::Note { text });
         }
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.

@@ -5,16 +5,17 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aelab_core::Registry;
+use aelab_core::{Pulse, Registry};
 use aelab_data::LoadContext;
+use aelab_files::write_volatile;
+use aelab_train::CHECKPOINT_PHASE;
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{Attempt, TrialLock};
+use crate::lock::{Attempt, TrialLock, host_name};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::trial::{self, TrialContext};
@@ -50,9 +51,19 @@ pub enum WorkerMessage {
         /// Validation loss of the last epoch.
         valid_loss: Option<f64>,
     },
+    /// A sign of life: work has gone on since the last one.
+    Beat {
+        /// What is being done.
+        phase: String,
+    },
     /// Something worth reading.
     Note {
         /// One line.
+        text: String,
+    },
+    /// Nothing can be kept: the disk is full, read-only or forbidden. The worker ends without a result.
+    Storage {
+        /// What happened.
         text: String,
     },
     /// The last message.
@@ -65,9 +76,30 @@ pub enum WorkerMessage {
 }
 
 /// Exit code of a worker whose trial another process has.
-pub const EXIT_BUSY: u8 = 75;
+pub(crate) const EXIT_BUSY: u8 = 75;
 /// Exit code of a worker that could not even begin.
-pub const EXIT_UNUSABLE: u8 = 70;
+pub(crate) const EXIT_UNUSABLE: u8 = 70;
+/// Exit code of a worker that could not keep its work.
+pub(crate) const EXIT_STORAGE: u8 = 71;
+/// Exit code of a worker that was asked to stop and did not come to an end in time: what it did since its last checkpoint is done
+/// again.
+pub(crate) const EXIT_INTERRUPTED: u8 = 72;
+
+/// How often the watch looks.
+const WATCH_EVERY: Duration = Duration::from_millis(50);
+/// Signs of life come at most this often.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How a worker works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerOptions {
+    /// Time between two checkpoints within an epoch.
+    pub checkpoint_every: Duration,
+    /// Time for the last checkpoint when it is asked to stop.
+    pub grace: Duration,
+    /// Whether the end of standard input means nothing: there is no runner at the other end.
+    pub detached: bool,
+}
 
 /// Why a worker could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -89,59 +121,168 @@ pub enum WorkerError {
     /// The signals cannot be handled.
     #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
+    /// What the trial has done cannot be kept.
+    #[error("cannot keep what the trial has done: {0}")]
+    Storage(String),
 }
 
-/// Runs the trial `hash` of a run directory to its end, to the end of standard input, or to a signal.
-/// Returns the exit code: 0 when the trial is over or interrupted in good order.
-pub fn run_worker(run_dir: &Path, hash: &str, registry: &Registry) -> Result<u8, WorkerError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(WorkerError::Signals)?;
+impl WorkerError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Storage(_)) { EXIT_STORAGE } else { EXIT_UNUSABLE }
     }
-    let stop_at_end = Arc::clone(&stop);
-    thread::spawn(move || {
-        // Whatever comes is of no interest, only that it ends.
-        let mut buffer = [0; 64];
-        let mut input = io::stdin().lock();
-        while !matches!(input.read(&mut buffer), Ok(0) | Err(_)) {}
-        stop_at_end.store(true, Ordering::SeqCst);
-    });
+}
+
+/// Runs the trial `hash` of a run directory to its end, to the end of standard input, or to a signal (SIGTERM, SIGINT, SIGUSR1).
+/// Returns the exit code: 0 when the trial is over or interrupted in good order.
+pub fn run_worker(run_dir: &Path, hash: &str, registry: &Registry, options: &WorkerOptions) -> Result<u8, WorkerError> {
+    let pulse = Arc::new(Pulse::default());
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGUSR1] {
+        signal_hook::flag::register(signal, pulse.stop_flag()).map_err(WorkerError::Signals)?;
+    }
+    if !options.detached {
+        let pulse = Arc::clone(&pulse);
+        thread::spawn(move || {
+            // Whatever comes is of no interest, only that it ends.
+            let mut buffer = [0; 64];
+            let mut input = io::stdin().lock();
+            while !matches!(input.read(&mut buffer), Ok(0) | Err(_)) {}
+            pulse.stop();
+        });
+    }
     let folder = RunDir::at(run_dir).trial(hash);
     let Some(_lock) = take_lock(&folder)? else { return Ok(EXIT_BUSY) };
-    let mut report = |message: WorkerMessage| {
-        if let Ok(line) = serde_json::to_string(&message) {
-            let mut output = io::stdout().lock();
-            // A runner that does not listen any more has died: the end of standard input says so too.
-            let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+    folder.remove_leftovers();
+    let standing = Arc::new(Mutex::new(None));
+    let watch = Watch { pulse: Arc::clone(&pulse), folder: folder.clone(), standing: Arc::clone(&standing), options: options.clone() };
+    thread::spawn(move || watch.run());
+
+    let mut tell = |message: WorkerMessage| {
+        if let WorkerMessage::Progress { .. } = message {
+            *standing.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());
         }
+        say(&message);
     };
     let started = Instant::now();
     let state = match folder.result()? {
-        Some(result) => result.state,
-        None => run_locked(&folder, &run_dir.join("shared"), registry, &|| stop.load(Ordering::SeqCst), &mut report)?,
+        Some(result) => Ok(result.state),
+        None => run_locked(&folder, &run_dir.join("shared"), registry, &pulse, &mut tell),
     };
-    report(WorkerMessage::Done { state, seconds: started.elapsed().as_secs_f64() });
+    if let Err(WorkerError::Storage(text)) = &state {
+        // The log may lie on the disk that is full.
+        say(&WorkerMessage::Storage { text: text.clone() });
+    }
+    let state = state?;
+    say(&WorkerMessage::Done { state, seconds: started.elapsed().as_secs_f64() });
     Ok(0)
+}
+
+/// A line on standard output.
+fn say(message: &WorkerMessage) {
+    if let Ok(line) = serde_json::to_string(message) {
+        let mut output = io::stdout().lock();
+        // A runner that does not listen any more has died: the end of standard input says so too.
+        let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+    }
+}
+
+/// The thread beside the one that works.
+struct Watch {
+    pulse: Arc<Pulse>,
+    folder: TrialDir,
+    /// The last progress message.
+    standing: Arc<Mutex<Option<WorkerMessage>>>,
+    options: WorkerOptions,
+}
+
+impl Watch {
+    fn run(&self) {
+        let (mut num_beats, mut beaten) = (0, Instant::now());
+        let mut checkpointed = Instant::now();
+        let mut asked_to_stop = None;
+        loop {
+            thread::sleep(WATCH_EVERY);
+            let now = self.pulse.num_beats();
+            if now != num_beats && beaten.elapsed() >= BEAT_EVERY {
+                (num_beats, beaten) = (now, Instant::now());
+                say(&WorkerMessage::Beat { phase: self.pulse.phase().to_owned() });
+                self.write_progress(num_beats);
+            }
+            if checkpointed.elapsed() >= self.options.checkpoint_every {
+                checkpointed = Instant::now();
+                self.pulse.request_checkpoint();
+            }
+            if self.pulse.should_stop() {
+                let since = *asked_to_stop.get_or_insert_with(Instant::now);
+                // All files are whole at any moment, so that ending here loses time only.
+                if since.elapsed() > self.options.grace && self.pulse.phase() != CHECKPOINT_PHASE {
+                    std::process::exit(i32::from(EXIT_INTERRUPTED));
+                }
+            }
+        }
+    }
+
+    /// `progress.json`, for those who look from elsewhere.
+    fn write_progress(&self, num_beats: u64) {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let progress =
+            TrialProgress { num_beats, phase: self.pulse.phase().to_owned(), pid: std::process::id(), host: host_name(), standing };
+        if let Ok(json) = serde_json::to_vec(&progress) {
+            // It is a courtesy: where it cannot be written, checkpoints and results say why.
+            let _ = write_volatile(&self.folder.progress_path(), &json);
+        }
+    }
+}
+
+/// `progress.json` of a trial: where its worker stands, or stood when it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialProgress {
+    /// Signs of life since the worker began.
+    pub num_beats: u64,
+    /// What it is doing.
+    pub phase: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+    /// Its last [`WorkerMessage::Progress`].
+    pub standing: Option<WorkerMessage>,
 }
 
 fn run_locked(
     folder: &TrialDir,
     shared: &Path,
     registry: &Registry,
-    stop: &dyn Fn() -> bool,
+    pulse: &Pulse,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<TrialState, WorkerError> {
     let config = ResolvedTrial::parse(&folder.config()?, registry)?;
     let context = TrialContext { load: LoadContext::new(config.base_dir.clone()), shared: shared.to_path_buf() };
-    let result = match trial::run(folder.path(), &config, &context, stop, report) {
+    let result = match trial::run(folder.path(), &config, &context, pulse, report) {
         Ok(result) => result,
+        Err(error) if is_about_storage(&error) => return Err(WorkerError::Storage(error_chain(&error))),
         Err(error) => TrialResult::without_metrics(TrialState::Failed, Some(error_chain(&error))),
     };
     // An interrupted trial has no result: it goes on from its checkpoint.
     if result.state.is_over() {
-        folder.write_result(&result)?;
+        folder.write_result(&result).map_err(|error| WorkerError::Storage(error_chain(&error)))?;
     }
     Ok(result.state)
+}
+
+/// Whether an error is the disk's, not the trial's: on another disk the trial would go on.
+fn is_about_storage(error: &(dyn std::error::Error + 'static)) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// A look at the state of a trial takes its lock for a moment: so this tries more than once.

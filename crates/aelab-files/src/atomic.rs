@@ -99,6 +99,18 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
+/// Replaces a file as a whole, without waiting for the disk: for what is only of interest while its writer lives. A reader
+/// sees the old content or the new; after a power cut the file may be empty.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_volatile(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.file().write_all(content)?;
+    file.unfinished.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// Makes what was created, renamed or removed in a folder outlast a power cut.
 ///
 /// # Errors

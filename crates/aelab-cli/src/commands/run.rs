@@ -1,6 +1,7 @@
 //! `run` and `resume`: an experiment from its file to tables and pictures.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -17,8 +18,8 @@ use crate::arguments::Running;
 use crate::commands::data::missing;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
-use crate::terminal::{duration, print_line, print_note, print_warning, width};
-use crate::{EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
+use crate::terminal::{duration, print_error, print_line, print_note, print_warning, width};
+use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
 /// Pictures that are named on the terminal; `summary.md` shows all.
 const MOST_PICTURES: usize = 8;
@@ -102,13 +103,28 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         worker: WorkerCommand::this_program().context("cannot find the program that is running")?,
         retry: running.retry.clone(),
         patience: PATIENCE,
+        checkpoint_every: seconds(execution.checkpoint_seconds),
+        grace: seconds(execution.grace_seconds),
+        hang: seconds(execution.hang_seconds),
+        max_restarts: execution.max_restarts,
     };
     let mut progress = Progress::new(&plan, num_to_do, running.quiet);
     let outcome = execute(&run_dir, &plan, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
-    let outcome = outcome?;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            print_error(&error.into());
+            print_line(&format!("what is done is kept; go on with: aelab resume {}", run_dir.root().display()));
+            return Ok(EXIT_BROKEN_OFF);
+        }
+    };
     report(&run_dir, &plan, &outcome, began)?;
     Ok(exit_code(&outcome))
+}
+
+fn seconds(number: NonZeroU32) -> Duration {
+    Duration::from_secs(u64::from(number.get()))
 }
 
 fn exit_code(outcome: &RunSummary) -> u8 {

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use aelab_core::Registry;
-use aelab_experiment::{EXIT_UNUSABLE, run_worker};
+use aelab_experiment::{WorkerOptions, run_worker};
 
 use crate::terminal;
 
 /// Runs the trial `hash` of a run directory.
-pub(crate) fn worker(run_dir: &Path, hash: &str, registry: &Registry) -> anyhow::Result<u8> {
-    run_worker(run_dir, hash, registry).or_else(|error| {
+pub(crate) fn worker(run_dir: &Path, hash: &str, options: &WorkerOptions, registry: &Registry) -> anyhow::Result<u8> {
+    run_worker(run_dir, hash, registry, options).or_else(|error| {
+        let code = error.exit_code();
         terminal::print_error(&error.into());
-        Ok(EXIT_UNUSABLE)
+        Ok(code)
     })
 }
