@@ -1,5 +1,6 @@
 //! End-to-end tests of the program and tests of the shape of the workspace.
 
 mod architecture;
+mod kills;
 mod runs;
 mod support;

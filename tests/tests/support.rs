@@ -1,6 +1,7 @@
 //! The program in a temporary folder.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -75,6 +76,19 @@ pub(crate) fn checkpoint_part(trial: &Path, checkpoint: &str, name: &str) -> Vec
     let output = Command::new("tar").arg("xOf").arg(&file).arg(name).output().expect("tar runs");
     assert!(output.status.success() && !output.stdout.is_empty(), "{} has no part {name}", file.display());
     output.stdout
+}
+
+/// Every part of a checkpoint but the manifest, which holds seconds: names and contents.
+pub(crate) fn checkpoint_parts(trial: &Path, checkpoint: &str) -> Vec<(String, Vec<u8>)> {
+    let file = fs::File::open(trial.join("checkpoints").join(format!("{checkpoint}.tar"))).expect("a checkpoint");
+    let mut archive = tar::Archive::new(file);
+    let parts = archive.entries().expect("an archive").map(|entry| {
+        let mut entry = entry.expect("a whole entry");
+        let (name, mut bytes) = (entry.path().expect("a name").display().to_string(), Vec::new());
+        entry.read_to_end(&mut bytes).expect("its content");
+        (name, bytes)
+    });
+    parts.filter(|(name, _)| !name.starts_with("manifest")).collect()
 }
 
 /// The rows of a CSV file as maps, without the columns that hold seconds.

@@ -1,0 +1,38 @@
+//! Faults on demand: `AELAB_FAULT="ACTION:PART OF THE FILE'S NAME:EFFECT[:MARK]"`, several separated by blanks.
+//!
+//! Before the program does ACTION ("create", "write", "sync", "rename", "append", ...) to such a file, EFFECT happens: `kill` (SIGKILL),
+//! `hang`, `full`, `denied`. With a MARK, the path of a file that must not be there yet, it happens once in all processes.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// What [`aelab_files::install_failpoint`] is given.
+pub(crate) fn strike(action: &str, path: &Path) -> io::Result<()> {
+    let Ok(faults) = std::env::var("AELAB_FAULT") else { return Ok(()) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    for fault in faults.split_whitespace() {
+        let mut parts = fault.splitn(4, ':');
+        let (wanted_action, wanted_name, effect) = (parts.next(), parts.next().unwrap_or_default(), parts.next());
+        if wanted_action != Some(action) || !name.contains(wanted_name) {
+            continue;
+        }
+        if let Some(mark) = parts.next()
+            && OpenOptions::new().write(true).create_new(true).open(mark).is_err()
+        {
+            continue;
+        }
+        match effect {
+            // Nothing in the process gets a chance, as with a power cut.
+            Some("kill") => {
+                let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+            }
+            Some("hang") => std::thread::sleep(Duration::from_secs(3600)),
+            Some("full") => return Err(io::ErrorKind::StorageFull.into()),
+            Some("denied") => return Err(io::ErrorKind::PermissionDenied.into()),
+            other => panic!("AELAB_FAULT has no effect {other:?}"),
+        }
+    }
+    Ok(())
+}
