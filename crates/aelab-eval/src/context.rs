@@ -3,12 +3,12 @@
 use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 
-use aelab_core::{Examples, Progress, StateError, TrainedModel};
-use burn::tensor::Device;
+use aelab_core::{Batch, Examples, Progress, StateError, TrainedModel};
+use burn::tensor::{Device, Tensor};
 
-use crate::codes::Codes;
+use crate::codes::{Codes, Told};
 use crate::evaluation::linear_probe::Probe;
-use crate::pass::Draw;
+use crate::pass::{Draw, to_labels};
 use crate::{EvaluationError, Moments, Pca, pca_cache};
 
 /// A trained model, its data and the settings of the measurement.
@@ -50,6 +50,8 @@ pub struct Memo {
     pca: OnceCell<(Pca, Vec<String>)>,
     train_codes: OnceCell<Codes>,
     test_codes: OnceCell<Codes>,
+    told_train_codes: OnceCell<Codes>,
+    told_test_codes: OnceCell<Codes>,
     /// Linear classifiers, by what they were fitted on.
     pub(crate) probes: RefCell<Vec<(String, Probe)>>,
 }
@@ -77,25 +79,42 @@ impl EvaluationContext<'_> {
         format!("PCA, {} components", self.code_size)
     }
 
-    /// The codes of all training examples, computed once.
+    /// The codes of all training examples, computed once, from the examples and their masks alone: a model that conditions on
+    /// classes is not told them, as what is found in codes is compared with them.
     pub(crate) fn train_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
         if self.train.is_empty() {
             return Err(EvaluationError::EmptySplit { evaluation, split: "training" });
         }
-        self.codes(&self.memo.train_codes, self.train, Draw::Train)
+        self.codes(&self.memo.train_codes, self.train, Told::Nothing, Draw::Train)
     }
 
-    /// The codes of all test examples, computed once.
+    /// The codes of all test examples, computed once; without classes, as those of training examples.
     pub(crate) fn test_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
         self.require_test(evaluation)?;
-        self.codes(&self.memo.test_codes, self.test, Draw::Test)
+        self.codes(&self.memo.test_codes, self.test, Told::Nothing, Draw::Test)
     }
 
-    fn codes<'b>(&self, memo: &'b OnceCell<Codes>, examples: &dyn Examples, draw: Draw) -> Result<&'b Codes, EvaluationError> {
+    /// The codes of all training examples and of all test examples as the model makes them of examples whose class it is told:
+    /// for what is not measured against classes. The same as without, except for a model that conditions on classes.
+    pub(crate) fn told_codes(&self, evaluation: &'static str) -> Result<[&Codes; 2], EvaluationError> {
+        if !self.conditions_on_classes() {
+            return Ok([self.train_codes(evaluation)?, self.test_codes(evaluation)?]);
+        }
+        let train = self.codes(&self.memo.told_train_codes, self.train, Told::Classes, Draw::Train)?;
+        Ok([train, self.codes(&self.memo.told_test_codes, self.test, Told::Classes, Draw::Test)?])
+    }
+
+    fn conditions_on_classes(&self) -> bool {
+        let Some(&[label, ..]) = self.test.labels() else { return false };
+        let x = Tensor::zeros([1, self.test.spec().num_features()], self.device);
+        self.model.conditioned(&Batch { labels: Some(to_labels(&[label], self.device)), ..Batch::new(x) }).is_some()
+    }
+
+    fn codes<'b>(&self, memo: &'b OnceCell<Codes>, examples: &dyn Examples, told: Told, draw: Draw) -> Result<&'b Codes, EvaluationError> {
         if let Some(codes) = memo.get() {
             return Ok(codes);
         }
-        let codes = Codes::of(self.model, examples, draw.stream(self.seed), self.batch_size, self.device)?;
+        let codes = Codes::of(self.model, examples, told, draw.stream(self.seed), self.batch_size, self.device)?;
         Ok(memo.get_or_init(|| codes))
     }
 

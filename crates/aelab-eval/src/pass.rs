@@ -119,6 +119,12 @@ impl Rows {
         let labels = self.labels.as_ref().map(|labels| to_labels(labels, device));
         Batch { x: tensor(&self.values), mask: self.mask.as_ref().map(tensor), labels }
     }
+
+    /// The same without classes: for whatever is measured against them, which a model that is told the class of a test example
+    /// would pass on. Masks stay.
+    pub(crate) fn batch_without_labels(&self, device: &Device) -> Batch {
+        Batch { labels: None, ..self.batch(device) }
+    }
 }
 
 /// Whether some values of the examples may be missing.

@@ -1,6 +1,6 @@
 //! Which evaluations there are: an explicit list, nothing hidden.
 
-use aelab_core::{DataSpec, ParseError};
+use aelab_core::{ConfigError, DataSpec, ParseError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,10 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
     /// Whether the evaluation runs on such data where an experiment names none: it applies, and is not costly.
     fn is_default(&self, data: &DataSpec) -> bool;
 
+    /// Reports the first option, by its path, that such data cannot satisfy. `class_names` finds out what the classes are called,
+    /// where that can be known before anything is run; it may have to read the data.
+    fn check(&self, data: &DataSpec, class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError>;
+
     /// Names of the metrics that may be measured on such data. A model may lack some (no logits, no
     /// `bce`), and the terms of its objective come on top.
     fn metric_names(&self, data: &DataSpec) -> Vec<String>;
@@ -43,6 +47,9 @@ pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + Deserializ
     /// Most evaluations cost more than should be spent unasked.
     const IS_DEFAULT: bool = false;
     fn applies(&self, data: &DataSpec) -> bool;
+    fn check(&self, _data: &DataSpec, _class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
+        Ok(())
+    }
     fn metric_names(&self, data: &DataSpec) -> Vec<String>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
 }
@@ -62,6 +69,10 @@ impl<M: Measure> Evaluation for M {
 
     fn is_default(&self, data: &DataSpec) -> bool {
         M::IS_DEFAULT && Measure::applies(self, data)
+    }
+
+    fn check(&self, data: &DataSpec, class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
+        Measure::check(self, data, class_names)
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {

@@ -97,6 +97,12 @@ messages! {
     missing_extended_file: with("extends: absent.yaml\n");
     data_file_missing: GOOD.replace("{digits: {}}", "{npy: {path: absent.npy}}");
 
+    normal_class_that_does_not_exist: with("evaluate: [reconstruction, {anomaly: {normal: [11]}}]\n");
+    every_class_normal: with("evaluate: [{anomaly: {normal: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}}]\n");
+    no_class_normal: with("evaluate: [{anomaly: {normal: []}}]\n");
+    more_components_than_features: with("evaluate: [{anomaly: {normal: [1], pca_components: 64}}]\n");
+    more_training_examples_than_normal_ones: GOOD.replace("{digits: {}}", "{digits: {normal_classes: [1], num_train: 1000}}");
+
     sweep_path_of_another_model: with("sweep:\n  model.undercomplete.code_size: [2, 4]\n");
     sweep_path_with_a_typo_in_the_model: with("sweep:\n  model.vea.latent_dim: [2, 4]\n");
     sweep_path_with_a_typo: with("sweep:\n  model.vae.latent_dmi: [2, 4]\n");

@@ -1,10 +1,11 @@
 //! The trials of an experiment, resolved and checked, before any of them runs.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use aelab_core::{DataSpec, Registry, TermSpec};
-use aelab_data::LoadContext;
+use aelab_data::{DataError, Dataset, DatasetConfig, LoadContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -146,6 +147,34 @@ pub fn short_value(value: &Value) -> String {
 struct KnownData {
     checksum: String,
     spec: DataSpec,
+    /// Of the classes; read at most once, where something asks for them and the data are there.
+    class_names: OnceCell<Option<Vec<String>>>,
+}
+
+impl KnownData {
+    /// Looks at the data. Where examples are chosen by their labels, they are read now: whether enough of them are of the classes
+    /// asked for, no header says, and every trial would fail. Data that are yet to be fetched are trusted.
+    fn of(data: &dyn DatasetConfig, context: &LoadContext) -> Result<Self, DataError> {
+        let known = Self { checksum: data.checksum(context)?, spec: data.spec(context)?, class_names: OnceCell::new() };
+        if data.resolved().get("normal_classes").is_some_and(|classes| !classes.is_null()) {
+            match data.load(context) {
+                Ok(dataset) => {
+                    known.class_names.get_or_init(|| names_of(&dataset));
+                }
+                Err(DataError::NotFetched { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(known)
+    }
+
+    fn class_names(&self, data: &dyn DatasetConfig, context: &LoadContext) -> Option<Vec<String>> {
+        self.class_names.get_or_init(|| data.load(context).ok().and_then(|dataset| names_of(&dataset))).clone()
+    }
+}
+
+fn names_of(dataset: &Dataset) -> Option<Vec<String>> {
+    dataset.class_names.as_deref().map(<[String]>::to_vec)
 }
 
 /// Expands the sweep, reads and checks every trial. `context` says where data lies; its base folder is
@@ -181,8 +210,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         let data_key = canonical_json(&sections.data.resolved()) + sections.data.name();
         if !known_data.contains_key(&data_key) {
             let known =
-                sections.data.checksum(&context).and_then(|checksum| Ok(KnownData { checksum, spec: sections.data.spec(&context)? }));
-            let known = known.map_err(|error| explain(&ReadError::other(data_path, chain(&error))))?;
+                KnownData::of(sections.data.as_ref(), &context).map_err(|error| explain(&ReadError::other(data_path, chain(&error))))?;
             known_data.insert(data_key.clone(), known);
         }
         let data = &known_data[&data_key];
@@ -193,6 +221,14 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
             .check(&data.spec)
             .map_err(|error| explain(&ReadError::other(model_path.join(&KeyPath::parse(&error.path)), error.message)))?;
         resolve_device(&sections.device).map_err(|error| explain(&ReadError::other(KeyPath::from_iter(["device"]), error.to_string())))?;
+
+        for (index, evaluation) in sections.evaluate.iter().flatten().enumerate() {
+            let class_names = || data.class_names(sections.data.as_ref(), &context);
+            evaluation.check(&data.spec, &class_names).map_err(|error| {
+                let path = KeyPath::from_iter(["evaluate".to_owned(), index.to_string(), evaluation.name().to_owned()]);
+                explain(&ReadError::other(path.join(&KeyPath::parse(&error.path)), error.message))
+            })?;
+        }
 
         for warning in sections.model.warnings(&data.spec) {
             warnings.add(format!("{}: {warning}", sections.model.name()));

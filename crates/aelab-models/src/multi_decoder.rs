@@ -93,6 +93,11 @@ impl Autoencoder for MultiDecoder {
     fn conditioned(&self, batch: &Batch) -> Option<Self> {
         Some(Self { domains: Some(self.domains(batch)?), ..self.clone() })
     }
+
+    /// Without a class it is the decoder of the first one that decodes everything.
+    fn decodes_by_class_only(&self) -> bool {
+        self.network.num_decoders() > 1
+    }
 }
 
 impl ModelConfig for MultiDecoderConfig {

@@ -33,14 +33,16 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "",
         "average precision of the ranking of all those training codes by distance (Euclidean by default), ties as there, mean over queries whose class is among them",
     )
-    .headline(),
-    higher("hamming_precision", "", "`retrieval_precision` by Hamming distance of codes of bits: whether each dimension is above its median over those training codes"),
-    higher("hamming_map", "", "`retrieval_map` by that distance").headline(),
+    .headline()
+    .version(2),
+    higher("hamming_precision", "", "`retrieval_precision` by Hamming distance of codes of bits: whether each dimension is above its median over those training codes").version(2),
+    higher("hamming_map", "", "`retrieval_map` by that distance").headline()
+    .version(2),
     higher(
         "hamming_radius_2_precision",
         "",
         "share of the query's class among training codes at a Hamming distance of at most 2; 0 for a query without any, mean over queries",
-    ),
+    ).version(2),
     higher("pca_retrieval_precision", "", "`retrieval_precision` of the codes of PCA with as many components as the model's code has dimensions"),
     higher("pca_retrieval_map", "", "`retrieval_map` of those codes"),
     higher("pca_hamming_precision", "", "`hamming_precision` of those codes, cut at their medians"),

@@ -73,6 +73,11 @@ impl MetricInfo {
     pub(crate) const fn headline(self) -> Self {
         Self { is_headline: true, ..self }
     }
+
+    /// The same at a later version: its values are not those of the versions before.
+    pub(crate) const fn version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
 }
 
 /// The metrics of one evaluation or of several that belong together.
