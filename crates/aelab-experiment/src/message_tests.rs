@@ -37,6 +37,25 @@ fn planned(text: &str, sets: &[&str]) -> Plan {
     plan_of(text, None, sets).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// What is not there yet cannot be read, and a plan does not need it.
+#[test]
+fn classes_of_data_that_are_yet_to_be_fetched_are_trusted() {
+    let plan = |data: &str| {
+        let text = GOOD.replace("{digits: {}}", data) + "evaluate: [{anomaly: {normal: [11]}}]\n";
+        let source = SpecSource {
+            file: "experiment.yaml".to_owned(),
+            text,
+            base_dir: Path::new("/nowhere").to_path_buf(),
+            extended: None,
+            sets: Vec::new(),
+        };
+        let context = LoadContext { base_dir: "/nowhere".into(), cache_dir: "/nowhere".into(), offline: true };
+        super::plan(&ExperimentSpec::parse(source)?, &Registry::new(aelab_models::MODELS), &context)
+    };
+    assert_eq!(plan("{mnist: {normal_classes: [1], num_train: 54000}}").unwrap().trials.len(), 1);
+    assert!(plan("{digits: {normal_classes: [1], num_train: 54000}}").is_err());
+}
+
 /// The message about `text`, and the text itself above it.
 fn message(text: &str, sets: &[&str]) -> String {
     match plan_of(text, None, sets) {

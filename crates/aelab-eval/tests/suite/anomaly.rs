@@ -400,7 +400,7 @@ fn a_model_that_wants_the_class_is_not_told_it_where_classes_are_to_be_found() {
     assert!((probe["probe_accuracy"] - 0.2).abs() < 0.06, "{}", probe["probe_accuracy"]);
     let codes = setting.values("dimension_reduction");
     assert!((codes["knn_accuracy"] - 0.2).abs() < 0.06 && codes["kmeans_nmi"] < 0.05, "{codes:?}");
-    assert!((setting.values("retrieval")["retrieval_precision"] - 0.2).abs() < 0.06);
+    assert!((setting.values("retrieval")["retrieval_precision@10"] - 0.2).abs() < 0.06);
     // Told or not, what is measured is that of a model that has no use for classes.
     setting.model.adds_class = false;
     assert_eq!(setting.values("linear_probe")["probe_accuracy"], probe["probe_accuracy"]);
