@@ -322,8 +322,8 @@ fn the_evaluation_measures_what_it_announces_of_the_scores_it_is_asked_for() {
     // The overlooked are of the class next in brightness.
     assert_eq!(labels.iter().filter(|label| *label == "class 1").count(), 10);
     for (picture, part) in [
-        (7, format!("(model, reconstruction error); {} of 15 are above the threshold of 0.0", above(&normal))),
-        (8, format!("(model, reconstruction error); {} of 45 are not above the threshold of 0.0", 45 - above(&anomalies))),
+        (7, format!("(reconstruction error): {} of 15 above the threshold, 0.0", above(&normal))),
+        (8, format!("(reconstruction error): {} of 45 not above the threshold, 0.0", 45 - above(&anomalies))),
     ] {
         assert!(outcome.pictures[picture].title.contains(&part), "{}", outcome.pictures[picture].title);
     }

@@ -328,3 +328,16 @@ fn a_classifier_of_one_class_is_none_however_many_the_data_declare() {
     assert!(outcome.warnings.iter().any(|warning| warning.contains("principal components")), "{:?}", outcome.warnings);
     assert!(!outcome.measurements.iter().any(|found| found.name == "classifier_accuracy"));
 }
+
+#[test]
+fn codes_that_are_not_compared_with_classes_are_those_of_a_model_that_knows_them() {
+    // Examples that are all the same: what varies in their codes is the class that the model was told.
+    let active = |adds_class: bool| {
+        let mut setting = setting(Fixed { adds_class, ..variational(2) });
+        for table in [&mut setting.train, &mut setting.test] {
+            table.values.fill(0.5);
+        }
+        value(&measure(&setting, json!({"pictures": false})).unwrap(), "active_units")
+    };
+    assert_eq!((active(true), active(false)), (2.0, 0.0));
+}

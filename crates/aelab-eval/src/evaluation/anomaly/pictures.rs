@@ -164,7 +164,7 @@ fn maps(kinds: [&[f64]; 2], [channels, height, width]: [usize; 3], axis: &str) -
         axis.to_owned(),
     ];
     let content = PictureContent::Heatmap { rows: names(num_rows).collect(), columns, values, axes };
-    Picture::new("anomaly_features", "where the error is: normal test images and anomalies", content)
+    Picture::new("anomaly_features", "error of each pixel", content)
 }
 
 /// A number with three digits that count.
@@ -196,15 +196,15 @@ pub(super) fn of_mistakes(
     };
     let title = |kind: bool| {
         let (what, scores, side) = match kind {
-            false => ("normal test examples with the highest", &detector.normal, "above"),
+            false => ("normal examples with the highest", &detector.normal, "above"),
             true => ("anomalies with the lowest", &detector.anomalies, "not above"),
         };
         // Which they are is no matter of the threshold: where there are no mistakes, these are the nearest to one.
         let mistaken = detector.threshold.map(|threshold| {
             let num = scores.iter().filter(|score| (**score > threshold) != kind).count();
-            format!("; {num} of {} are {side} the threshold of {}", scores.len(), rounded(threshold))
+            format!(": {num} of {} {side} the threshold, {}", scores.len(), rounded(threshold))
         });
-        format!("{what} scores ({}){}", detector.caption, mistaken.unwrap_or_default())
+        format!("{what} scores ({}){}", detector.caption.trim_start_matches("model, "), mistaken.unwrap_or_default())
     };
     let class = |label: &u32| {
         let name = context.test.class_names().and_then(|names| names.get(*label as usize));
