@@ -332,3 +332,19 @@ impl<'a> Reporter<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aelab_core::{DataSpec, Domain};
+
+    use super::*;
+
+    #[test]
+    fn evaluations_that_run_unasked_are_told_from_those_that_are_named() {
+        let data = DataSpec::new([1, 8, 8], Domain::UnitInterval);
+        let named = |name: &str| (aelab_eval::find(name).unwrap().parse)(serde_json::Value::Null).unwrap();
+        assert!(is_default(&default_evaluations(&data), &data));
+        assert!(!is_default(&[named("samples")], &data));
+        assert!(!is_default(&[named("log_likelihood"), named("samples")], &data));
+    }
+}
