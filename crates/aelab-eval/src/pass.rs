@@ -29,6 +29,7 @@ pub(crate) enum Draw {
     Probe,
     Classifier,
     Recommendation,
+    Sparsity,
 }
 
 impl Draw {
@@ -60,6 +61,7 @@ impl Draw {
             Draw::Probe => 17,
             Draw::Classifier => 18,
             Draw::Recommendation => 19,
+            Draw::Sparsity => 20,
         };
         stream(seed, Purpose::Evaluation, coordinate, number)
     }
@@ -98,6 +100,14 @@ impl Rows {
     /// Number of examples and of features.
     pub(crate) fn shape(&self) -> [usize; 2] {
         [self.values.len() / self.num_features.max(1), self.num_features]
+    }
+
+    /// What was observed of one example: the values, and which features they are of.
+    pub(crate) fn observed(&self, index: usize) -> (Vec<f32>, Vec<usize>) {
+        let start = index * self.num_features;
+        let is_there = |feature: &usize| self.mask.as_ref().is_none_or(|mask| mask[start + feature] > 0.0);
+        let features: Vec<usize> = (0..self.num_features).filter(is_there).collect();
+        (features.iter().map(|feature| self.values[start + feature]).collect(), features)
     }
 
     /// The same examples, each `num` times in a row.

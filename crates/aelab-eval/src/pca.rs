@@ -34,6 +34,8 @@ impl Pca {
     ///
     /// The covariance, divided by the number of examples, is summed in `f64` and decomposed; where there
     /// are fewer examples than features, the centred examples are decomposed instead.
+    ///
+    /// Of examples with missing values there is no PCA: what stands in their place would count. Evaluations leave it out.
     pub fn fit(examples: &dyn Examples, stream: &Stream) -> Result<Self, EvaluationError> {
         if examples.is_empty() {
             return Err(EvaluationError::EmptySplit { evaluation: "pca", split: "training" });

@@ -25,6 +25,9 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
     /// asked for by name it gives what it can.
     fn applies(&self, data: &DataSpec) -> bool;
 
+    /// What of the evaluation makes no sense for such data, in words for who asked for it; nothing where all does.
+    fn complaints(&self, data: &DataSpec) -> Vec<String>;
+
     /// Whether the evaluation runs on such data where an experiment names none: it applies, and is not costly.
     fn is_default(&self, data: &DataSpec) -> bool;
 
@@ -46,9 +49,18 @@ pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + Deserializ
     const SUMMARY: &'static str;
     /// Most evaluations cost more than should be spent unasked.
     const IS_DEFAULT: bool = false;
+    /// What data it is for, where not for all.
+    const NEEDS: &'static str = "";
     fn applies(&self, data: &DataSpec) -> bool;
     fn check(&self, _data: &DataSpec, _class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
         Ok(())
+    }
+    fn complaints(&self, data: &DataSpec) -> Vec<String> {
+        if self.applies(data) {
+            return Vec::new();
+        }
+        let why = if Self::NEEDS.is_empty() { "does not apply to this data".to_owned() } else { format!("needs {}", Self::NEEDS) };
+        vec![format!("the evaluation `{}` {why} and gives what it can", Self::NAME)]
     }
     fn metric_names(&self, data: &DataSpec) -> Vec<String>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
@@ -65,6 +77,10 @@ impl<M: Measure> Evaluation for M {
 
     fn applies(&self, data: &DataSpec) -> bool {
         Measure::applies(self, data)
+    }
+
+    fn complaints(&self, data: &DataSpec) -> Vec<String> {
+        Measure::complaints(self, data)
     }
 
     fn is_default(&self, data: &DataSpec) -> bool {

@@ -295,3 +295,22 @@ fn a_plan_survives_its_file() {
     assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&plan).unwrap());
     assert_eq!(plan_of(&read.source.text, None, &["train.epochs=4"]).unwrap().trials[6].hash, plan.trials[6].hash);
 }
+
+#[test]
+fn zeros_and_words_in_options_of_evaluations_are_explained_in_words() {
+    let of = |evaluate: &str| message(&with(&format!("evaluate: [{evaluate}]\n")), &[]);
+    let found = of("{retrieval: {num_queries: 0}}");
+    assert!(found.contains("expected a whole number of at least 1, found the number 0") && !found.contains("u32"), "{found}");
+    let found = of("{fine_tune: {labels_per_class: [al]}}");
+    assert!(found.contains("`all` or a whole number of at least 1") && !found.contains("variant"), "{found}");
+    assert!(of("{disentanglement: {num_bins: 4000000000}}").contains("at most 10000 bins"));
+}
+
+#[test]
+fn what_of_an_evaluation_does_not_fit_the_data_is_said_at_plan() {
+    let warnings = |evaluate: &str| planned(&with(&format!("evaluate: [{evaluate}]\n")), &[]).warnings;
+    let found = warnings("{inpainting: {holes: [{center: {side: 20}}, {random: {rate: 0.5}}]}}, sequence");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("side 20 does not fit into an image of 8 x 8") && found[1].contains("`sequence` needs series"), "{found:?}");
+    assert_eq!(warnings("inpainting, retrieval, samples"), Vec::<String>::new());
+}

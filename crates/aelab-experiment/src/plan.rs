@@ -233,8 +233,8 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         for warning in sections.model.warnings(&data.spec) {
             warnings.add(format!("{}: {warning}", sections.model.name()));
         }
-        for evaluation in sections.evaluate.iter().flatten().filter(|evaluation| !evaluation.applies(&data.spec)) {
-            warnings.add(format!("the evaluation `{}` does not apply to this data and gives what it can", evaluation.name()));
+        for complaint in sections.evaluate.iter().flatten().flat_map(|evaluation| evaluation.complaints(&data.spec)) {
+            warnings.add(complaint);
         }
 
         let definition = definition(&sections.resolved(&data.spec), &data.checksum);

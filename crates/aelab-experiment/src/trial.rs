@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
-use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
+use aelab_eval::{Direction, Evaluation, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured, default_evaluations};
 use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
@@ -230,6 +230,7 @@ fn evaluate(
         memo: Memo::default(),
     };
     let mut all = Measured::default();
+    let is_asked_for = !is_default(&trial.evaluate, dataset.train.spec());
     for evaluation in &trial.evaluate {
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
@@ -241,11 +242,19 @@ fn evaluate(
         }
         all.pictures.extend(measured.pictures);
         all.tables.extend(measured.tables);
-        for text in measured.warnings {
+        for text in measured.warnings.into_iter().chain(measured.nothing.filter(|_| is_asked_for)) {
             report(WorkerMessage::Note { text });
         }
     }
     Ok(all)
+}
+
+/// Whether these are the evaluations that run on such data where an experiment names none.
+fn is_default(evaluations: &[Box<dyn Evaluation>], data: &aelab_core::DataSpec) -> bool {
+    let listed = |evaluations: &[Box<dyn Evaluation>]| -> Vec<_> {
+        evaluations.iter().map(|evaluation| (evaluation.name(), evaluation.resolved())).collect()
+    };
+    listed(evaluations) == listed(&default_evaluations(data))
 }
 
 /// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.
@@ -321,5 +330,21 @@ impl<'a> Reporter<'a> {
             loss: step.loss,
             valid_loss: step.valid_loss,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aelab_core::{DataSpec, Domain};
+
+    use super::*;
+
+    #[test]
+    fn evaluations_that_run_unasked_are_told_from_those_that_are_named() {
+        let data = DataSpec::new([1, 8, 8], Domain::UnitInterval);
+        let named = |name: &str| (aelab_eval::find(name).unwrap().parse)(serde_json::Value::Null).unwrap();
+        assert!(is_default(&default_evaluations(&data), &data));
+        assert!(!is_default(&[named("samples")], &data));
+        assert!(!is_default(&[named("log_likelihood"), named("samples")], &data));
     }
 }

@@ -336,13 +336,25 @@ const ABBREVIATIONS: [&str; 28] = [
     "ease", "f1", "fvu", "l0", "map", "mmcs", "ndcg", "nmi", "sap", "vus",
 ];
 
-/// `eval/sse` as `SSE`, `squared_error` as `squared error`.
+/// What metrics are named after.
+const PROPER_NAMES: [(&str, &str); 6] = [
+    ("frechet", "Fréchet"),
+    ("gaussian", "Gaussian"),
+    ("hamming", "Hamming"),
+    ("hoyer", "Hoyer"),
+    ("rolls", "Rolls"),
+    ("treves", "Treves"),
+];
+
+/// `eval/sse` as `SSE`, `squared_error` as `squared error`, `frechet_distance` as `Fréchet distance`.
 pub(crate) fn metric_label(metric: &str) -> String {
     let name = metric.rsplit('/').next().unwrap_or(metric);
     // What a metric was measured at is written as it is.
     let (name, at) = name.split_once('@').map_or((name, None), |(name, at)| (name, Some(at)));
-    let word = |word: &str| {
-        if ABBREVIATIONS.contains(&word) { word.to_uppercase() } else { word.to_owned() }
+    let word = |word: &str| match PROPER_NAMES.iter().find(|(known, _)| *known == word) {
+        Some((_, name)) => (*name).to_owned(),
+        None if ABBREVIATIONS.contains(&word) => word.to_uppercase(),
+        None => word.to_owned(),
     };
     let name = name.split('_').map(word).collect::<Vec<_>>().join(" ");
     at.map_or_else(|| name.clone(), |at| format!("{name}@{}", at.replace('_', " ")))
@@ -448,5 +460,6 @@ mod tests {
         assert_eq!(metric_label("pca_sse"), "PCA SSE");
         assert_eq!(metric_label("squared_error"), "squared error");
         assert_eq!(metric_label("ease_ndcg@100"), "EASE NDCG@100");
+        assert_eq!(metric_label("eval/frechet_distance"), "Fréchet distance");
     }
 }

@@ -151,16 +151,26 @@ impl Measure for DimensionReduction {
             representation.test.truncate(num_test * representation.size);
             let Representation { prefix, size, train, test, .. } = &representation;
             let k = self.knn_k.get() as usize;
-            let accuracy = cached(context, &format!("kNN accuracy, version 1, k {k}"), &representation, labels, || {
-                k_nearest_accuracy(&nearest_neighbours(test, train, *size, k, false), labels.0, labels.1)
-            });
-            outcome.measurements.push(Measurement::new(&format!("{prefix}knn_accuracy"), accuracy)?);
+            if k <= labels.0.len() {
+                let accuracy = cached(context, &format!("kNN accuracy, version 1, k {k}"), &representation, labels, || {
+                    k_nearest_accuracy(&nearest_neighbours(test, train, *size, k, false), labels.0, labels.1)
+                });
+                outcome.measurements.push(Measurement::new(&format!("{prefix}knn_accuracy"), accuracy)?);
+            }
             probe(context, &representation, labels, None, self.c).report(prefix, "", &mut outcome)?;
             if is_code {
                 push_clusters(context, &representation, labels.1, &mut outcome)?;
             }
         }
-        outcome.warnings.extend(labels.err());
+        match labels {
+            Ok((train, _)) if self.knn_k.get() as usize > train.len() => outcome.warnings.push(format!(
+                "`knn_accuracy` is not measured: {} neighbours are asked for, and only {} training examples vote",
+                self.knn_k,
+                train.len()
+            )),
+            Ok(_) => {}
+            Err(warning) => outcome.warnings.push(warning),
+        }
         Ok(outcome)
     }
 }

@@ -134,7 +134,9 @@ pub(crate) struct Disentanglement {
     num_train: NonZeroU32,
     /// Test examples that classifiers are tested on, drawn where there are more; and test votes or points.
     num_test: NonZeroU32,
-    /// Bins of equal width that each dimension is cut into for `mig` and `modularity`.
+    /// Bins of equal width that each dimension is cut into for `mig` and `modularity`; at most 10,000.
+    #[serde(deserialize_with = "bins")]
+    #[schemars(range(max = 10_000))]
     num_bins: NonZeroU32,
     /// Trees for each factor of `dci`.
     num_trees: NonZeroU32,
@@ -172,6 +174,14 @@ fn different<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Score>, D
         Some((_, score)) => Err(D::Error::custom(format!("{} stands twice, expected different scores", json!(score)))),
         None => Ok(found),
     }
+}
+
+/// More bins than examples tell nothing, and each needs room for every value of every factor.
+const MAX_BINS: u32 = 10_000;
+
+fn bins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    let found = NonZeroU32::deserialize(deserializer)?;
+    if found.get() <= MAX_BINS { Ok(found) } else { Err(D::Error::custom(format!("expected at most {MAX_BINS} bins, not {found}"))) }
 }
 
 fn deviation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -280,7 +290,10 @@ impl Measure for Disentanglement {
         let scores = self.of_codes(&train_data, &test_data, &stream);
         self.report(&mut outcome, &train_data, &scores, &names)?;
         let num_features = context.train.spec().num_features();
-        if self.pca && num_features.min(context.train.len()) <= MAX_PCA_SIDE {
+        if let Some(reason) = context.pca_impossible().filter(|_| self.pca) {
+            outcome.warnings.push(format!("`disentanglement` has no PCA beside the model: {reason}"));
+        }
+        if self.pca && context.has_pca() {
             let (pca, warnings) = context.pca(Self::NAME)?;
             outcome.warnings.extend(warnings.iter().cloned());
             let size = size.min(pca.eigenvalues().len());

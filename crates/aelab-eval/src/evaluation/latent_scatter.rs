@@ -31,7 +31,7 @@ impl Measure for LatentScatter {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         if context.code_size != 2 {
-            return Ok(Outcome::default());
+            return Ok(Outcome::nothing(Self::NAME, &format!("the code has {} dimensions, and a plane has two", context.code_size)));
         }
         context.require_test(Self::NAME)?;
         let mut points = Vec::new();

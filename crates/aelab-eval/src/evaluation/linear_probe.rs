@@ -83,6 +83,7 @@ impl Measure for LinearProbe {
     const NAME: &'static str = "linear_probe";
     const SUMMARY: &'static str =
         "accuracy of a linear classifier on the codes, beside PCA and the data themselves; asked for by name only";
+    const NEEDS: &'static str = "data with two classes or more";
 
     fn applies(&self, data: &DataSpec) -> bool {
         has_classes(data)

@@ -89,7 +89,7 @@ impl Measure for LogLikelihood {
             Ok(())
         })?;
         if !has_likelihood {
-            return Ok(Outcome::default());
+            return Ok(Outcome::nothing(Self::NAME, "the model has no likelihood, as variational autoencoders have"));
         }
         let all = bounds.pop().expect("there is the bound from all samples");
         let mut measurements = vec![Measurement::new("log_likelihood", all.mean())?];
