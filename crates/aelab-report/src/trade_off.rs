@@ -62,7 +62,8 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
                 (found.as_ref().map(|cell| cell.spread.mean), found)
             }
         };
-        if place.is_none() && found.is_none() {
+        // What has no such key has no place in the picture; what measured nothing is counted.
+        if place.is_none() && matches!(x, Abscissa::Key(_)) {
             continue;
         }
         let names: Vec<String> = series_keys.iter().map(|key| comparison.row_keys[*key].clone()).collect();

@@ -481,7 +481,9 @@ fn a_configuration_that_diverged_every_time_keeps_its_lines() {
     assert_eq!(line, ",beta_vae,8,,sse,squared units/example,lower,1,3,0,0,0,,,,,,,0,,,");
     let pivot = shown(folder.path(), &["partial", "--rows", "model", "--cols", "code_size", "--metric", "sse"], CompareFormat::Csv);
     assert!(pivot.contains("\n,beta_vae,8,sse,squared units/example,lower,1,3,0,0,0,,"), "counts are those of the column: {pivot}");
-    let compared = compared(folder.path(), &["partial", "--curve", "code_size:sse"]).unwrap();
+    let compared = compared(folder.path(), &["partial", "--curve", "code_size:sse", "--curve", "kl:sse"]).unwrap();
+    let against_metric = compared.curves[1].1.table.to_csv();
+    assert!(against_metric.contains("\nbeta_vae,beta_vae,8,,,,,,,0\n"), "{against_metric}");
     let TradeOff { figure, table } = &compared.curves[0].1;
     assert!(table.to_csv().contains("\nbeta_vae,beta_vae,8,,,,0\n"), "{}", table.to_csv());
     assert!(figure.subtitle.ends_with("; one configuration has no value"), "{}", figure.subtitle);
