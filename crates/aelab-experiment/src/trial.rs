@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
-use aelab_eval::{Direction, Evaluation, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured, default_evaluations};
+use aelab_eval::{DataTable, Direction, Evaluation, EvaluationContext, EvaluationError, Measurement, Memo, Picture, default_evaluations};
 use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
@@ -154,7 +154,7 @@ pub fn run(
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
-            result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
+            result.metrics = measured.metrics;
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
@@ -204,6 +204,14 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
     }
 }
 
+/// What all evaluations of a trial gave.
+#[derive(Default)]
+struct Measured {
+    metrics: Vec<MetricValue>,
+    pictures: Vec<Picture>,
+    tables: Vec<DataTable>,
+}
+
 fn evaluate(
     trial: &ResolvedTrial,
     context: &TrialContext,
@@ -234,10 +242,10 @@ fn evaluate(
     for evaluation in &trial.evaluate {
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
-        // Two evaluations may share a metric, measured alike: it is listed once.
+        // Two evaluations may share a metric: it is listed once, with the one that measured it first.
         for measurement in measured.measurements {
-            if !all.measurements.iter().any(|known| known.name == measurement.name) {
-                all.measurements.push(measurement);
+            if !all.metrics.iter().any(|known| known.name == measurement.name) {
+                all.metrics.push(metric_value(measurement, evaluation.name()));
             }
         }
         all.pictures.extend(measured.pictures);
@@ -279,20 +287,19 @@ fn finish(observers: &mut [&mut dyn Observer], result: &TrialResult) -> Result<(
     Ok(())
 }
 
-impl From<Measurement> for MetricValue {
-    fn from(measurement: Measurement) -> Self {
-        let direction = match measurement.direction {
-            Direction::HigherIsBetter => "higher",
-            Direction::LowerIsBetter => "lower",
-            Direction::Neutral => "none",
-        };
-        Self {
-            name: measurement.name,
-            value: measurement.value,
-            unit: measurement.unit.to_owned(),
-            direction: direction.to_owned(),
-            version: measurement.version,
-        }
+fn metric_value(measurement: Measurement, evaluation: &str) -> MetricValue {
+    let direction = match measurement.direction {
+        Direction::HigherIsBetter => "higher",
+        Direction::LowerIsBetter => "lower",
+        Direction::Neutral => "none",
+    };
+    MetricValue {
+        name: measurement.name,
+        value: measurement.value,
+        unit: measurement.unit.to_owned(),
+        direction: direction.to_owned(),
+        version: measurement.version,
+        evaluation: Some(evaluation.to_owned()),
     }
 }
 

@@ -165,10 +165,11 @@ impl SummaryPage<'_> {
         let table = summary.table(self.metrics);
         let mut page = format!("# {}\n\n", self.title);
         page.push_str(&format!(
-            "{} of {} trials finished, {} configurations. ",
+            "{} of {} trials finished, {} configuration{}. ",
             num_finished,
             summary.trials.len(),
-            summary.configurations.len()
+            summary.configurations.len(),
+            if summary.configurations.len() == 1 { "" } else { "s" }
         ));
         page.push_str(
             "Metrics are mean ± standard deviation over seeds on the test split; ↓ lower is better, ↑ higher is better, best in bold. ",

@@ -210,6 +210,7 @@ struct Detector {
 
 impl Measure for Anomaly {
     const NAME: &'static str = "anomaly";
+    const DISPLAY_ONLY: &'static [&'static str] = &["save_scores"];
     const SUMMARY: &'static str = "anomaly detection with one or more classes as normal: AUROC, average precision, F1 at a threshold, with PCA beside it; asked for by name only";
     const NEEDS: &'static str = "data with classes";
 

@@ -110,6 +110,7 @@ fn perplexity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
 
 impl Measure for DimensionReduction {
     const NAME: &'static str = "dimension_reduction";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num_shown", "perplexity"];
     const SUMMARY: &'static str =
         "neighbourhoods, kNN, linear probe and kMeans of the codes, beside PCA; maps by t-SNE and PCA; asked for by name only";
 

@@ -98,6 +98,7 @@ impl Default for Generation {
 
 impl Measure for Generation {
     const NAME: &'static str = "generation";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pictures"];
     const SUMMARY: &'static str = "samples and reconstructions against test examples (Fréchet distance, precision, recall, density, coverage), and pictures of the code's space";
 
     fn applies(&self, _data: &DataSpec) -> bool {

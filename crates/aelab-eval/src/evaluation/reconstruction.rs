@@ -43,6 +43,7 @@ impl Default for Reconstruction {
 
 impl Measure for Reconstruction {
     const NAME: &'static str = "reconstruction";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pca"];
     const SUMMARY: &'static str = "errors between test examples and their reconstructions, by class, too, and pictures of both";
     const IS_DEFAULT: bool = true;
 

@@ -27,6 +27,7 @@ impl Default for Samples {
 
 impl Measure for Samples {
     const NAME: &'static str = "samples";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num"];
     const SUMMARY: &'static str = "a picture of images generated from the prior, where the model has one";
     const IS_DEFAULT: bool = true;
     const NEEDS: &'static str = "images";

@@ -28,6 +28,7 @@ impl Default for Sequence {
 
 impl Measure for Sequence {
     const NAME: &'static str = "sequence";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pca"];
     const SUMMARY: &'static str = "pictures of series beside their reconstructions, and of series generated from the prior";
     const IS_DEFAULT: bool = true;
     const NEEDS: &'static str = "series";

@@ -89,6 +89,7 @@ fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Er
 
 impl Measure for Sparsity {
     const NAME: &'static str = "sparsity";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num_units", "num_images"];
     const SUMMARY: &'static str = "active and dead units, unexplained variance, recovery of known atoms; asked for by name only";
 
     fn applies(&self, _data: &DataSpec) -> bool {
