@@ -14,6 +14,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Shows events to the user.
 pub(crate) struct Progress<'a> {
     plan: &'a Plan,
+    /// What sets each trial apart.
+    labels: Vec<String>,
     /// Trials that this run has to do.
     num_to_do: usize,
     num_ended: usize,
@@ -50,7 +52,7 @@ impl<'a> Progress<'a> {
         } else {
             Style::Lines
         };
-        Self { plan, num_to_do, num_ended: 0, began: Instant::now(), running: HashMap::new(), style }
+        Self { plan, labels: plan.labels(), num_to_do, num_ended: 0, began: Instant::now(), running: HashMap::new(), style }
     }
 
     /// Shows what happened.
@@ -81,7 +83,7 @@ impl<'a> Progress<'a> {
     }
 
     fn name(&self, trial: &PlannedTrial) -> String {
-        format!("[{}/{}] {}", trial.index + 1, self.plan.trials.len(), self.plan.label(trial))
+        format!("[{}/{}] {}", trial.index + 1, self.plan.trials.len(), self.labels[trial.index])
     }
 
     fn say(&self, text: &str) {

@@ -43,10 +43,18 @@ fn is_colored() -> bool {
     is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Columns of the terminal that tables go to; `None` where it is a file.
-pub(crate) fn width() -> Option<u16> {
+/// Columns of the terminal that tables go to; `None` where it is a file, in which a row should be a line.
+pub(crate) fn terminal_width() -> Option<u16> {
     console::Term::stdout().size_checked().map(|(_, columns)| columns)
 }
+
+/// Columns for tables of results, which people read in files, too.
+pub(crate) fn width() -> Option<u16> {
+    terminal_width().or(Some(FILE_WIDTH))
+}
+
+/// Columns of a table of results in a file.
+const FILE_WIDTH: u16 = 120;
 
 /// Seconds in the unit that suits them.
 pub(crate) fn duration(seconds: f64) -> String {

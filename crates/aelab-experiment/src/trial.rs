@@ -14,7 +14,7 @@ use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
 
-use crate::result::MetricValue;
+use crate::result::{DrawnPicture, MetricValue};
 use crate::trial_config::FORMAT_VERSION;
 use crate::worker::WorkerMessage;
 use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device};
@@ -153,7 +153,8 @@ pub fn run(
         Ending::Finished => {
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
-            let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
+            let (measured, pictures) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
+            result.pictures = pictures;
             result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
@@ -196,6 +197,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         },
         error: None,
         metrics: Vec::new(),
+        pictures: Vec::new(),
         num_parameters,
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
@@ -212,7 +214,7 @@ fn evaluate(
     device: &Device,
     outcome: &Outcome,
     report: &mut dyn FnMut(WorkerMessage),
-) -> Result<Measured, TrialError> {
+) -> Result<(Measured, Vec<DrawnPicture>), TrialError> {
     let untrained = |seed| untrained(trial, dataset, device, seed);
     let context = EvaluationContext {
         model,
@@ -230,6 +232,7 @@ fn evaluate(
         memo: Memo::default(),
     };
     let mut all = Measured::default();
+    let mut drawn = Vec::new();
     for evaluation in &trial.evaluate {
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
@@ -239,13 +242,18 @@ fn evaluate(
                 all.measurements.push(measurement);
             }
         }
+        drawn.extend(measured.pictures.iter().map(|picture| DrawnPicture {
+            name: picture.name.clone(),
+            title: picture.title.clone(),
+            evaluation: evaluation.name().to_owned(),
+        }));
         all.pictures.extend(measured.pictures);
         all.tables.extend(measured.tables);
         for text in measured.warnings {
             report(WorkerMessage::Note { text });
         }
     }
-    Ok(all)
+    Ok((all, drawn))
 }
 
 /// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.

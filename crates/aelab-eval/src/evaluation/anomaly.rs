@@ -44,7 +44,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "vus_pr",
         "",
         "volume under the surface of range-based precision and recall over tolerances (Paparrizos et al. 2022), mean over test series with anomalous points; without point adjustment",
-    ),
+    )
+    .headline(),
     higher("pca_auroc", "", "`auroc` of the squared error of PCA, fitted on the training split").headline(),
     neutral("pca_auroc_low", "", "lower end of its 95 % interval"),
     neutral("pca_auroc_high", "", "upper end of that interval"),
