@@ -28,7 +28,7 @@ pub(crate) fn results(files: &SummaryFiles, width: Option<u16>) -> String {
     table.rows.truncate(MOST_CONFIGURATIONS);
     table.rows.extend(baselines.into_iter().take(MOST_BASELINES));
 
-    let mut notes = vec![legend(&table)];
+    let mut notes = legend(&table);
     let mut rest = Vec::new();
     if metrics.len() < files.shown.len() {
         rest.push(format!("{} of {} headline metrics", metrics.len(), files.shown.len()));
@@ -40,27 +40,23 @@ pub(crate) fn results(files: &SummaryFiles, width: Option<u16>) -> String {
         notes.push(format!("shown: {}; {} has the others", rest.join(" and "), files.page.display()));
     }
     notes.push(format!("every metric: {}", files.table.display()));
-    notes.retain(|note| !note.is_empty());
     format!("{}\n{}", table.to_terminal(width), notes.join("\n"))
 }
 
 /// What `±` and the arrows mean, where there are any.
-fn legend(table: &Table) -> String {
+fn legend(table: &Table) -> Vec<String> {
     let has_deviation =
         table.rows.iter().flat_map(|row| &row.cells).any(|cell| matches!(cell, Cell::Spread(Spread { deviation: Some(_), .. })));
     let has = |direction: Direction| table.columns.iter().any(|column| column.direction == direction);
-    let mut parts = Vec::new();
+    let mut lines = Vec::new();
     if has_deviation {
-        parts.push("mean ± standard deviation over seeds (aelab compare: 95 % intervals)");
+        lines.push("mean ± standard deviation over seeds; aelab compare gives 95 % intervals instead".to_owned());
     }
-    if has(Direction::LowerIsBetter) {
-        parts.push("↓ lower is better");
-    }
-    if has(Direction::HigherIsBetter) {
-        parts.push("↑ higher is better");
-    }
-    parts.push("on the test split");
-    parts.join(", ")
+    let mut parts = vec!["on the test split"];
+    parts.extend(has(Direction::LowerIsBetter).then_some("↓ lower is better"));
+    parts.extend(has(Direction::HigherIsBetter).then_some("↑ higher is better"));
+    lines.push(parts.join(", "));
+    lines
 }
 
 /// Trials that have not finished.
@@ -140,7 +136,7 @@ mod tests {
     fn the_table_says_what_its_deviations_are_and_only_where_it_has_some() {
         let text = results(&files(2, 3, &["sse"]), Some(100));
         assert!(
-            text.contains("mean ± standard deviation over seeds (aelab compare: 95 % intervals), ↓ lower is better, on the test split"),
+            text.contains("mean ± standard deviation over seeds; ") && text.contains("\non the test split, ↓ lower is better\n"),
             "{text}"
         );
         let text = results(&files(2, 1, &["sse"]), Some(100));

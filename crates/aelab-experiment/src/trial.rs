@@ -233,7 +233,9 @@ fn evaluate(
     };
     let mut all = Measured::default();
     let mut drawn = Vec::new();
-    for evaluation in &trial.evaluate {
+    for (index, evaluation) in trial.evaluate.iter().enumerate() {
+        let (name, num_evaluations) = (evaluation.name().to_owned(), trial.evaluate.len());
+        report(WorkerMessage::Measuring { evaluation: name, number: index + 1, num_evaluations });
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
         // Two evaluations may share a metric, measured alike: it is listed once.

@@ -103,7 +103,7 @@ impl Summary {
             let info = &self.metrics[*column];
             Column { unit: info.unit.clone(), direction: info.direction, ..Column::spread(metric_label(&info.name)) }
         }));
-        columns.extend([Column::number("parameters"), Column { unit: "s".into(), ..Column::number("time") }]);
+        columns.extend([Column::number("parameters"), Column { unit: "s".into(), is_remark: true, ..Column::number("time") }]);
 
         let value = |hyperparameters: &[(String, Value)], name: &str| {
             hyperparameters.iter().find(|(path, _)| common_name(path) == name).map_or(Cell::Empty, |(_, value)| value_cell(value))
@@ -234,7 +234,7 @@ impl SummaryPage<'_> {
                 page.push_str(&format!("\n### {heading}\n"));
             }
             for FigureLink { caption, path } in figures {
-                let alt = caption.replace(['[', ']'], "");
+                let alt = caption.replace(['[', ']', '`'], "");
                 page.push_str(&format!("\n{caption}\n\n![{alt}](<{path}>)\n"));
             }
         }

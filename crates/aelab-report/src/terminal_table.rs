@@ -163,7 +163,10 @@ fn rendered(columns: &[TextColumn], indices: &[usize], available: usize) -> Stri
     let mut table = comfy_table::Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(shown.iter().map(|column| column.head.as_str()));
-    for row in 0..shown.first().map_or(0, |column| column.cells.len()) {
+    // Of several tables, each leaves out what it has nothing to say of.
+    let is_part = indices.len() < columns.len();
+    let is_empty = |row: usize| shown.iter().all(|column| column.is_key || column.cells[row].trim().is_empty());
+    for row in (0..shown.first().map_or(0, |column| column.cells.len())).filter(|row| !(is_part && is_empty(*row))) {
         table.add_row(shown.iter().zip(&widths).map(|(column, width)| match column.alignment {
             Alignment::Left => wrapped(&column.cells[row], *width),
             Alignment::Right => column.cells[row].clone(),
@@ -277,6 +280,18 @@ mod tests {
         let tables: Vec<&str> = text.split("\n\n").collect();
         assert!(tables.len() > 1 && tables.iter().all(|table| table.trim_start().starts_with("row")), "{text}");
         assert_eq!(text.matches('7').count(), 4, "the head, two rows, and 0.75000\n{text}");
+    }
+
+    #[test]
+    fn a_row_that_says_nothing_in_a_table_is_left_out_of_it() {
+        let mut table = measured(6);
+        table.rows.push(Row::new([vec![Cell::Text("PCA".into()), Cell::Integer(8), Cell::Number(0.5)], vec![Cell::Empty; 5]].concat()));
+        let text = table.to_terminal(Some(60));
+        assert!(text.split("\n\n").count() > 1, "{text}");
+        assert_eq!(text.matches("PCA").count(), 1, "{text}");
+        assert_eq!(text.matches("beta_vae").count(), text.split("\n\n").count(), "{text}");
+        table.rows.push(Row::new(vec![Cell::Text("nothing at all".into())]));
+        assert!(table.to_terminal(None).contains("nothing at all"), "a table that is whole has all of its rows");
     }
 
     #[test]
