@@ -61,7 +61,7 @@ impl<'a> Progress<'a> {
             num_ended: 0,
             began: Instant::now(),
             running: HashMap::new(),
-            notes: Vec::new(),
+            notes: BTreeMap::new(),
             style,
         }
     }
