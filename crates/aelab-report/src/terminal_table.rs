@@ -108,6 +108,7 @@ fn split(columns: &mut Vec<TextColumn>, num_rows: usize, width: usize) -> Vec<Ve
     let with_keys = |keys: &[usize], unit: &[usize]| total(keys.iter().chain(unit).map(|index| widths[*index]));
     let widest = others.iter().map(|index| with_keys(&keys, &[*index])).max().unwrap_or(0);
     if widest > width || with_keys(&keys, &[]) > width * 2 / 3 {
+        keys.iter().for_each(|index| columns[*index].is_key = false);
         others = keys.into_iter().chain(others).collect();
         keys = vec![columns.len()];
         columns.push(TextColumn {
@@ -279,6 +280,8 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         let tables: Vec<&str> = text.split("\n\n").collect();
         assert!(tables.len() > 1 && tables.iter().all(|table| table.trim_start().starts_with("row")), "{text}");
+        let num_rows = |table: &str| table.lines().skip_while(|line| !line.contains('─')).count() - 1;
+        assert!(tables.iter().all(|table| num_rows(table) == 2), "{text}");
         assert_eq!(text.matches('7').count(), 4, "the head, two rows, and 0.75000\n{text}");
     }
 
