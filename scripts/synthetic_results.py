@@ -41,9 +41,14 @@ def synthetic(finished, index, num_seeds, draw):
     trial["seed"] = seed
     trial["code_size"] = CODE_SIZES[size]
     model = trial["model"]
+    learning_rate = round(1e-4 * 1.01**step, 10)
+    code_key = "latent_dim" if "latent_dim" in trial["definition"]["model"][model] else "code_size"
+    trial["definition"]["model"][model][code_key] = CODE_SIZES[size]
+    trial["definition"]["train"]["seed"] = seed
+    trial["definition"]["train"]["optimizer"] = {"adam": {"learning_rate": learning_rate}}
     trial["overrides"] = [
-        [f"model.{model}.code_size", CODE_SIZES[size]],
-        ["train.optimizer.adam.learning_rate", round(1e-4 * 1.01**step, 10)],
+        [f"model.{model}.{code_key}", CODE_SIZES[size]],
+        ["train.optimizer.adam.learning_rate", learning_rate],
     ]
     for metric in result["metrics"]:
         metric["value"] *= 1.0 + 0.05 * draw.random()
