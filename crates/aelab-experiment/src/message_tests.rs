@@ -241,7 +241,7 @@ fn whole_models_are_alternatives_and_a_star_is_whichever_is_there() {
     let text = "data: {digits: {}}\ntrain: {epochs: 1, batch_size: 32, optimizer: {adam: {learning_rate: 1e-3}}, seed: 5}\nsweep:\n  product:\n    \
                 - model: [{vae: {hidden: [8], likelihood: bernoulli}}, {undercomplete: {hidden: [8]}}]\n    - model.*.code_size: [2, 4]\n  repeat: 2\n";
     let plan = planned(text, &[]);
-    let shown: Vec<String> = plan.trials.iter().map(|trial| plan.label(trial)).collect();
+    let shown = plan.labels();
     assert_eq!(
         shown,
         [

@@ -1,7 +1,7 @@
 //! The trials of an experiment, resolved and checked, before any of them runs.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use aelab_core::{DataSpec, Registry, TermSpec};
@@ -82,11 +82,6 @@ impl PlannedTrial {
 }
 
 impl Plan {
-    /// The trial of that hash.
-    pub fn trial(&self, hash: &str) -> Option<&PlannedTrial> {
-        self.trials.iter().find(|trial| trial.hash == hash)
-    }
-
     /// Folder that relative data paths start from.
     pub fn base_dir(&self) -> &PathBuf {
         &self.source.base_dir
@@ -96,35 +91,36 @@ impl Plan {
     /// The same hyperparameter of several models is one column. A column `seed` comes last where seeds differ.
     pub fn columns(&self) -> Vec<(String, Vec<Option<Value>>)> {
         let mut families: Vec<KeyPath> = Vec::new();
-        for (path, _) in self.trials.iter().flat_map(|trial| &trial.overrides) {
-            let family = KeyPath::parse(path).family();
-            if !families.contains(&family) {
-                families.push(family);
+        let mut places: HashMap<KeyPath, usize> = HashMap::new();
+        let mut values: Vec<Vec<Option<Value>>> = Vec::new();
+        for (index, trial) in self.trials.iter().enumerate() {
+            for (path, value) in &trial.overrides {
+                let family = KeyPath::parse(path).family();
+                let place = *places.entry(family.clone()).or_insert_with(|| {
+                    families.push(family);
+                    values.push(vec![None; self.trials.len()]);
+                    values.len() - 1
+                });
+                values[place][index].get_or_insert_with(|| value.clone());
             }
         }
-        let mut columns: Vec<(String, Vec<Option<Value>>)> = families
-            .iter()
-            .map(|family| {
-                let value = |trial: &PlannedTrial| {
-                    trial.overrides.iter().find(|(path, _)| KeyPath::parse(path).family() == *family).map(|(_, value)| value.clone())
-                };
-                (short_label(family, &families), self.trials.iter().map(value).collect())
-            })
-            .collect();
+        let mut columns: Vec<(String, Vec<Option<Value>>)> =
+            families.iter().zip(values).map(|(family, values)| (short_label(family, &families), values)).collect();
         if self.trials.iter().any(|trial| trial.seed != self.trials[0].seed) {
             columns.push(("seed".to_owned(), self.trials.iter().map(|trial| Some(Value::from(trial.seed))).collect()));
         }
         columns
     }
 
-    /// What sets a trial apart, in one line: `model=vae code_size=8 seed=2`.
-    pub fn label(&self, trial: &PlannedTrial) -> String {
-        let parts: Vec<String> = self
-            .columns()
-            .iter()
-            .filter_map(|(label, values)| values.get(trial.index)?.as_ref().map(|value| format!("{label}={}", short_value(value))))
-            .collect();
-        if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
+    /// What sets each trial apart, in one line: `model=vae code_size=8 seed=2`. In the order of the trials.
+    pub fn labels(&self) -> Vec<String> {
+        let columns = self.columns();
+        let label = |(index, trial): (usize, &PlannedTrial)| {
+            let part = |(label, values): &(String, Vec<Option<Value>>)| Some(format!("{label}={}", short_value(values[index].as_ref()?)));
+            let parts: Vec<String> = columns.iter().filter_map(part).collect();
+            if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
+        };
+        self.trials.iter().enumerate().map(label).collect()
     }
 }
 
@@ -189,6 +185,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
     let alternatives = Alternatives::of(&settings);
     let mut known_data: HashMap<String, KnownData> = HashMap::new();
     let mut trials: Vec<PlannedTrial> = Vec::new();
+    let mut hashes: HashSet<String> = HashSet::new();
     let mut warnings = Warnings::default();
     let mut duplicates = 0;
     // For each `--set`: in how many trials the sweep sets the same again, and what it sets.
@@ -239,7 +236,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
 
         let definition = definition(&sections.resolved(&data.spec), &data.checksum);
         let hash = trial_hash(&definition);
-        if trials.iter().any(|trial| trial.hash == hash) {
+        if !hashes.insert(hash.clone()) {
             duplicates += 1;
             continue;
         }

@@ -72,6 +72,17 @@ pub struct MetricValue {
     pub evaluation: Option<String>,
 }
 
+/// A picture in the folder `figures` of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawnPicture {
+    /// File name without `.png`.
+    pub name: String,
+    /// What is shown.
+    pub title: String,
+    /// The evaluation that it is of.
+    pub evaluation: String,
+}
+
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
@@ -85,6 +96,9 @@ pub struct TrialResult {
     /// What was measured.
     #[serde(default)]
     pub metrics: Vec<MetricValue>,
+    /// What was drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<DrawnPicture>,
     /// Trainable numbers.
     #[serde(default)]
     pub num_parameters: usize,
@@ -110,6 +124,7 @@ impl TrialResult {
             state,
             error: error.into(),
             metrics: Vec::new(),
+            pictures: Vec::new(),
             num_parameters: 0,
             epochs_run: 0,
             steps: 0,

@@ -14,7 +14,7 @@ use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
 
-use crate::result::MetricValue;
+use crate::result::{DrawnPicture, MetricValue};
 use crate::trial_config::FORMAT_VERSION;
 use crate::worker::WorkerMessage;
 use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device};
@@ -155,6 +155,7 @@ pub fn run(
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let measured = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)?;
             result.metrics = measured.metrics;
+            result.pictures = measured.drawn;
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
@@ -196,6 +197,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         },
         error: None,
         metrics: Vec::new(),
+        pictures: Vec::new(),
         num_parameters,
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
@@ -209,6 +211,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
 struct Measured {
     metrics: Vec<MetricValue>,
     pictures: Vec<Picture>,
+    drawn: Vec<DrawnPicture>,
     tables: Vec<DataTable>,
 }
 
@@ -239,7 +242,9 @@ fn evaluate(
     };
     let mut all = Measured::default();
     let is_asked_for = !is_default(&trial.evaluate, dataset.train.spec());
-    for evaluation in &trial.evaluate {
+    for (index, evaluation) in trial.evaluate.iter().enumerate() {
+        let (name, num_evaluations) = (evaluation.name().to_owned(), trial.evaluate.len());
+        report(WorkerMessage::Measuring { evaluation: name, number: index + 1, num_evaluations });
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
         // Two evaluations may share a metric: it is listed once, with the one that measured it first.
@@ -248,6 +253,11 @@ fn evaluate(
                 all.metrics.push(metric_value(measurement, evaluation.name()));
             }
         }
+        all.drawn.extend(measured.pictures.iter().map(|picture| DrawnPicture {
+            name: picture.name.clone(),
+            title: picture.title.clone(),
+            evaluation: evaluation.name().to_owned(),
+        }));
         all.pictures.extend(measured.pictures);
         all.tables.extend(measured.tables);
         for text in measured.warnings.into_iter().chain(measured.nothing.filter(|_| is_asked_for)) {

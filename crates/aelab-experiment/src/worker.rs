@@ -50,6 +50,15 @@ pub enum WorkerMessage {
         /// Validation loss of the last epoch.
         valid_loss: Option<f64>,
     },
+    /// Training is over, and an evaluation is about to begin.
+    Measuring {
+        /// Its name.
+        evaluation: String,
+        /// Its place among the evaluations of the trial, from 1.
+        number: usize,
+        /// How many there are.
+        num_evaluations: usize,
+    },
     /// Something worth reading.
     Note {
         /// One line.

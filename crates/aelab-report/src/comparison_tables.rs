@@ -20,8 +20,10 @@ struct Head {
     /// Lines below the name: unit, values of the column keys.
     below: Vec<String>,
     is_number: bool,
-    /// Left out where no row has it: rank and p of a single configuration.
-    is_optional: bool,
+    /// Whether it says what a row is.
+    is_key: bool,
+    /// Whether it says something of the column before it: rank and p, left out where no row has them.
+    is_remark: bool,
 }
 
 /// What stands in a cell.
@@ -45,9 +47,10 @@ struct Grid {
 
 impl Comparison {
     fn grid(&self) -> Grid {
-        let head =
-            |name: String, is_number: bool| Head { name, direction: Direction::Neutral, below: Vec::new(), is_number, is_optional: false };
-        let optional = |name: &str| Head { is_optional: true, ..head(name.to_owned(), true) };
+        let head = |name: String, is_number: bool| {
+            let (direction, below) = (Direction::Neutral, Vec::new());
+            Head { name, direction, below, is_number, is_key: false, is_remark: false }
+        };
         let is_number = |position: usize| {
             self.rows.iter().filter_map(|row| row.keys[position].as_ref()).all(serde_json::Value::is_number) && !self.rows.is_empty()
         };
@@ -56,6 +59,7 @@ impl Comparison {
         if heads.is_empty() {
             heads.push(head(String::new(), false));
         }
+        heads.iter_mut().for_each(|head| head.is_key = true);
         heads.push(head("seeds".to_owned(), true));
         let is_pivot = !self.column_keys.is_empty();
         for (metric, info) in self.metrics.iter().enumerate() {
@@ -64,18 +68,18 @@ impl Comparison {
                 if is_pivot {
                     below.push(column_label(&self.column_keys, &column.keys));
                 }
-                heads.push(Head { name: metric_label(&info.name), direction: info.direction, below, is_number: true, is_optional: false });
+                heads.push(Head { direction: info.direction, below, ..head(metric_label(&info.name), true) });
             }
             if info.direction != Direction::Neutral {
-                heads.push(optional("rank"));
+                heads.push(Head { is_remark: true, ..head("rank".to_owned(), true) });
                 if !is_pivot {
-                    heads.push(optional("p"));
+                    heads.push(Head { is_remark: true, ..head("p".to_owned(), true) });
                 }
             }
         }
         let mut rows: Vec<Vec<Entry>> = self.rows.iter().chain(&self.baselines).map(|row| self.grid_row(row)).collect();
         for column in (0..heads.len()).rev() {
-            if heads[column].is_optional && rows.iter().all(|row| row[column].text.is_empty()) {
+            if heads[column].is_remark && rows.iter().all(|row| row[column].text.is_empty()) {
                 heads.remove(column);
                 rows.iter_mut().for_each(|row| drop(row.remove(column)));
             }
@@ -241,7 +245,8 @@ impl Comparison {
                 Direction::Neutral => "",
             };
             let header = std::iter::once(format!("{}{arrow}", head.name)).chain(head.below.iter().cloned()).collect::<Vec<_>>();
-            Column { alignment: if head.is_number { Alignment::Right } else { Alignment::Left }, ..Column::text(header.join(line_break)) }
+            let alignment = if head.is_number { Alignment::Right } else { Alignment::Left };
+            Column { alignment, is_key: head.is_key, is_remark: head.is_remark, ..Column::text(header.join(line_break)) }
         };
         let rows = grid.rows.iter().map(|row| Row::new(row.iter().map(|entry| Cell::Text(text(entry))).collect()));
         Table { columns: grid.heads.iter().map(column).collect(), rows: rows.collect() }

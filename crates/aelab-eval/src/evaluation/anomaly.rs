@@ -48,7 +48,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "",
         "volume under the surface of range-based precision and recall over tolerances (Paparrizos et al. 2022), mean over test series with anomalous points; without point adjustment; scores are the mean squared errors of time steps, and steps of which nothing was observed are left out",
     )
-    .version(2),
+    .version(2)
+    .headline(),
     higher("pca_auroc", "", "`auroc` of the squared error of PCA, fitted on the training split, with as many components as the model's code has dimensions, or `@` as many as were asked for").headline(),
     neutral("pca_auroc_low", "", "lower end of its 95 % interval"),
     neutral("pca_auroc_high", "", "upper end of that interval"),

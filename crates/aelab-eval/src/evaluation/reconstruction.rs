@@ -122,7 +122,7 @@ impl Reconstruction {
         shown.push(ExampleRow::new("reconstruction", reconstructions));
         shown.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
         let labels = rows.labels.iter().flatten().map(u32::to_string).collect();
-        let title = format!("{}-dimensional code", context.code_size);
+        let title = format!("test examples and their reconstructions, {}-dimensional code", context.code_size);
         Ok(Picture::new("reconstruction", title, PictureContent::ImageRows { rows: shown, shape, labels }))
     }
 }

@@ -81,7 +81,7 @@ impl Sequence {
         let mut rows = vec![ExampleRow::new("test series", inputs), ExampleRow::new("reconstruction", reconstructions)];
         rows.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
         let labels = labels.iter().flatten().map(|label| format!("class {label}")).collect();
-        let title = format!("{}-dimensional code", context.code_size);
+        let title = format!("test series and their reconstructions, {}-dimensional code", context.code_size);
         Ok(Picture::new("series", title, PictureContent::SeriesRows { rows, shape, labels }))
     }
 }
