@@ -310,7 +310,7 @@ fn what_was_trained_on_some_classes_is_compared_with_test_examples_of_these() {
     // The same as if there were no other test examples.
     let mut only = setting(variational(2));
     let labels = only.test.labels.take().unwrap();
-    let kept: Vec<usize> = (0..labels.len()).filter(|index| labels[*index] % 2 == 0).collect();
+    let kept: Vec<usize> = (0..labels.len()).filter(|index| labels[*index].is_multiple_of(2)).collect();
     only.test.values = kept.iter().flat_map(|index| only.test.values[index * 144..][..144].to_vec()).collect();
     only.test.labels = Some(kept.iter().map(|index| labels[*index]).collect());
     let expected = measure(&only, json!({"pictures": false})).unwrap();
