@@ -175,7 +175,9 @@ def memorisation():
         m, n = len(samples), len(test)
         # The released code of Meehan et al.: Zu with the rank sum of the samples, no correction for ties.
         z = ((m * n - u) - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12)
-        shares = {str(q): 100 * float((samples < np.quantile(test, q, method="inverted_cdf")).mean()) for q in [0.01, 0.1, 0.5]}
+        thresholds = {str(q): np.quantile(test, q, method="inverted_cdf") for q in [0.01, 0.1, 0.5]}
+        # Those at the threshold count half.
+        shares = {q: 50 * float((samples < at).mean() + (samples <= at).mean()) for q, at in thresholds.items()}
         cases.append({"name": name, "samples": samples.tolist(), "test": test.tolist(), "probability": u / (m * n), "score": z, "shares": shares})
     write("memorisation", {"cases": cases})
 

@@ -1,4 +1,4 @@
-"""Rankings by the formulas of the Mult-VAE repository (dawenl/vae_cf) and by scikit-learn, EASE by the closed form of the paper and by a
+"""Rankings by scikit-learn, which averages over orders of ties, and without ties by the formulas of the Mult-VAE repository (dawenl/vae_cf); EASE by the closed form of the paper and by a
 numerical optimiser, biases of ratings by least squares.
 
     python scripts/reference/recommendation.py > crates/aelab-eval/tests/golden/recommendation.json
@@ -29,10 +29,19 @@ def recall_of_mult_vae(scores, shown, held_out, k):
     return float(held_out[top].sum() / min(k, held_out.sum()))
 
 
+def expected_recall(scores, shown, held_out, k):
+    """Mean of that over all orders of equal scores: the probability of each item to be among the first k."""
+    left = scores[shown == 0]
+    above = (left[None, :] > left[:, None]).sum(1)
+    equal = (left[None, :] == left[:, None]).sum(1)
+    probability = np.clip((k - above) / equal, 0.0, 1.0)
+    return float((probability * held_out[shown == 0]).sum() / min(k, held_out.sum()))
+
+
 def rankings(rng):
     found = []
-    for num_items, ties in [(6, False), (30, False), (30, True), (30, False), (5, True)]:
-        scores = rng.permutation(num_items) / 4.0 if not ties else rng.integers(0, 3, num_items) / 4.0
+    for num_items, ties in [(6, False), (30, False), (30, True), (30, False), (5, True), (40, True), (8, "all")]:
+        scores = rng.permutation(num_items) / 4.0 if not ties else rng.integers(0, 1 if ties == "all" else 3, num_items) / 4.0
         chosen = rng.random(num_items) < 0.5
         chosen[:3] = True
         held_out = chosen & (rng.random(num_items) < 0.5)
@@ -40,11 +49,18 @@ def rankings(rng):
         shown = chosen & ~held_out
         for k in [1, 2, 5, 100]:
             row = [scores, shown.astype(float), held_out.astype(float)]
-            ndcg = ndcg_of_mult_vae(*row, k)
+            ndcg = float(ndcg_score([held_out[~shown].astype(float)], [scores[~shown]], k=k, ignore_ties=False))
+            recall = expected_recall(*row, k)
             if not ties:
-                other = ndcg_score([held_out[~shown].astype(float)], [scores[~shown]], k=k)
+                other = ndcg_of_mult_vae(*row, k)
                 assert abs(ndcg - other) < 1e-12, (ndcg, other)
-            recall = recall_of_mult_vae(*row, k)
+                assert abs(recall - recall_of_mult_vae(*row, k)) < 1e-12
+            else:
+                # The mean over orders that break the ties at random.
+                orders = [[scores + 1e-6 * rng.random(num_items), *row[1:]] for _ in range(4000)]
+                for expected, of in [(ndcg, ndcg_of_mult_vae), (recall, recall_of_mult_vae)]:
+                    several = [of(*order, k) for order in orders]
+                    assert abs(np.mean(several) - expected) < 5 * np.std(several) / np.sqrt(len(several)) + 1e-12, (np.mean(several), expected)
             found.append({"k": k, "scores": scores.tolist(), "shown": row[1].tolist(), "held_out": held_out.tolist(), "ndcg": ndcg, "recall": recall})
     return found
 

@@ -4,15 +4,14 @@
 //! `AELAB_KILLS` says how many kills there are (12 without it), `AELAB_KILL_SEED` which.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 
-use crate::support::{Bench, checkpoint_parts, json, metrics, rows};
+use crate::support::{Bench, outcome, rows};
 
 /// Every kind of training: layers pretrained as machines and as autoencoders, two optimizers, schedules, batch norm with its statistics,
 /// a recurrent net on series of unequal length, early stopping; momentum and adaptive rates.
@@ -64,16 +63,6 @@ fn children(pid: u32) -> Vec<u32> {
 /// SIGKILL: nothing in the process gets a chance. `false` where it was gone already.
 fn kill(pid: u32) -> bool {
     Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// What a trial has come to: everything but the seconds.
-fn outcome(trial: &Path) -> (String, Value, Vec<(String, Vec<(String, Vec<u8>)>)>) {
-    let mut result = json(&trial.join("result.json"));
-    let map = result.as_object_mut().expect("a map");
-    map.remove("seconds");
-    map.remove("checksum");
-    let checkpoints = ["last", "best"].map(|name| (name.to_owned(), checkpoint_parts(trial, name)));
-    (metrics(trial), result, checkpoints.to_vec())
 }
 
 /// Runs until the sweep is over, killing on the way; returns how many kills there were.

@@ -78,7 +78,8 @@ pub(crate) fn checkpoint_part(trial: &Path, checkpoint: &str, name: &str) -> Vec
     output.stdout
 }
 
-/// Every part of a checkpoint but the manifest, which holds seconds: names and contents.
+/// Every part of a checkpoint but the manifest, which holds seconds, and the optimizers, whose moments burn writes in the order of a hash
+/// map: what they hold shows in the parameters of the next step. Names and contents.
 pub(crate) fn checkpoint_parts(trial: &Path, checkpoint: &str) -> Vec<(String, Vec<u8>)> {
     let file = fs::File::open(trial.join("checkpoints").join(format!("{checkpoint}.tar"))).expect("a checkpoint");
     let mut archive = tar::Archive::new(file);
@@ -88,7 +89,7 @@ pub(crate) fn checkpoint_parts(trial: &Path, checkpoint: &str) -> Vec<(String, V
         entry.read_to_end(&mut bytes).expect("its content");
         (name, bytes)
     });
-    parts.filter(|(name, _)| !name.starts_with("manifest")).collect()
+    parts.filter(|(name, _)| !name.starts_with("manifest") && !name.contains("optimizer")).collect()
 }
 
 /// The rows of a CSV file as maps, without the columns that hold seconds.
@@ -107,4 +108,17 @@ pub(crate) fn rows(path: &Path) -> Vec<Vec<(String, String)>> {
                 .collect()
         })
         .collect()
+}
+
+/// `metrics.jsonl`, `result.json`, and the parts of the checkpoints.
+pub(crate) type Outcome = (String, Value, Vec<(String, Vec<(String, Vec<u8>)>)>);
+
+/// What a trial has come to: everything but the seconds.
+pub(crate) fn outcome(trial: &Path) -> Outcome {
+    let mut result = json(&trial.join("result.json"));
+    let map = result.as_object_mut().expect("a map");
+    map.remove("seconds");
+    map.remove("checksum");
+    let checkpoints = ["last", "best"].map(|name| (name.to_owned(), checkpoint_parts(trial, name)));
+    (metrics(trial), result, checkpoints.to_vec())
 }

@@ -166,6 +166,7 @@ pub(crate) struct CompareArguments {
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
     pub(crate) across: Vec<String>,
     /// Looks only at trials with `KEY=VALUE`, `KEY=A,B`, `KEY!=VALUE`, `KEY<VALUE`, `<=`, `>`, `>=`; may be given several times.
+    /// `!=` keeps trials without the key, too.
     #[arg(long, value_name = "CONDITION")]
     pub(crate) filter: Vec<String>,
     /// A trade-off curve `X:Y`, e.g. `code_size:sse`, `kl:nll`; may be given several times.

@@ -18,6 +18,7 @@ mod commands;
 mod objective;
 mod options;
 mod progress;
+mod run_table;
 mod terminal;
 
 use std::process::ExitCode;

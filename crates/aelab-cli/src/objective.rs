@@ -9,6 +9,8 @@
 //! kld_weight         w * c / D    the reconstruction as a mean squared error (or mean cross-entropy)
 //! ```
 
+use std::collections::HashSet;
+
 use aelab_core::{Scheduled, TermSpec};
 use aelab_experiment::Plan;
 
@@ -17,10 +19,11 @@ use crate::terminal::significant;
 /// The distinct objectives of a plan, a line per term.
 pub(crate) fn objective_lines(plan: &Plan) -> Vec<String> {
     let mut shown: Vec<(String, Vec<String>)> = Vec::new();
+    let mut seen: HashSet<(String, Vec<String>)> = HashSet::new();
     for trial in &plan.trials {
-        let lines = term_lines(&trial.terms, trial.num_features, trial.num_epochs() as f64);
-        if !shown.iter().any(|(model, other)| *model == trial.model && *other == lines) {
-            shown.push((trial.model.clone(), lines));
+        let objective = (trial.model.clone(), term_lines(&trial.terms, trial.num_features, trial.num_epochs() as f64));
+        if seen.insert(objective.clone()) {
+            shown.push(objective);
         }
     }
     let mut lines = Vec::new();

@@ -1,6 +1,6 @@
 //! What `run` shows while it runs: moving bars on a terminal, plain lines elsewhere, or nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use aelab_experiment::{Plan, PlannedTrial, RunEvent, TrialResult, TrialState, WorkerMessage};
@@ -14,11 +14,15 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Shows events to the user.
 pub(crate) struct Progress<'a> {
     plan: &'a Plan,
+    /// What sets each trial apart.
+    labels: Vec<String>,
     /// Trials that this run has to do.
     num_to_do: usize,
     num_ended: usize,
     began: Instant,
     running: HashMap<usize, Running>,
+    /// How often each note came.
+    notes: BTreeMap<String, usize>,
     style: Style,
 }
 
@@ -50,7 +54,16 @@ impl<'a> Progress<'a> {
         } else {
             Style::Lines
         };
-        Self { plan, num_to_do, num_ended: 0, began: Instant::now(), running: HashMap::new(), style }
+        Self {
+            plan,
+            labels: plan.labels(),
+            num_to_do,
+            num_ended: 0,
+            began: Instant::now(),
+            running: HashMap::new(),
+            notes: BTreeMap::new(),
+            style,
+        }
     }
 
     /// Shows what happened.
@@ -81,10 +94,15 @@ impl<'a> Progress<'a> {
         if let Style::Bars { sweep, .. } = &self.style {
             sweep.finish_and_clear();
         }
+        if !matches!(self.style, Style::Quiet) {
+            for (text, count) in self.notes.iter().filter(|(_, count)| **count > 1) {
+                print_note(&format!("note        {count} times: {text}"));
+            }
+        }
     }
 
     fn name(&self, trial: &PlannedTrial) -> String {
-        format!("[{}/{}] {}", trial.index + 1, self.plan.trials.len(), self.plan.label(trial))
+        format!("[{}/{}] {}", trial.index + 1, self.plan.trials.len(), self.labels[trial.index])
     }
 
     fn say(&self, text: &str) {
@@ -130,7 +148,9 @@ impl<'a> Progress<'a> {
                 if let Some(valid) = valid_loss {
                     text.push_str(&format!(" (validation {})", significant(*valid)));
                 }
-                text.push_str(&format!(", {} steps/s", significant(*steps_per_second)));
+                if *steps_per_second > 0.0 {
+                    text.push_str(&format!(", {} steps/s", significant(*steps_per_second)));
+                }
                 let left = running.total_steps.saturating_sub(*step) as f64;
                 if *steps_per_second > 0.0 && running.total_steps > 0 {
                     text.push_str(&format!(", {} left", duration(left / steps_per_second)));
@@ -143,7 +163,25 @@ impl<'a> Progress<'a> {
                     print_note(&format!("            {name}  {text}"));
                 }
             }
-            WorkerMessage::Note { text } => self.say(&format!("note        {name}: {text}")),
+            WorkerMessage::Measuring { evaluation, number, num_evaluations } => {
+                running.fraction = 1.0;
+                let text = format!("measuring {evaluation} ({number} of {num_evaluations})");
+                if let Some(bar) = &running.bar {
+                    bar.set_position(1000);
+                    bar.set_message(text);
+                } else if matches!(self.style, Style::Lines) && running.last_line.elapsed() >= LINE_EVERY {
+                    running.last_line = Instant::now();
+                    print_note(&format!("            {name}  {text}"));
+                }
+            }
+            // Trials of a sweep have much the same to say.
+            WorkerMessage::Note { text } => {
+                let count = self.notes.entry(text.clone()).or_default();
+                *count += 1;
+                if *count == 1 {
+                    self.say(&format!("note        {name}: {text}"));
+                }
+            }
             WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
         }
         self.estimate();
@@ -159,7 +197,7 @@ impl<'a> Progress<'a> {
         let mut text = format!("{:<12}{}", state.name(), self.name(trial));
         if let Some(result) = result {
             if result.seconds > 0.0 {
-                text.push_str(&format!("  in {}", duration(result.seconds)));
+                text.push_str(&format!("  trained in {}", duration(result.seconds)));
             }
             if let Some(metric) = result.metrics.first() {
                 text.push_str(&format!("  {} {}", metric.name, significant(metric.value)));
@@ -183,8 +221,9 @@ impl<'a> Progress<'a> {
         let fraction =
             (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / self.num_to_do.max(1) as f64;
         if fraction > 0.01 {
-            let elapsed = self.began.elapsed().as_secs_f64();
-            sweep.set_message(format!(", about {} left", duration(elapsed * (1.0 - fraction) / fraction)));
+            let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
+            // Evaluations take time, too, and nobody knows how much.
+            sweep.set_message(if left < 1.0 { String::new() } else { format!(", about {} left", duration(left)) });
         }
     }
 }

@@ -43,15 +43,24 @@ fn is_colored() -> bool {
     is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Columns of the terminal that tables go to; `None` where it is a file.
-pub(crate) fn width() -> Option<u16> {
+/// Columns of the terminal that tables go to; `None` where it is a file, in which a row should be a line.
+pub(crate) fn terminal_width() -> Option<u16> {
     console::Term::stdout().size_checked().map(|(_, columns)| columns)
 }
+
+/// Columns for tables of results, which people read in files, too.
+pub(crate) fn width() -> Option<u16> {
+    terminal_width().or(Some(FILE_WIDTH))
+}
+
+/// Columns of a table of results in a file.
+const FILE_WIDTH: u16 = 120;
 
 /// Seconds in the unit that suits them.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
+        0 if seconds < 0.05 => "<0.1 s".to_owned(),
         0..60 if seconds < 10.0 => format!("{seconds:.1} s"),
         0..60 => format!("{whole} s"),
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn durations_and_numbers_read_well() {
-        assert_eq!([0.31, 12.4, 61.0, 3725.0].map(duration), ["0.3 s", "12 s", "1 min 01 s", "1 h 02 min"]);
+        assert_eq!([0.03, 0.31, 12.4, 61.0, 3725.0].map(duration), ["<0.1 s", "0.3 s", "12 s", "1 min 01 s", "1 h 02 min"]);
         assert_eq!([13.8662, 0.00123456, 123456.7, 1.5e-9].map(significant), ["13.87", "0.001235", "123457", "1.500e-9"]);
     }
 }

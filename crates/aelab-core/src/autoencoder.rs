@@ -78,6 +78,12 @@ pub trait Autoencoder: Module + ModuleDisplay + 'static {
     fn conditioned(&self, _batch: &Batch) -> Option<Self> {
         None
     }
+
+    /// Whether a code says nothing without the class to decode it in, so that what the model decodes without being
+    /// [conditioned](Self::conditioned) on classes is no reconstruction.
+    fn decodes_by_class_only(&self) -> bool {
+        false
+    }
 }
 
 /// Hyperparameters of a model: one serde struct, one check, one `init`.

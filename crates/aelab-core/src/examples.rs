@@ -77,6 +77,11 @@ pub trait Examples: Send + Sync {
     /// Class of every example, `[example]`, or `None` where the data has no labels.
     fn labels(&self) -> Option<&[u32]>;
 
+    /// Names of the features of one flattened example, in their order, where they have any.
+    fn feature_names(&self) -> Option<&[String]> {
+        None
+    }
+
     /// Names of the classes, where they have any.
     fn class_names(&self) -> Option<&[String]> {
         None

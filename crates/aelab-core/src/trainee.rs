@@ -106,6 +106,10 @@ pub trait TrainedModel: Send {
     fn conditioned(&self, _batch: &Batch) -> Option<Box<dyn TrainedModel>> {
         None
     }
+    /// See [`Autoencoder::decodes_by_class_only`].
+    fn decodes_by_class_only(&self) -> bool {
+        false
+    }
     /// The same functions on a device with a tape, for derivatives by what they are given: parameters stand still, and batch
     /// normalisation goes on using its running statistics. `None` for a model without a tape.
     fn differentiable(&self) -> Option<Box<dyn TrainedModel>> {
@@ -268,6 +272,10 @@ impl<M: Autoencoder> TrainedModel for Snapshot<M> {
 
     fn conditioned(&self, batch: &Batch) -> Option<Box<dyn TrainedModel>> {
         self.0.conditioned(batch).map(|model| Box::new(Snapshot(model)) as Box<dyn TrainedModel>)
+    }
+
+    fn decodes_by_class_only(&self) -> bool {
+        self.0.decodes_by_class_only()
     }
 
     fn differentiable(&self) -> Option<Box<dyn TrainedModel>> {

@@ -79,12 +79,14 @@ pub(crate) struct Part {
     pub(crate) factors: Option<Factors>,
     /// Of series: 1 for each time step that is anomalous, `[example, time]`.
     pub(crate) point_labels: Option<Vec<u8>>,
+    /// What each feature is called; those of the training part hold for all.
+    pub(crate) feature_names: Option<Vec<String>>,
 }
 
 impl Part {
     /// Examples of which nothing is missing.
     pub(crate) fn new(origin: Origin, values: Values, labels: Option<Vec<u32>>) -> Self {
-        Self { origin, values, observed: Observed::everything(), labels, factors: None, point_labels: None }
+        Self { origin, values, observed: Observed::everything(), labels, factors: None, point_labels: None, feature_names: None }
     }
 }
 
@@ -160,6 +162,7 @@ pub struct DataSplit {
     labels: Option<Arc<[u32]>>,
     factors: Option<Arc<Factors>>,
     point_labels: Option<Arc<[u8]>>,
+    feature_names: Option<Arc<[String]>>,
     class_names: Option<Arc<[String]>>,
     normal_classes: Option<Arc<[u32]>>,
     dictionary: Option<Arc<[f32]>>,
@@ -211,6 +214,7 @@ impl Dataset {
             scaling,
             options,
             width,
+            feature_names: train.feature_names.clone().map(Arc::from),
             class_names: class_names.map(Arc::from),
             normal_classes: normal_classes.map(Arc::from),
             dictionary,
@@ -260,6 +264,7 @@ struct Shared<'a> {
     scaling: Scaling,
     options: &'a Options,
     width: usize,
+    feature_names: Option<Arc<[String]>>,
     class_names: Option<Arc<[String]>>,
     normal_classes: Option<Arc<[u32]>>,
     dictionary: Option<Arc<[f32]>>,
@@ -296,6 +301,7 @@ impl Shared<'_> {
             labels,
             factors,
             point_labels,
+            feature_names: self.feature_names.clone(),
             class_names: self.class_names.clone(),
             normal_classes: self.normal_classes.clone(),
             dictionary: self.dictionary.clone(),
@@ -408,6 +414,10 @@ impl Examples for DataSplit {
 
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
+    }
+
+    fn feature_names(&self) -> Option<&[String]> {
+        self.feature_names.as_deref()
     }
 
     fn class_names(&self) -> Option<&[String]> {

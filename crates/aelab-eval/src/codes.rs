@@ -6,6 +6,15 @@ use burn::tensor::Device;
 use crate::EvaluationError;
 use crate::pass::{for_each_batch, to_values};
 
+/// What a model that conditions on classes is told of the examples that it encodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// The class of each, where the data has classes.
+    Classes,
+}
+
 /// Codes of examples in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Codes {
@@ -16,17 +25,22 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    /// What `model` encodes the examples as; a model that conditions on classes or masks is given them.
+    /// What `model` encodes the examples as; a model that conditions on masks is given them, and on classes only where it is
+    /// `told`. Nothing that is measured against labels may be: it would find in the codes what the encoder was told.
     pub(crate) fn of(
         model: &dyn TrainedModel,
         examples: &dyn Examples,
+        told: Told,
         stream: Stream,
         batch_size: usize,
         device: &Device,
     ) -> Result<Self, EvaluationError> {
         let (mut values, mut size) = (Vec::new(), 0);
         for_each_batch(examples, stream, batch_size, |rows| {
-            let batch = rows.batch(device);
+            let batch = match told {
+                Told::Nothing => rows.batch_without_labels(device),
+                Told::Classes => rows.batch(device),
+            };
             let conditioned = model.conditioned(&batch);
             let codes = conditioned.as_deref().unwrap_or(model).encode(batch.x);
             // The first batch says how large a code is, which is not always the model's `code_size`: a feature map is a code too.

@@ -1,15 +1,15 @@
 //! What an evaluation is given.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::Path;
 
-use aelab_core::{Examples, Progress, StateError, TrainedModel};
-use burn::tensor::Device;
+use aelab_core::{Batch, Examples, Progress, StateError, TrainedModel};
+use burn::tensor::{Device, Tensor};
 
-use crate::codes::Codes;
+use crate::codes::{Codes, Told};
 use crate::evaluation::linear_probe::Probe;
-use crate::pass::Draw;
-use crate::{EvaluationError, Moments, Pca, pca_cache};
+use crate::pass::{Draw, Rows, chunk_rows, has_mask, to_labels};
+use crate::{EvaluationError, MAX_PCA_SIDE, Moments, Pca, pca_cache};
 
 /// A trained model, its data and the settings of the measurement.
 pub struct EvaluationContext<'a> {
@@ -50,8 +50,13 @@ pub struct Memo {
     pca: OnceCell<(Pca, Vec<String>)>,
     train_codes: OnceCell<Codes>,
     test_codes: OnceCell<Codes>,
+    told_train_codes: OnceCell<Codes>,
+    told_test_codes: OnceCell<Codes>,
     /// Linear classifiers, by what they were fitted on.
     pub(crate) probes: RefCell<Vec<(String, Probe)>>,
+    test_shows_training_values: OnceCell<bool>,
+    /// Whether some evaluation has said so.
+    has_said_so: Cell<bool>,
 }
 
 impl EvaluationContext<'_> {
@@ -74,28 +79,86 @@ impl EvaluationContext<'_> {
 
     /// What PCA of the model's code size is called in a picture.
     pub(crate) fn pca_caption(&self) -> String {
-        format!("PCA, {} components", self.code_size)
+        if self.code_size == 1 { "PCA, 1 component".to_owned() } else { format!("PCA, {} components", self.code_size) }
     }
 
-    /// The codes of all training examples, computed once.
+    /// Why no PCA can be fitted on the training split, or used on the test split: values are missing, for which it has no place.
+    pub(crate) fn pca_impossible(&self) -> Option<&'static str> {
+        let is_partial = has_mask(self.train) || has_mask(self.test);
+        is_partial.then_some("some values are missing or series are padded, and PCA is fitted on whole examples")
+    }
+
+    /// Whether there is a PCA at a reasonable price.
+    pub(crate) fn has_pca(&self) -> bool {
+        let smaller = self.test.spec().num_features().min(self.train.len());
+        !self.train.is_empty() && smaller <= MAX_PCA_SIDE && self.pca_impossible().is_none()
+    }
+
+    /// Whether what the test split shows is the training split itself, and only what it holds out is new: ratings that were split within
+    /// rows.
+    pub(crate) fn test_shows_training_values(&self) -> bool {
+        *self.memo.test_shows_training_values.get_or_init(|| {
+            let num = self.test.len();
+            let holds_out = num > 0 && self.test.gather_held_out(&[0], &mut Vec::new(), &mut Vec::new());
+            // Equal examples, chunk by chunk; the same draws for both.
+            let chunks = || (0..num).step_by(chunk_rows(self.test.spec().num_features()));
+            let is_equal = |start: usize| {
+                let indices: Vec<usize> = (start..num.min(start + chunk_rows(self.test.spec().num_features()))).collect();
+                let rows = |examples: &dyn Examples| Rows::gather(examples, &indices, &mut Draw::Test.stream(self.seed));
+                let (train, test) = (rows(self.train), rows(self.test));
+                train.values == test.values && train.mask == test.mask
+            };
+            holds_out && self.train.len() == num && chunks().all(is_equal)
+        })
+    }
+
+    /// A warning where [`test_shows_training_values`](Self::test_shows_training_values), from the first evaluation that asks.
+    pub(crate) fn measured_on_training_values(&self, evaluation: &'static str) -> Option<String> {
+        let is_first = self.test_shows_training_values() && !self.memo.has_said_so.replace(true);
+        is_first.then(|| {
+            format!(
+                "`{evaluation}` and others that compare examples with reconstructions (`sse`, `fvu`, `mean_mse`, `loss`) measure what training has \
+                 seen: the rows of the test split are those of the training split; what it holds out is measured by `recommendation` alone"
+            )
+        })
+    }
+
+    /// The codes of all training examples, computed once, from the examples and their masks alone: a model that conditions on
+    /// classes is not told them, as what is found in codes is compared with them.
     pub(crate) fn train_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
         if self.train.is_empty() {
             return Err(EvaluationError::EmptySplit { evaluation, split: "training" });
         }
-        self.codes(&self.memo.train_codes, self.train, Draw::Train)
+        self.codes(&self.memo.train_codes, self.train, Told::Nothing, Draw::Train)
     }
 
-    /// The codes of all test examples, computed once.
+    /// The codes of all test examples, computed once; without classes, as those of training examples.
     pub(crate) fn test_codes(&self, evaluation: &'static str) -> Result<&Codes, EvaluationError> {
         self.require_test(evaluation)?;
-        self.codes(&self.memo.test_codes, self.test, Draw::Test)
+        self.codes(&self.memo.test_codes, self.test, Told::Nothing, Draw::Test)
     }
 
-    fn codes<'b>(&self, memo: &'b OnceCell<Codes>, examples: &dyn Examples, draw: Draw) -> Result<&'b Codes, EvaluationError> {
+    /// The codes of all training examples and of all test examples as the model makes them of examples whose class it is told:
+    /// for what is not measured against classes. The same as without, except for a model that conditions on classes.
+    pub(crate) fn told_codes(&self, evaluation: &'static str) -> Result<[&Codes; 2], EvaluationError> {
+        if !self.conditions_on_classes() {
+            return Ok([self.train_codes(evaluation)?, self.test_codes(evaluation)?]);
+        }
+        let train = self.codes(&self.memo.told_train_codes, self.train, Told::Classes, Draw::Train)?;
+        Ok([train, self.codes(&self.memo.told_test_codes, self.test, Told::Classes, Draw::Test)?])
+    }
+
+    fn conditions_on_classes(&self) -> bool {
+        let Some(&[label, ..]) = self.test.labels() else { return false };
+        let x = Tensor::zeros([1, self.test.spec().num_features()], self.device);
+        self.model.conditioned(&Batch { labels: Some(to_labels(&[label], self.device)), ..Batch::new(x) }).is_some()
+    }
+
+    fn codes<'b>(&self, memo: &'b OnceCell<Codes>, examples: &dyn Examples, told: Told, draw: Draw) -> Result<&'b Codes, EvaluationError> {
         if let Some(codes) = memo.get() {
             return Ok(codes);
         }
-        let codes = Codes::of(self.model, examples, draw.stream(self.seed), self.batch_size, self.device)?;
+        let codes = Codes::of(self.model, examples, told, draw.stream(self.seed), self.batch_size, self.device)?;
         Ok(memo.get_or_init(|| codes))
     }
 

@@ -1,4 +1,4 @@
-//! Mean and mean square of every feature: the simplest model of the data, and a fingerprint of it.
+//! Mean and mean square of every feature over what was observed of it: the simplest model of the data, and a fingerprint of it.
 
 use aelab_core::{Examples, Stream};
 use sha2::{Digest, Sha256};
@@ -7,13 +7,17 @@ use crate::EvaluationError;
 use crate::pass::{chunk_rows, for_each_batch};
 
 /// First and second moments of every feature of a split.
+///
+/// A feature that was observed in no example has the moments of all observed values together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     /// Number of examples.
     pub num_examples: usize,
-    /// Mean of each feature.
+    /// Number of examples that each feature was observed in: all of them where nothing is missing and no series is padded.
+    pub num_observed: Vec<usize>,
+    /// Mean of each feature, over the examples that it was observed in.
     pub mean: Vec<f64>,
-    /// Mean square of each feature.
+    /// Mean square of each feature, over the same.
     pub mean_square: Vec<f64>,
 }
 
@@ -23,26 +27,29 @@ impl Moments {
         let num_features = examples.spec().num_features();
         let mut mean = vec![0.0f64; num_features];
         let mut mean_square = vec![0.0f64; num_features];
+        let mut num_observed = vec![0usize; num_features];
         for_each_batch(examples, stream, chunk_rows(num_features), |rows| {
-            for row in rows.values.chunks_exact(num_features.max(1)) {
-                for ((sum, square), &value) in mean.iter_mut().zip(&mut mean_square).zip(row) {
+            for (index, row) in rows.values.chunks_exact(num_features.max(1)).enumerate() {
+                let mask = rows.mask.as_ref().map(|mask| &mask[index * num_features..][..num_features]);
+                for (feature, &value) in row.iter().enumerate().filter(|(feature, _)| mask.is_none_or(|mask| mask[*feature] > 0.0)) {
                     let value = f64::from(value);
-                    *sum += value;
-                    *square += value * value;
+                    mean[feature] += value;
+                    mean_square[feature] += value * value;
+                    num_observed[feature] += 1;
                 }
             }
             Ok(())
         })?;
-        let num = examples.len() as f64;
-        for (sum, square) in mean.iter_mut().zip(&mut mean_square) {
-            *sum /= num;
-            *square /= num;
-        }
         // A NaN or infinity anywhere in a column is in its sum of squares.
         if let Some(feature) = mean_square.iter().position(|square| !square.is_finite()) {
             return Err(EvaluationError::NonFiniteData { feature });
         }
-        Ok(Self { num_examples: examples.len(), mean, mean_square })
+        let num_values = num_observed.iter().sum::<usize>().max(1) as f64;
+        for sums in [&mut mean, &mut mean_square] {
+            let of_all = sums.iter().sum::<f64>() / num_values;
+            sums.iter_mut().zip(&num_observed).for_each(|(sum, &num)| *sum = if num > 0 { *sum / num as f64 } else { of_all });
+        }
+        Ok(Self { num_examples: examples.len(), num_observed, mean, mean_square })
     }
 
     /// A digest of every bit: two training splits of one data set share it only if they hold the same

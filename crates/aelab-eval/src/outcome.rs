@@ -42,6 +42,15 @@ pub struct Outcome {
     pub tables: Vec<DataTable>,
     /// What went wrong without touching a result: a cache that cannot be written.
     pub warnings: Vec<String>,
+    /// Why nothing was measured, where that is worth saying only to who asked for the evaluation by name: some models have no samples.
+    pub nothing: Option<String>,
+}
+
+impl Outcome {
+    /// Of an evaluation that a model has nothing for.
+    pub(crate) fn nothing(evaluation: &str, why: &str) -> Self {
+        Self { nothing: Some(format!("`{evaluation}` gives nothing: {why}")), ..Self::default() }
+    }
 }
 
 /// Numbers that are too many for a list of metrics: one per class, per dimension, per example. Written as a CSV file.

@@ -29,6 +29,7 @@ pub(crate) enum Draw {
     Probe,
     Classifier,
     Recommendation,
+    Sparsity,
 }
 
 impl Draw {
@@ -60,6 +61,7 @@ impl Draw {
             Draw::Probe => 17,
             Draw::Classifier => 18,
             Draw::Recommendation => 19,
+            Draw::Sparsity => 20,
         };
         stream(seed, Purpose::Evaluation, coordinate, number)
     }
@@ -100,6 +102,14 @@ impl Rows {
         [self.values.len() / self.num_features.max(1), self.num_features]
     }
 
+    /// What was observed of one example: the values, and which features they are of.
+    pub(crate) fn observed(&self, index: usize) -> (Vec<f32>, Vec<usize>) {
+        let start = index * self.num_features;
+        let is_there = |feature: &usize| self.mask.as_ref().is_none_or(|mask| mask[start + feature] > 0.0);
+        let features: Vec<usize> = (0..self.num_features).filter(is_there).collect();
+        (features.iter().map(|feature| self.values[start + feature]).collect(), features)
+    }
+
     /// The same examples, each `num` times in a row.
     pub(crate) fn repeat_each(&self, num: usize) -> Self {
         let repeated = |values: &Vec<f32>| -> Vec<f32> {
@@ -118,6 +128,12 @@ impl Rows {
         let tensor = |values: &Vec<f32>| Tensor::from_data(TensorData::new(values.clone(), self.shape()), device);
         let labels = self.labels.as_ref().map(|labels| to_labels(labels, device));
         Batch { x: tensor(&self.values), mask: self.mask.as_ref().map(tensor), labels }
+    }
+
+    /// The same without classes: for whatever is measured against them, which a model that is told the class of a test example
+    /// would pass on. Masks stay.
+    pub(crate) fn batch_without_labels(&self, device: &Device) -> Batch {
+        Batch { labels: None, ..self.batch(device) }
     }
 }
 

@@ -16,6 +16,10 @@ use crate::{EvaluationError, Moments};
 /// grows with the cube, and a few thousand take a minute.
 pub const MAX_PCA_SIDE: usize = 4096;
 
+/// Part of an example's largest value below which an error of its reconstruction is rounding: far below the precision of the
+/// examples themselves, far above that of sums over as many features as are attempted.
+const ROUNDING: f64 = 1e-10;
+
 /// A fitted PCA, all components.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
@@ -30,6 +34,8 @@ impl Pca {
     ///
     /// The covariance, divided by the number of examples, is summed in `f64` and decomposed; where there
     /// are fewer examples than features, the centred examples are decomposed instead.
+    ///
+    /// Of examples with missing values there is no PCA: what stands in their place would count. Evaluations leave it out.
     pub fn fit(examples: &dyn Examples, stream: &Stream) -> Result<Self, EvaluationError> {
         if examples.is_empty() {
             return Err(EvaluationError::EmptySplit { evaluation: "pca", split: "training" });
@@ -103,7 +109,8 @@ impl Pca {
     }
 
     /// Projects examples `[example, feature]` on the first `num_components` components and back; not
-    /// clipped. All components are used where there are fewer.
+    /// clipped. All components are used where there are fewer. What comes back but for rounding comes back exactly, lest the
+    /// errors of as many components as there are features be numbers made of nothing.
     ///
     /// # Panics
     /// When `rows` is not whole examples.
@@ -112,7 +119,15 @@ impl Pca {
         assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA reconstructs whole examples");
         let num_examples = rows.len() / num_features.max(1);
         let num_components = num_components.min(self.eigenvalues.len());
-        self.decode(&self.encode(rows, num_components), num_examples)
+        let mut reconstructions = self.decode(&self.encode(rows, num_components), num_examples);
+        let largest_mean = self.mean.iter().fold(0.0f64, |largest, mean| largest.max(mean.abs()));
+        for (row, reconstruction) in rows.chunks_exact(num_features.max(1)).zip(reconstructions.chunks_exact_mut(num_features.max(1))) {
+            let rounding = ROUNDING * row.iter().fold(largest_mean, |largest, value| largest.max(f64::from(value.abs())));
+            for (&x, value) in row.iter().zip(reconstruction).filter(|(x, value)| (f64::from(**x) - **value).abs() <= rounding) {
+                *value = f64::from(x);
+            }
+        }
+        reconstructions
     }
 
     /// The examples `[example, feature]` with the given coordinates along the first components, `[example, component]`; not clipped.

@@ -1,6 +1,6 @@
 //! Which evaluations there are: an explicit list, nothing hidden.
 
-use aelab_core::{DataSpec, ParseError};
+use aelab_core::{ConfigError, DataSpec, ParseError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,8 +25,15 @@ pub trait Evaluation: std::fmt::Debug + Send + Sync {
     /// asked for by name it gives what it can.
     fn applies(&self, data: &DataSpec) -> bool;
 
+    /// What of the evaluation makes no sense for such data, in words for who asked for it; nothing where all does.
+    fn complaints(&self, data: &DataSpec) -> Vec<String>;
+
     /// Whether the evaluation runs on such data where an experiment names none: it applies, and is not costly.
     fn is_default(&self, data: &DataSpec) -> bool;
+
+    /// Reports the first option, by its path, that such data cannot satisfy. `class_names` finds out what the classes are called,
+    /// where that can be known before anything is run; it may have to read the data.
+    fn check(&self, data: &DataSpec, class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError>;
 
     /// Names of the metrics that may be measured on such data. A model may lack some (no logits, no
     /// `bce`), and the terms of its objective come on top.
@@ -42,7 +49,21 @@ pub(crate) trait Measure: std::fmt::Debug + Send + Sync + Serialize + Deserializ
     const SUMMARY: &'static str;
     /// Most evaluations cost more than should be spent unasked.
     const IS_DEFAULT: bool = false;
+    /// What data it is for, where not for all.
+    const NEEDS: &'static str = "";
+    /// Options that change pictures and tables alone: results that differ in them measure the same.
+    const DISPLAY_ONLY: &'static [&'static str] = &[];
     fn applies(&self, data: &DataSpec) -> bool;
+    fn check(&self, _data: &DataSpec, _class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
+        Ok(())
+    }
+    fn complaints(&self, data: &DataSpec) -> Vec<String> {
+        if self.applies(data) {
+            return Vec::new();
+        }
+        let why = if Self::NEEDS.is_empty() { "does not apply to this data".to_owned() } else { format!("needs {}", Self::NEEDS) };
+        vec![format!("the evaluation `{}` {why} and gives what it can", Self::NAME)]
+    }
     fn metric_names(&self, data: &DataSpec) -> Vec<String>;
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError>;
 }
@@ -60,8 +81,16 @@ impl<M: Measure> Evaluation for M {
         Measure::applies(self, data)
     }
 
+    fn complaints(&self, data: &DataSpec) -> Vec<String> {
+        Measure::complaints(self, data)
+    }
+
     fn is_default(&self, data: &DataSpec) -> bool {
         M::IS_DEFAULT && Measure::applies(self, data)
+    }
+
+    fn check(&self, data: &DataSpec, class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
+        Measure::check(self, data, class_names)
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
@@ -80,10 +109,24 @@ pub struct EvaluationEntry {
     pub name: &'static str,
     /// One line for listings.
     pub summary: &'static str,
+    /// Options that change pictures and tables and no metric.
+    pub display_only: &'static [&'static str],
     /// Reads the options below the name; `null` is the same as no options.
     pub parse: fn(Value) -> Result<Box<dyn Evaluation>, ParseError>,
     /// The JSON schema of the options.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl EvaluationEntry {
+    /// The options on which the metrics depend, with the defaults of those that are not among `options` (an older aelab did not
+    /// have them); `options` less what is for display only where they cannot be read.
+    pub fn measuring_options(&self, options: &Value) -> Value {
+        let mut options = (self.parse)(options.clone()).map_or_else(|_| options.clone(), |evaluation| evaluation.resolved());
+        if let Some(entries) = options.as_object_mut() {
+            entries.retain(|name, _| !self.display_only.contains(&name.as_str()));
+        }
+        options
+    }
 }
 
 impl std::fmt::Debug for EvaluationEntry {
@@ -93,7 +136,7 @@ impl std::fmt::Debug for EvaluationEntry {
 }
 
 const fn entry<M: Measure>() -> EvaluationEntry {
-    EvaluationEntry { name: M::NAME, summary: M::SUMMARY, parse: parse::<M>, schema: schema::<M> }
+    EvaluationEntry { name: M::NAME, summary: M::SUMMARY, display_only: M::DISPLAY_ONLY, parse: parse::<M>, schema: schema::<M> }
 }
 
 fn parse<M: Measure>(value: Value) -> Result<Box<dyn Evaluation>, ParseError> {
@@ -177,6 +220,22 @@ mod tests {
         }
         let error = (find("samples").unwrap().parse)(json!({"num": 0})).unwrap_err();
         assert_eq!(error.path, "num");
+    }
+
+    #[test]
+    fn options_for_display_are_options_and_do_not_count_as_measuring() {
+        for entry in EVALUATIONS {
+            let resolved = (entry.parse)(json!({})).unwrap().resolved();
+            let measuring = entry.measuring_options(&json!({}));
+            let (resolved, measuring) = (resolved.as_object().unwrap(), measuring.as_object().unwrap());
+            assert_eq!(resolved.len(), measuring.len() + entry.display_only.len(), "{}", entry.name);
+            assert!(entry.display_only.iter().all(|name| resolved.contains_key(*name) && !measuring.contains_key(*name)), "{}", entry.name);
+        }
+        let probe = find("linear_probe").unwrap();
+        assert_eq!(probe.measuring_options(&json!({"c": 2.0}))["num_test"], probe.measuring_options(&json!({}))["num_test"]);
+        assert_ne!(probe.measuring_options(&json!({"c": 2.0})), probe.measuring_options(&json!({})));
+        let unknown = json!({"an_option_of_old": 1, "pca": true});
+        assert_eq!(find("reconstruction").unwrap().measuring_options(&unknown), json!({"an_option_of_old": 1}));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Representations {
         if has_mask {
             warnings.push(format!("`{evaluation}` compares codes with examples whose missing values count as 0"));
         }
-        let pca = if is_affordable(num_features.min(context.train.len())) {
+        let pca = if context.has_pca() {
             let (pca, more) = context.pca(evaluation)?;
             warnings.extend(more.iter().cloned());
             let size = context.code_size.min(pca.eigenvalues().len());
@@ -101,7 +101,8 @@ impl Representations {
             None
         };
         if pca.is_none() {
-            warnings.push(format!("`{evaluation}` has no PCA to compare with: too many features, or a single training example"));
+            let reason = context.pca_impossible().unwrap_or("too many features, or a single training example");
+            warnings.push(format!("`{evaluation}` has no PCA to compare with: {reason}"));
         }
         if codes.size == 0 {
             warnings.push(format!("`{evaluation}` measures nothing of the model: its codes have no dimension"));

@@ -61,8 +61,11 @@ pub struct CurveRequest {
 impl Collected {
     /// The trials of the request with their places in the table. Refuses what cannot be compared.
     pub fn comparison(&self, request: &ComparisonRequest) -> Result<ComparisonInput, ComparisonError> {
+        request.refuse_empty_names()?;
         let known = KnownKeys::of(&self.trials);
-        let trials = self.filtered(&request.filters, &known)?;
+        let passing = self.filtered(&request.filters, &known)?;
+        let (once, mut notes) = collect::each_once(&passing);
+        let trials: Vec<&CollectedTrial> = once.iter().map(AsRef::as_ref).collect();
         let resolve = |names: &[String]| names.iter().map(|name| known.resolve(name)).collect::<Result<Vec<Key>, _>>();
         let (columns, across) = (resolve(&request.columns)?, resolve(&request.across)?);
         if let Some(seed) = columns.iter().chain(&across).find(|key| key.kind == KeyKind::Seed) {
@@ -86,7 +89,7 @@ impl Collected {
             let others: Vec<Key> = columns.iter().chain(&across).cloned().collect();
             keys::varying(&trials, &known, &others, &data_labels)
         } else {
-            given_rows
+            given_rows.clone()
         };
         let placing: Vec<&Key> = rows.iter().chain(&columns).chain(&across).collect();
         refuse::refuse_mixed_cells(&trials, &placing, &known, &value)?;
@@ -94,6 +97,11 @@ impl Collected {
         let names = self.metric_names(&trials, request, &rows, &value)?;
         let mut metrics = Vec::new();
         for name in &names {
+            let beside = if request.baselines { refuse::baselines_of(&trials, name) } else { BTreeSet::new() };
+            for name in std::iter::once(name.as_str()).chain(beside.iter().copied()) {
+                refuse::common_definition(&trials, name)?;
+                refuse::refuse_different_evaluations(&trials, &separating, &value, name)?;
+            }
             metrics.push(refuse::common_definition(&trials, name)?);
         }
         let sort = match &request.sort {
@@ -101,7 +109,11 @@ impl Collected {
             Some(name) if name.is_empty() => Some(0),
             Some(name) => {
                 let name = bare(name);
-                Some(names.iter().position(|other| other == name).ok_or_else(|| ComparisonError::unknown_metric(name, &names))?)
+                Some(names.iter().position(|other| other == name).ok_or_else(|| ComparisonError::SortNotShown {
+                    name: name.to_owned(),
+                    shown: names.join(", "),
+                    is_measured: self.measured_names().iter().any(|other| other == name),
+                })?)
             }
         };
         let key_values = |keys: &[Key], trial: &CollectedTrial| -> KeyValues { keys.iter().map(|key| value(key, trial)).collect() };
@@ -130,10 +142,9 @@ impl Collected {
             }
         });
         let compared = compared.collect();
-        let mut notes = self.notes.clone();
         if !request.filters.is_empty() {
             let filters: Vec<String> = request.filters.iter().map(Filter::to_string).collect();
-            notes.push(format!("{} of {} trials pass {}", trials.len(), self.trials.len(), filters.join(", ")));
+            notes.push(format!("{} of {} trials pass {}", passing.len(), self.trials.len(), filters.join(", ")));
         }
         let names_of = |keys: &[Key]| keys.iter().map(|key| key.name.clone()).collect::<Vec<_>>();
         Ok(ComparisonInput {
@@ -157,26 +168,40 @@ impl Collected {
         let y = bare(&curve.y).to_owned();
         let x = bare(&curve.x).to_owned();
         let is_metric = measured.contains(&x);
-        let key = known.resolve(&x).ok().filter(|key| {
-            let labels = BTreeMap::new();
-            let numbers: BTreeSet<String> = self
-                .trials
-                .iter()
-                .filter_map(|trial| key.value(trial, &labels))
-                .filter(Value::is_number)
-                .map(|value| value.to_string())
-                .collect();
-            // A name that is both is meant as what varies.
-            !is_metric && !numbers.is_empty() || numbers.len() > 1
+        let labels = BTreeMap::new();
+        let values = |key: &Key| -> BTreeSet<String> {
+            let values = self.trials.iter().filter_map(|trial| key.value(trial, &labels));
+            values.filter(Value::is_number).map(|value| value.to_string()).collect()
+        };
+        let resolved = known.resolve(&x);
+        // A name that is both is meant as what varies.
+        let key = resolved.as_ref().ok().filter(|key| {
+            let numbers = values(key).len();
+            !is_metric && numbers > 0 || numbers > 1
         });
         if key.is_none() && !is_metric {
-            let mut names = known.names();
+            let mut names: Vec<String> =
+                known.swept_names().into_iter().filter(|name| known.resolve(name).is_ok_and(|key| !values(&key).is_empty())).collect();
             names.extend(measured.iter().cloned());
-            return Err(ComparisonError::unknown_abscissa(&x, &names));
+            let listed = names.join(", ");
+            return Err(match resolved {
+                Ok(key) => {
+                    let found: BTreeSet<String> =
+                        self.trials.iter().filter_map(|trial| key.value(trial, &labels)).map(|value| crate::short_value(&value)).collect();
+                    let mut values: Vec<String> = found.iter().take(8).cloned().collect();
+                    values.extend((found.len() > 8).then(|| format!("and {} more", found.len() - 8)));
+                    ComparisonError::NoNumbers { name: x, values: values.join(", "), known: listed }
+                }
+                Err(error @ ComparisonError::AmbiguousKey { .. }) => error,
+                Err(_) => {
+                    let all: Vec<String> = known.names().into_iter().chain(measured).collect();
+                    ComparisonError::UnknownAbscissa { hint: did_you_mean(&x, &all), name: x, known: listed }
+                }
+            });
         }
         let grouping: Vec<String> = request.rows.iter().chain(&request.columns).cloned().collect();
         let mut rows = Vec::new();
-        if let (Some(key), false) = (&key, grouping.is_empty()) {
+        if let (Some(key), false) = (key, grouping.is_empty()) {
             rows.clone_from(&grouping);
             if !rows.iter().any(|name| known.resolve(name).is_ok_and(|known| known == *key)) {
                 rows.push(x.clone());
@@ -185,7 +210,7 @@ impl Collected {
         let metrics = if key.is_some() { vec![y.clone()] } else { vec![y.clone(), x.clone()] };
         let inner = ComparisonRequest { metrics, rows, columns: Vec::new(), baselines: true, sort: None, ..request.clone() };
         let mut input = self.comparison(&inner)?;
-        let abscissa = match &key {
+        let abscissa = match key {
             Some(key) => match input.row_keys.iter().position(|name| *name == key.name) {
                 Some(position) => Abscissa::Key(position),
                 None => {
@@ -197,7 +222,8 @@ impl Collected {
             },
             None => Abscissa::Metric(1),
         };
-        let series = if grouping.is_empty() { vec!["model".to_owned()] } else { grouping };
+        // Configurations of a series are joined by a line: columns do not cut it into points.
+        let series = if request.rows.is_empty() { vec!["model".to_owned()] } else { request.rows.clone() };
         let series: Vec<String> = series.iter().filter_map(|name| Some(known.resolve(name).ok()?.name)).collect();
         let mut trade_off =
             trade_off(&compare(input), abscissa, 0, &series).ok_or_else(|| ComparisonError::EmptyCurve { x: x.clone(), y: y.clone() })?;
@@ -266,8 +292,17 @@ impl Collected {
     }
 }
 
+impl ComparisonRequest {
+    fn refuse_empty_names(&self) -> Result<(), ComparisonError> {
+        let lists = [("--metric", &self.metrics), ("--rows", &self.rows), ("--cols", &self.columns), ("--across", &self.across)];
+        let empty = lists.into_iter().find(|(_, names)| names.iter().any(|name| bare(name).is_empty()));
+        empty.map_or(Ok(()), |(option, _)| Err(ComparisonError::EmptyName { option }))
+    }
+}
+
 /// A metric's name without the split that curves put before it.
 fn bare(name: &str) -> &str {
+    let name = name.trim();
     name.strip_prefix("eval/").unwrap_or(name)
 }
 

@@ -37,6 +37,25 @@ fn planned(text: &str, sets: &[&str]) -> Plan {
     plan_of(text, None, sets).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// What is not there yet cannot be read, and a plan does not need it.
+#[test]
+fn classes_of_data_that_are_yet_to_be_fetched_are_trusted() {
+    let plan = |data: &str| {
+        let text = GOOD.replace("{digits: {}}", data) + "evaluate: [{anomaly: {normal: [11]}}]\n";
+        let source = SpecSource {
+            file: "experiment.yaml".to_owned(),
+            text,
+            base_dir: Path::new("/nowhere").to_path_buf(),
+            extended: None,
+            sets: Vec::new(),
+        };
+        let context = LoadContext { base_dir: "/nowhere".into(), cache_dir: "/nowhere".into(), offline: true };
+        super::plan(&ExperimentSpec::parse(source)?, &Registry::new(aelab_models::MODELS), &context)
+    };
+    assert_eq!(plan("{mnist: {normal_classes: [1], num_train: 54000}}").unwrap().trials.len(), 1);
+    assert!(plan("{digits: {normal_classes: [1], num_train: 54000}}").is_err());
+}
+
 /// The message about `text`, and the text itself above it.
 fn message(text: &str, sets: &[&str]) -> String {
     match plan_of(text, None, sets) {
@@ -96,6 +115,12 @@ messages! {
     unknown_key_in_execution: with("execution: {job: 2}\n");
     missing_extended_file: with("extends: absent.yaml\n");
     data_file_missing: GOOD.replace("{digits: {}}", "{npy: {path: absent.npy}}");
+
+    normal_class_that_does_not_exist: with("evaluate: [reconstruction, {anomaly: {normal: [11]}}]\n");
+    every_class_normal: with("evaluate: [{anomaly: {normal: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}}]\n");
+    no_class_normal: with("evaluate: [{anomaly: {normal: []}}]\n");
+    more_components_than_features: with("evaluate: [{anomaly: {normal: [1], pca_components: 64}}]\n");
+    more_training_examples_than_normal_ones: GOOD.replace("{digits: {}}", "{digits: {normal_classes: [1], num_train: 1000}}");
 
     sweep_path_of_another_model: with("sweep:\n  model.undercomplete.code_size: [2, 4]\n");
     sweep_path_with_a_typo_in_the_model: with("sweep:\n  model.vea.latent_dim: [2, 4]\n");
@@ -216,7 +241,7 @@ fn whole_models_are_alternatives_and_a_star_is_whichever_is_there() {
     let text = "data: {digits: {}}\ntrain: {epochs: 1, batch_size: 32, optimizer: {adam: {learning_rate: 1e-3}}, seed: 5}\nsweep:\n  product:\n    \
                 - model: [{vae: {hidden: [8], likelihood: bernoulli}}, {undercomplete: {hidden: [8]}}]\n    - model.*.code_size: [2, 4]\n  repeat: 2\n";
     let plan = planned(text, &[]);
-    let shown: Vec<String> = plan.trials.iter().map(|trial| plan.label(trial)).collect();
+    let shown = plan.labels();
     assert_eq!(
         shown,
         [
@@ -269,4 +294,23 @@ fn a_plan_survives_its_file() {
     let read: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&plan).unwrap());
     assert_eq!(plan_of(&read.source.text, None, &["train.epochs=4"]).unwrap().trials[6].hash, plan.trials[6].hash);
+}
+
+#[test]
+fn zeros_and_words_in_options_of_evaluations_are_explained_in_words() {
+    let of = |evaluate: &str| message(&with(&format!("evaluate: [{evaluate}]\n")), &[]);
+    let found = of("{retrieval: {num_queries: 0}}");
+    assert!(found.contains("expected a whole number of at least 1, found the number 0") && !found.contains("u32"), "{found}");
+    let found = of("{fine_tune: {labels_per_class: [al]}}");
+    assert!(found.contains("`all` or a whole number of at least 1") && !found.contains("variant"), "{found}");
+    assert!(of("{disentanglement: {num_bins: 4000000000}}").contains("at most 10000 bins"));
+}
+
+#[test]
+fn what_of_an_evaluation_does_not_fit_the_data_is_said_at_plan() {
+    let warnings = |evaluate: &str| planned(&with(&format!("evaluate: [{evaluate}]\n")), &[]).warnings;
+    let found = warnings("{inpainting: {holes: [{center: {side: 20}}, {random: {rate: 0.5}}]}}, sequence");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("side 20 does not fit into an image of 8 x 8") && found[1].contains("`sequence` needs series"), "{found:?}");
+    assert_eq!(warnings("inpainting, retrieval, samples"), Vec::<String>::new());
 }

@@ -1,10 +1,11 @@
 //! The trials of an experiment, resolved and checked, before any of them runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use aelab_core::{DataSpec, Registry, TermSpec};
-use aelab_data::LoadContext;
+use aelab_data::{DataError, Dataset, DatasetConfig, LoadContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,11 +82,6 @@ impl PlannedTrial {
 }
 
 impl Plan {
-    /// The trial of that hash.
-    pub fn trial(&self, hash: &str) -> Option<&PlannedTrial> {
-        self.trials.iter().find(|trial| trial.hash == hash)
-    }
-
     /// Folder that relative data paths start from.
     pub fn base_dir(&self) -> &PathBuf {
         &self.source.base_dir
@@ -95,35 +91,36 @@ impl Plan {
     /// The same hyperparameter of several models is one column. A column `seed` comes last where seeds differ.
     pub fn columns(&self) -> Vec<(String, Vec<Option<Value>>)> {
         let mut families: Vec<KeyPath> = Vec::new();
-        for (path, _) in self.trials.iter().flat_map(|trial| &trial.overrides) {
-            let family = KeyPath::parse(path).family();
-            if !families.contains(&family) {
-                families.push(family);
+        let mut places: HashMap<KeyPath, usize> = HashMap::new();
+        let mut values: Vec<Vec<Option<Value>>> = Vec::new();
+        for (index, trial) in self.trials.iter().enumerate() {
+            for (path, value) in &trial.overrides {
+                let family = KeyPath::parse(path).family();
+                let place = *places.entry(family.clone()).or_insert_with(|| {
+                    families.push(family);
+                    values.push(vec![None; self.trials.len()]);
+                    values.len() - 1
+                });
+                values[place][index].get_or_insert_with(|| value.clone());
             }
         }
-        let mut columns: Vec<(String, Vec<Option<Value>>)> = families
-            .iter()
-            .map(|family| {
-                let value = |trial: &PlannedTrial| {
-                    trial.overrides.iter().find(|(path, _)| KeyPath::parse(path).family() == *family).map(|(_, value)| value.clone())
-                };
-                (short_label(family, &families), self.trials.iter().map(value).collect())
-            })
-            .collect();
+        let mut columns: Vec<(String, Vec<Option<Value>>)> =
+            families.iter().zip(values).map(|(family, values)| (short_label(family, &families), values)).collect();
         if self.trials.iter().any(|trial| trial.seed != self.trials[0].seed) {
             columns.push(("seed".to_owned(), self.trials.iter().map(|trial| Some(Value::from(trial.seed))).collect()));
         }
         columns
     }
 
-    /// What sets a trial apart, in one line: `model=vae code_size=8 seed=2`.
-    pub fn label(&self, trial: &PlannedTrial) -> String {
-        let parts: Vec<String> = self
-            .columns()
-            .iter()
-            .filter_map(|(label, values)| values.get(trial.index)?.as_ref().map(|value| format!("{label}={}", short_value(value))))
-            .collect();
-        if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
+    /// What sets each trial apart, in one line: `model=vae code_size=8 seed=2`. In the order of the trials.
+    pub fn labels(&self) -> Vec<String> {
+        let columns = self.columns();
+        let label = |(index, trial): (usize, &PlannedTrial)| {
+            let part = |(label, values): &(String, Vec<Option<Value>>)| Some(format!("{label}={}", short_value(values[index].as_ref()?)));
+            let parts: Vec<String> = columns.iter().filter_map(part).collect();
+            if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
+        };
+        self.trials.iter().enumerate().map(label).collect()
     }
 }
 
@@ -146,6 +143,34 @@ pub fn short_value(value: &Value) -> String {
 struct KnownData {
     checksum: String,
     spec: DataSpec,
+    /// Of the classes; read at most once, where something asks for them and the data are there.
+    class_names: OnceCell<Option<Vec<String>>>,
+}
+
+impl KnownData {
+    /// Looks at the data. Where examples are chosen by their labels, they are read now: whether enough of them are of the classes
+    /// asked for, no header says, and every trial would fail. Data that are yet to be fetched are trusted.
+    fn of(data: &dyn DatasetConfig, context: &LoadContext) -> Result<Self, DataError> {
+        let known = Self { checksum: data.checksum(context)?, spec: data.spec(context)?, class_names: OnceCell::new() };
+        if data.resolved().get("normal_classes").is_some_and(|classes| !classes.is_null()) {
+            match data.load(context) {
+                Ok(dataset) => {
+                    known.class_names.get_or_init(|| names_of(&dataset));
+                }
+                Err(DataError::NotFetched { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(known)
+    }
+
+    fn class_names(&self, data: &dyn DatasetConfig, context: &LoadContext) -> Option<Vec<String>> {
+        self.class_names.get_or_init(|| data.load(context).ok().and_then(|dataset| names_of(&dataset))).clone()
+    }
+}
+
+fn names_of(dataset: &Dataset) -> Option<Vec<String>> {
+    dataset.class_names.as_deref().map(<[String]>::to_vec)
 }
 
 /// Expands the sweep, reads and checks every trial. `context` says where data lies; its base folder is
@@ -160,6 +185,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
     let alternatives = Alternatives::of(&settings);
     let mut known_data: HashMap<String, KnownData> = HashMap::new();
     let mut trials: Vec<PlannedTrial> = Vec::new();
+    let mut hashes: HashSet<String> = HashSet::new();
     let mut warnings = Warnings::default();
     let mut duplicates = 0;
     // For each `--set`: in how many trials the sweep sets the same again, and what it sets.
@@ -181,8 +207,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         let data_key = canonical_json(&sections.data.resolved()) + sections.data.name();
         if !known_data.contains_key(&data_key) {
             let known =
-                sections.data.checksum(&context).and_then(|checksum| Ok(KnownData { checksum, spec: sections.data.spec(&context)? }));
-            let known = known.map_err(|error| explain(&ReadError::other(data_path, chain(&error))))?;
+                KnownData::of(sections.data.as_ref(), &context).map_err(|error| explain(&ReadError::other(data_path, chain(&error))))?;
             known_data.insert(data_key.clone(), known);
         }
         let data = &known_data[&data_key];
@@ -194,16 +219,24 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
             .map_err(|error| explain(&ReadError::other(model_path.join(&KeyPath::parse(&error.path)), error.message)))?;
         resolve_device(&sections.device).map_err(|error| explain(&ReadError::other(KeyPath::from_iter(["device"]), error.to_string())))?;
 
+        for (index, evaluation) in sections.evaluate.iter().flatten().enumerate() {
+            let class_names = || data.class_names(sections.data.as_ref(), &context);
+            evaluation.check(&data.spec, &class_names).map_err(|error| {
+                let path = KeyPath::from_iter(["evaluate".to_owned(), index.to_string(), evaluation.name().to_owned()]);
+                explain(&ReadError::other(path.join(&KeyPath::parse(&error.path)), error.message))
+            })?;
+        }
+
         for warning in sections.model.warnings(&data.spec) {
             warnings.add(format!("{}: {warning}", sections.model.name()));
         }
-        for evaluation in sections.evaluate.iter().flatten().filter(|evaluation| !evaluation.applies(&data.spec)) {
-            warnings.add(format!("the evaluation `{}` does not apply to this data and gives what it can", evaluation.name()));
+        for complaint in sections.evaluate.iter().flatten().flat_map(|evaluation| evaluation.complaints(&data.spec)) {
+            warnings.add(complaint);
         }
 
         let definition = definition(&sections.resolved(&data.spec), &data.checksum);
         let hash = trial_hash(&definition);
-        if trials.iter().any(|trial| trial.hash == hash) {
+        if !hashes.insert(hash.clone()) {
             duplicates += 1;
             continue;
         }

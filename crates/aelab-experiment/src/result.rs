@@ -69,6 +69,20 @@ pub struct MetricValue {
     /// Version of the metric's definition.
     #[serde(default)]
     pub version: u32,
+    /// Name of the evaluation that measured it, whose options then say how; `None` in results of an aelab that did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<String>,
+}
+
+/// A picture in the folder `figures` of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawnPicture {
+    /// File name without `.png`.
+    pub name: String,
+    /// What is shown.
+    pub title: String,
+    /// The evaluation that it is of.
+    pub evaluation: String,
 }
 
 /// How a trial ended.
@@ -84,6 +98,9 @@ pub struct TrialResult {
     /// What was measured.
     #[serde(default)]
     pub metrics: Vec<MetricValue>,
+    /// What was drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<DrawnPicture>,
     /// Trainable numbers.
     #[serde(default)]
     pub num_parameters: usize,
@@ -109,6 +126,7 @@ impl TrialResult {
             state,
             error: error.into(),
             metrics: Vec::new(),
+            pictures: Vec::new(),
             num_parameters: 0,
             epochs_run: 0,
             steps: 0,
@@ -148,5 +166,20 @@ impl TrialResult {
     /// The value of the metric `name`.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_without_the_evaluation_of_a_metric_are_read() {
+        let text = r#"{"name": "sse", "value": 1.5, "unit": "", "direction": "lower", "version": 1}"#;
+        let old: MetricValue = serde_json::from_str(text).unwrap();
+        assert_eq!(old.evaluation, None);
+        assert!(!serde_json::to_string(&old).unwrap().contains("evaluation"));
+        let new = MetricValue { evaluation: Some("reconstruction".into()), ..old };
+        assert_eq!(serde_json::from_str::<MetricValue>(&serde_json::to_string(&new).unwrap()).unwrap(), new);
     }
 }

@@ -11,6 +11,7 @@
 //! A trial is known by its hash: an edited experiment keeps what is done. `result.json` is written last;
 //! its presence says that the trial is over.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -173,13 +174,14 @@ impl RunDir {
         lock.lock().map_err(io_error("lock", &lock_path))?;
 
         let stored = run_dir.stored_trials()?;
+        let planned: HashMap<&str, &PlannedTrial> = plan.trials.iter().map(|trial| (trial.hash.as_str(), trial)).collect();
         for hash in &stored {
-            run_dir.check_stored(hash, plan.trial(hash))?;
+            run_dir.check_stored(hash, planned.get(hash.as_str()).copied())?;
         }
         let mut num_new = 0;
         for trial in &plan.trials {
             let folder = run_dir.trial(&trial.hash);
-            let is_new = !stored.contains(&trial.hash);
+            let is_new = stored.binary_search(&trial.hash).is_err();
             num_new += usize::from(is_new);
             // What has not ended follows the experiment when its folder or name changes.
             if !is_new && folder.state().is_ok_and(|state| state.is_over() || state == TrialState::Running) {
@@ -194,7 +196,7 @@ impl RunDir {
         write(&run_dir.experiment_path(), plan.source.text.as_bytes())?;
         let json = serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes");
         write(&run_dir.plan_path(), &json)?;
-        let left_over = stored.into_iter().filter(|hash| plan.trial(hash).is_none()).collect();
+        let left_over = stored.into_iter().filter(|hash| !planned.contains_key(hash.as_str())).collect();
         Ok(Prepared { run_dir, num_new, left_over })
     }
 
@@ -372,15 +374,21 @@ impl TrialDir {
 
     /// Where the trial stands.
     pub fn state(&self) -> Result<TrialState, RunDirError> {
+        Ok(self.standing()?.0)
+    }
+
+    /// Where the trial stands, and how it ended if it has.
+    pub fn standing(&self) -> Result<(TrialState, Option<TrialResult>), RunDirError> {
         if let Some(result) = self.result()? {
-            return Ok(result.state);
+            return Ok((result.state, Some(result)));
         }
         let lock_path = self.lock_path();
         if lock::holder(&lock_path).map_err(io_error("lock", &lock_path))?.is_some() {
             // It may have ended between the two looks.
-            return Ok(self.result()?.map_or(TrialState::Running, |result| result.state));
+            let result = self.result()?;
+            return Ok((result.as_ref().map_or(TrialState::Running, |result| result.state), result));
         }
-        Ok(if self.has_checkpoint() { TrialState::Interrupted } else { TrialState::Pending })
+        Ok((if self.has_checkpoint() { TrialState::Interrupted } else { TrialState::Pending }, None))
     }
 
     /// Puts the result of a failed or diverged trial aside, so that it runs again. What diverged begins anew,

@@ -8,6 +8,7 @@
 //!   figures/       error against each swept number, learning curves
 //! ```
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,13 +17,13 @@ use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
 use aelab_files::write_atomic;
 use aelab_report::{
-    Curve, CurvePanel, Direction, FigureError, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
+    Curve, CurvePanel, Direction, FigureError, FigureGroup, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
     baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_figure,
 };
 use serde_json::Value;
 
 use crate::plan::{Plan, PlannedTrial};
-use crate::result::{TrialResult, TrialState};
+use crate::result::{DrawnPicture, TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError};
 
 /// More figures of metrics against swept numbers than this are not looked at.
@@ -41,8 +42,21 @@ pub struct SummaryFiles {
     pub page: PathBuf,
     /// `summary.csv`.
     pub table: PathBuf,
-    /// Figures of the run and of its best trials.
+    /// Figures of the run.
     pub figures: Vec<PathBuf>,
+    /// For each model the trial whose pictures the page shows.
+    pub pictures: Vec<TrialPictures>,
+}
+
+/// Pictures of a trial that stands for all of its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialPictures {
+    /// What sets the trial apart.
+    pub label: String,
+    /// Their folder.
+    pub folder: PathBuf,
+    /// How many the folder holds.
+    pub num: usize,
 }
 
 /// Why a summary could not be written.
@@ -74,15 +88,22 @@ pub enum SummaryError {
 
 /// One row per trial of the plan, in its order.
 pub fn trial_rows(run_dir: &RunDir, plan: &Plan) -> Result<Vec<TrialRow>, RunDirError> {
-    plan.trials
-        .iter()
-        .map(|trial| {
-            let folder = run_dir.trial(&trial.hash);
-            let state = folder.state()?;
-            let result = folder.result()?.unwrap_or_else(|| TrialResult::without_metrics(state, None));
-            Ok(trial_row(trial, state, result))
-        })
-        .collect()
+    Ok(read_trials(run_dir, plan)?.0)
+}
+
+/// One row per trial of the plan, and its pictures.
+fn read_trials(run_dir: &RunDir, plan: &Plan) -> Result<(Vec<TrialRow>, Vec<Vec<DrawnPicture>>), RunDirError> {
+    let read = |trial: &PlannedTrial| {
+        let (state, result) = run_dir.trial(&trial.hash).standing()?;
+        let mut result = result.unwrap_or_else(|| TrialResult::without_metrics(state, None));
+        let mut pictures = std::mem::take(&mut result.pictures);
+        if pictures.is_empty() && state == TrialState::Finished {
+            pictures = pictures_in(&run_dir.root().join(figures_of(trial)));
+        }
+        Ok((trial_row(trial, state, result), pictures))
+    };
+    let read: Result<Vec<_>, RunDirError> = plan.trials.iter().map(read).collect();
+    Ok(read?.into_iter().unzip())
 }
 
 fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
@@ -119,7 +140,8 @@ fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> Tr
 
 /// Collects the results of a run and writes its tables and figures. Trials that have not ended are rows without values.
 pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, SummaryError> {
-    let rows = trial_rows(run_dir, plan)?;
+    let (rows, pictures) = read_trials(run_dir, plan)?;
+    let labels = plan.labels();
     let summary = summarize(&rows);
     let root = run_dir.root();
     let folder = root.join("figures");
@@ -139,15 +161,20 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
             draw(name, figure.title.clone(), metric_against_hyperparameter(&figure))?;
         }
     }
-    if let Some(figure) = learning_curves_of(run_dir, plan)? {
+    if let Some(figure) = learning_curves_of(run_dir, plan, &labels)? {
         draw("learning-curves.png".to_owned(), "Learning curves".to_owned(), learning_curves(&figure))?;
     }
-    links.extend(best_trial_figures(run_dir, plan, &rows));
+    let figures = links.iter().map(|link| root.join(&link.path)).collect();
+    let of_run = FigureGroup { section: "Figures".to_owned(), introduction: String::new(), heading: String::new(), figures: links };
+    let Gallery { mut groups, folders, shown: of_trials } = gallery(plan, &rows, &labels, &pictures);
+    if !of_run.figures.is_empty() {
+        groups.insert(0, of_run);
+    }
 
-    // All metrics are in the CSV; people see those that say most.
-    let is_headline = |name: &str| metric_info(name).is_headline;
-    let shown: Vec<String> = summary.metrics.iter().map(|info| info.name.clone()).filter(|name| is_headline(name)).collect();
-    let page = SummaryPage { title: &plan.name, summary: &summary, metrics: &shown, figures: &links };
+    // All metrics are in the CSV; people see those that say most, and baselines as rows.
+    let is_shown = |name: &str| metric_info(name).is_headline && !stands_beside(&summary, name);
+    let shown: Vec<String> = summary.metrics.iter().map(|info| info.name.clone()).filter(|name| is_shown(name)).collect();
+    let page = SummaryPage { title: &plan.name, summary: &summary, metrics: &shown, figures: &groups, folders: &folders };
     let write = |name: &str, text: String| {
         let path = root.join(name);
         write_atomic(&path, text.as_bytes()).map_err(|source| SummaryError::Io { what: "write", path: path.clone(), source })?;
@@ -156,83 +183,126 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
     let table = write("summary.csv", summary.csv_table().to_csv())?;
     write("trials.csv", summary.trials_table().to_csv())?;
     let page = write("summary.md", page.to_markdown())?;
-    let figures = links.iter().map(|link| root.join(&link.path)).collect();
-    Ok(SummaryFiles { summary, shown, page, table, figures })
+    let pictures = of_trials
+        .into_iter()
+        .map(|index| TrialPictures {
+            label: labels[index].clone(),
+            folder: root.join(figures_of(&plan.trials[index])),
+            num: pictures[index].len(),
+        })
+        .collect();
+    Ok(SummaryFiles { summary, shown, page, table, figures, pictures })
 }
 
 /// Which metric is drawn against which swept number: every headline metric that has a direction, in the order of measurement.
 fn drawn_metrics(summary: &Summary) -> Vec<(String, String)> {
     let hyperparameters = swept_hyperparameters(summary);
-    let is_known = |name: &str| summary.metrics.iter().any(|info| info.name == name);
-    let is_baseline = |name: &str| baseline_readings(name).any(|(_, of)| is_known(of));
-    let is_drawn =
-        |info: &&MetricInfo| info.direction != Direction::Neutral && metric_info(&info.name).is_headline && !is_baseline(&info.name);
+    let is_drawn = |info: &&MetricInfo| {
+        info.direction != Direction::Neutral && metric_info(&info.name).is_headline && !stands_beside(summary, &info.name)
+    };
     let metrics = summary.metrics.iter().filter(is_drawn);
     let pairs = metrics.flat_map(|info| hyperparameters.iter().map(|hyperparameter| (info.name.clone(), hyperparameter.clone())));
     pairs.take(MAX_METRIC_FIGURES).collect()
+}
+
+/// Whether a metric is what a baseline reaches in another one that was measured, too.
+fn stands_beside(summary: &Summary, metric: &str) -> bool {
+    baseline_readings(metric).any(|(_, of)| summary.metrics.iter().any(|info| info.name == of))
 }
 
 fn file_name(text: &str) -> String {
     text.chars().map(|character| if character.is_ascii_alphanumeric() || "-_.".contains(character) { character } else { '-' }).collect()
 }
 
-/// Pictures per model that the summary links.
-const MAX_PICTURES: usize = 12;
-/// Pictures that stand first, and what they show.
-const CAPTIONS: [(&str, &str); 4] = [
-    ("reconstruction", "test images and their reconstructions"),
-    ("series", "test series and their reconstructions"),
-    ("samples", "samples from the prior"),
-    ("codes", "codes of test examples"),
-];
+/// Models of which the page shows pictures.
+const MAX_MODELS: usize = 24;
+/// Pictures of one model that the page shows.
+const MAX_PICTURES: usize = 80;
 
-/// For each model and kind of picture, that of the trial with the lowest squared error among those that have it.
-fn best_trial_figures(run_dir: &RunDir, plan: &Plan, rows: &[TrialRow]) -> Vec<FigureLink> {
+/// The pictures of trials on the page.
+struct Gallery {
+    groups: Vec<FigureGroup>,
+    /// Where the pictures of the other trials are.
+    folders: Vec<FigureLink>,
+    /// The trials whose pictures are shown.
+    shown: Vec<usize>,
+}
+
+/// For each model all pictures of the trial with the lowest squared error, grouped by evaluation; what that trial has no picture of is
+/// shown of the next one.
+fn gallery(plan: &Plan, rows: &[TrialRow], labels: &[String], pictures: &[Vec<DrawnPicture>]) -> Gallery {
     let error =
         |row: &TrialRow| row.metrics.iter().find(|metric| metric.name == "sse").and_then(|metric| metric.value).unwrap_or(f64::INFINITY);
-    let mut models: Vec<&str> = Vec::new();
-    for row in rows {
-        if !models.contains(&row.model.as_str()) {
-            models.push(&row.model);
-        }
+    let mut models: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (index, row) in rows.iter().enumerate().filter(|(index, _)| !pictures[*index].is_empty()) {
+        let place = *places.entry(&row.model).or_insert_with(|| {
+            models.push((&row.model, Vec::new()));
+            models.len() - 1
+        });
+        models[place].1.push(index);
     }
-    let folder = |trial: &PlannedTrial| format!("trials/{}/figures", trial.hash);
-    let mut links = Vec::new();
-    for model in models {
-        let trials: Vec<(&TrialRow, &PlannedTrial, Vec<String>)> = rows
-            .iter()
-            .zip(&plan.trials)
-            .filter(|(row, _)| row.model == model)
-            .map(|(row, trial)| (row, trial, pictures_in(&run_dir.root().join(folder(trial)))))
-            .collect();
-        let mut kinds: Vec<&String> = trials.iter().flat_map(|(.., pictures)| pictures).collect();
-        kinds.sort_by_key(|name| (CAPTIONS.iter().position(|(known, _)| known == name).unwrap_or(CAPTIONS.len()), *name));
-        kinds.dedup();
-        for kind in kinds.into_iter().take(MAX_PICTURES) {
-            let drawn = trials.iter().filter(|(.., pictures)| pictures.contains(kind));
-            if let Some((_, trial, _)) = drawn.min_by(|(left, ..), (right, ..)| error(left).total_cmp(&error(right))) {
-                let what =
-                    CAPTIONS.iter().find(|(known, _)| known == kind).map_or_else(|| kind.replace('_', " "), |(_, what)| (*what).to_owned());
-                links.push(FigureLink { caption: format!("{}: {what}", plan.label(trial)), path: format!("{}/{kind}.png", folder(trial)) });
+    let mut gallery = Gallery { groups: Vec::new(), folders: Vec::new(), shown: Vec::new() };
+    for (model, mut members) in models.into_iter().take(MAX_MODELS) {
+        members.sort_by(|left, right| error(&rows[*left]).total_cmp(&error(&rows[*right])));
+        let best = members[0];
+        gallery.shown.push(best);
+        let section = format!("Pictures of {model}");
+        let introduction = match members.len() {
+            1 => format!("Trial `{}`.", labels[best]),
+            num if error(&rows[best]).is_finite() => format!("Trial `{}`, the one with the lowest `sse` of {num}.", labels[best]),
+            num => format!("Trial `{}`, the first of {num}.", labels[best]),
+        };
+        let mut seen: HashSet<&str> = HashSet::new();
+        let kinds = members.iter().flat_map(|index| pictures[*index].iter().map(move |picture| (*index, picture)));
+        let kinds: Vec<(usize, &DrawnPicture)> = kinds.filter(|(_, picture)| seen.insert(&picture.name)).take(MAX_PICTURES).collect();
+        let mut titles: HashMap<&str, usize> = HashMap::new();
+        kinds.iter().for_each(|(_, picture)| *titles.entry(&picture.title).or_default() += 1);
+        let first_group = gallery.groups.len();
+        for (index, DrawnPicture { name, title, evaluation }) in kinds {
+            let mut caption = title.clone();
+            if titles[title.as_str()] > 1 {
+                caption.push_str(&format!(" ({})", name.replace('_', " ")));
+            }
+            if index != best {
+                caption.push_str(&format!(", of `{}`", labels[index]));
+            }
+            let link = FigureLink { caption, path: format!("{}/{name}.png", figures_of(&plan.trials[index])) };
+            match gallery.groups[first_group..].iter_mut().find(|group| group.heading == *evaluation) {
+                Some(group) => group.figures.push(link),
+                None => gallery.groups.push(FigureGroup {
+                    section: section.clone(),
+                    introduction: introduction.clone(),
+                    heading: evaluation.clone(),
+                    figures: vec![link],
+                }),
             }
         }
     }
-    links
+    let is_shown: HashSet<usize> = gallery.shown.iter().copied().collect();
+    let others = (0..rows.len()).filter(|index| !pictures[*index].is_empty() && !is_shown.contains(index));
+    gallery.folders = others.map(|index| FigureLink { caption: labels[index].clone(), path: figures_of(&plan.trials[index]) }).collect();
+    gallery
 }
 
-/// Names of the PNG files in a folder, without their extension; none where there is no folder.
-fn pictures_in(folder: &Path) -> Vec<String> {
+/// Folder of a trial's pictures, relative to the run directory.
+fn figures_of(trial: &PlannedTrial) -> String {
+    format!("trials/{}/figures", trial.hash)
+}
+
+/// The PNG files in a folder, of a trial whose result does not tell of them: their names say what they show.
+fn pictures_in(folder: &Path) -> Vec<DrawnPicture> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".png")?.to_owned()))
-        .filter(|name| !name.starts_with('.'))
-        .collect()
+    let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".png")?.to_owned()));
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names.into_iter().map(|name| DrawnPicture { title: name.replace('_', " "), name, evaluation: String::new() }).collect()
 }
 
 /// The loss over epochs, one chart per model: losses of different models are different quantities.
-fn learning_curves_of(run_dir: &RunDir, plan: &Plan) -> Result<Option<LearningCurves>, SummaryError> {
+fn learning_curves_of(run_dir: &RunDir, plan: &Plan, labels: &[String]) -> Result<Option<LearningCurves>, SummaryError> {
     let mut panels: Vec<CurvePanel> = Vec::new();
-    for trial in &plan.trials {
+    for (trial, label) in plan.trials.iter().zip(labels) {
         let path = run_dir.trial(&trial.hash).metrics_path();
         if !path.is_file() {
             continue;
@@ -249,7 +319,7 @@ fn learning_curves_of(run_dir: &RunDir, plan: &Plan) -> Result<Option<LearningCu
         if curves.len() >= MAX_CURVES {
             continue;
         }
-        let name = configuration_label(plan, trial);
+        let name = configuration_label(label, trial);
         for (split_name, split) in [("train", Split::Train), ("valid", Split::Valid)] {
             let points = read_loss(&path, split_name).map_err(|source| SummaryError::Io { what: "read", path: path.clone(), source })?;
             if !points.is_empty() {
@@ -263,8 +333,7 @@ fn learning_curves_of(run_dir: &RunDir, plan: &Plan) -> Result<Option<LearningCu
 }
 
 /// What sets the configuration of a trial apart, its seed left out.
-fn configuration_label(plan: &Plan, trial: &PlannedTrial) -> String {
-    let label = plan.label(trial);
+fn configuration_label(label: &str, trial: &PlannedTrial) -> String {
     let parts: Vec<&str> = label.split(' ').filter(|part| !part.starts_with("seed=") && !part.starts_with("model=")).collect();
     if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
 }
@@ -326,6 +395,91 @@ mod tests {
         let one = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 32)]));
         assert_eq!(one.len(), 4, "one swept number, four metrics");
         assert!(drawn_metrics(&summarize(&[trial(2, 32)])).is_empty(), "nothing is swept");
+    }
+
+    /// A plan and rows of `num` trials of one model with the given squared errors.
+    fn trials_with(errors: &[f64]) -> (Plan, Vec<TrialRow>, Vec<String>) {
+        let planned = |index: usize| crate::PlannedTrial {
+            index,
+            hash: format!("hash{index}"),
+            overrides: Vec::new(),
+            seed: index as u64,
+            model: "vae".into(),
+            data: "digits".into(),
+            code_size: 2,
+            definition: Value::Null,
+            metrics: Vec::new(),
+            terms: Vec::new(),
+            num_features: 64,
+        };
+        let source =
+            crate::SpecSource { file: "x.yaml".into(), text: String::new(), base_dir: "/".into(), extended: None, sets: Vec::new() };
+        let plan = Plan {
+            format_version: 1,
+            name: "x".into(),
+            description: None,
+            execution: crate::Execution::default(),
+            source,
+            trials: (0..errors.len()).map(planned).collect(),
+            warnings: Vec::new(),
+        };
+        let row = |(trial, error): (&crate::PlannedTrial, &f64)| {
+            let mut result = TrialResult::without_metrics(TrialState::Finished, None);
+            result.metrics.push(crate::MetricValue {
+                name: "sse".into(),
+                value: *error,
+                unit: String::new(),
+                direction: "lower".into(),
+                version: 1,
+                evaluation: None,
+            });
+            trial_row(trial, TrialState::Finished, result)
+        };
+        let rows = plan.trials.iter().zip(errors).map(row).collect();
+        let labels = plan.labels();
+        (plan, rows, labels)
+    }
+
+    fn picture(evaluation: &str, name: &str, title: &str) -> DrawnPicture {
+        DrawnPicture { name: name.into(), title: title.into(), evaluation: evaluation.into() }
+    }
+
+    #[test]
+    fn every_picture_of_the_best_trial_is_linked_under_its_evaluation_with_its_title() {
+        let (plan, rows, labels) = trials_with(&[3.0, 1.0, 2.0]);
+        let mut of_best: Vec<DrawnPicture> =
+            (0..20).map(|index| picture("anomaly", &format!("anomaly_{index}"), &format!("title {index}"))).collect();
+        of_best.push(picture("retrieval", "retrieval", "nearest codes"));
+        let others = vec![picture("retrieval", "retrieval", "nearest codes"), picture("t_sne", "t_sne", "a map of codes")];
+        let Gallery { groups, folders, shown } = gallery(&plan, &rows, &labels, &[others.clone(), of_best, others]);
+        assert_eq!(shown, [1]);
+        let headings: Vec<(&str, usize)> = groups.iter().map(|group| (group.heading.as_str(), group.figures.len())).collect();
+        assert_eq!(headings, [("anomaly", 20), ("retrieval", 1), ("t_sne", 1)]);
+        assert_eq!(groups[0].introduction, "Trial `seed=1`, the one with the lowest `sse` of 3.");
+        assert_eq!(groups[0].figures[7], FigureLink { caption: "title 7".into(), path: "trials/hash1/figures/anomaly_7.png".into() });
+        let of_next = FigureLink { caption: "a map of codes, of `seed=2`".into(), path: "trials/hash2/figures/t_sne.png".into() };
+        assert_eq!(groups[2].figures, [of_next]);
+        let folders: Vec<&str> = folders.iter().map(|link| link.path.as_str()).collect();
+        assert_eq!(folders, ["trials/hash0/figures", "trials/hash2/figures"]);
+    }
+
+    #[test]
+    fn pictures_of_one_title_are_told_apart_by_their_names() {
+        let (plan, rows, labels) = trials_with(&[1.0]);
+        let pictures = vec![picture("anomaly", "scores_pca", "scores"), picture("anomaly", "scores_likelihood", "scores")];
+        let groups = gallery(&plan, &rows, &labels, &[pictures]).groups;
+        let captions: Vec<&str> = groups[0].figures.iter().map(|link| link.caption.as_str()).collect();
+        assert_eq!(captions, ["scores (scores pca)", "scores (scores likelihood)"]);
+    }
+
+    #[test]
+    fn a_baseline_is_a_row_and_no_column_unless_nothing_stands_beside_it() {
+        let (_, mut rows, _) = trials_with(&[1.0]);
+        let metric = |name: &str| Metric { name: name.into(), value: Some(0.5), unit: String::new(), direction: Direction::HigherIsBetter };
+        rows[0].metrics.extend([metric("auroc"), metric("pca_auroc")]);
+        assert!(stands_beside(&summarize(&rows), "pca_auroc"));
+        rows[0].metrics.retain(|metric| metric.name != "auroc");
+        assert!(!stands_beside(&summarize(&rows), "pca_auroc"));
     }
 
     #[test]

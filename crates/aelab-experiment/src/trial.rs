@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, Pulse, RunInfo, StateError, TrainedModel};
 use aelab_data::{DataError, Dataset, LoadContext};
-use aelab_eval::{Direction, EvaluationContext, EvaluationError, Measurement, Memo, Outcome as Measured};
+use aelab_eval::{DataTable, Direction, Evaluation, EvaluationContext, EvaluationError, Measurement, Memo, Picture, default_evaluations};
 use aelab_tensorboard::EventFile;
 use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
 
-use crate::result::MetricValue;
+use crate::result::{DrawnPicture, MetricValue};
 use crate::trial_config::FORMAT_VERSION;
 use crate::worker::WorkerMessage;
 use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device};
@@ -157,7 +157,8 @@ pub fn run(
             let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, pulse, report)? else {
                 return Ok(TrialResult { state: TrialState::Interrupted, ..result });
             };
-            result.metrics = measured.measurements.into_iter().map(MetricValue::from).collect();
+            result.metrics = measured.metrics;
+            result.pictures = measured.drawn;
             pulse.beat("drawing");
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
@@ -200,12 +201,22 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         },
         error: None,
         metrics: Vec::new(),
+        pictures: Vec::new(),
         num_parameters,
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
         seconds: outcome.position.seconds,
         best_epoch: None,
     }
+}
+
+/// What all evaluations of a trial gave.
+#[derive(Default)]
+struct Measured {
+    metrics: Vec<MetricValue>,
+    pictures: Vec<Picture>,
+    drawn: Vec<DrawnPicture>,
+    tables: Vec<DataTable>,
 }
 
 /// What the evaluations find; `None` when asked to stop, and then the next process finds it.
@@ -236,26 +247,42 @@ fn evaluate(
         memo: Memo::default(),
     };
     let mut all = Measured::default();
-    for evaluation in &trial.evaluate {
+    let is_asked_for = !is_default(&trial.evaluate, dataset.train.spec());
+    for (index, evaluation) in trial.evaluate.iter().enumerate() {
         if pulse.should_stop() {
             return Ok(None);
         }
         pulse.beat("evaluation");
+        let (name, num_evaluations) = (evaluation.name().to_owned(), trial.evaluate.len());
+        report(WorkerMessage::Measuring { evaluation: name, number: index + 1, num_evaluations });
         let measured =
             evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
-        // Two evaluations may share a metric, measured alike: it is listed once.
+        // Two evaluations may share a metric: it is listed once, with the one that measured it first.
         for measurement in measured.measurements {
-            if !all.measurements.iter().any(|known| known.name == measurement.name) {
-                all.measurements.push(measurement);
+            if !all.metrics.iter().any(|known| known.name == measurement.name) {
+                all.metrics.push(metric_value(measurement, evaluation.name()));
             }
         }
+        all.drawn.extend(measured.pictures.iter().map(|picture| DrawnPicture {
+            name: picture.name.clone(),
+            title: picture.title.clone(),
+            evaluation: evaluation.name().to_owned(),
+        }));
         all.pictures.extend(measured.pictures);
         all.tables.extend(measured.tables);
-        for text in measured.warnings {
+        for text in measured.warnings.into_iter().chain(measured.nothing.filter(|_| is_asked_for)) {
             report(WorkerMessage::Note { text });
         }
     }
     Ok(Some(all))
+}
+
+/// Whether these are the evaluations that run on such data where an experiment names none.
+fn is_default(evaluations: &[Box<dyn Evaluation>], data: &aelab_core::DataSpec) -> bool {
+    let listed = |evaluations: &[Box<dyn Evaluation>]| -> Vec<_> {
+        evaluations.iter().map(|evaluation| (evaluation.name(), evaluation.resolved())).collect()
+    };
+    listed(evaluations) == listed(&default_evaluations(data))
 }
 
 /// The trial's model as it is before any training: led through its stages, so that it has its final structure, without a step.
@@ -280,20 +307,19 @@ fn finish(observers: &mut [&mut dyn Observer], result: &TrialResult) -> Result<(
     Ok(())
 }
 
-impl From<Measurement> for MetricValue {
-    fn from(measurement: Measurement) -> Self {
-        let direction = match measurement.direction {
-            Direction::HigherIsBetter => "higher",
-            Direction::LowerIsBetter => "lower",
-            Direction::Neutral => "none",
-        };
-        Self {
-            name: measurement.name,
-            value: measurement.value,
-            unit: measurement.unit.to_owned(),
-            direction: direction.to_owned(),
-            version: measurement.version,
-        }
+fn metric_value(measurement: Measurement, evaluation: &str) -> MetricValue {
+    let direction = match measurement.direction {
+        Direction::HigherIsBetter => "higher",
+        Direction::LowerIsBetter => "lower",
+        Direction::Neutral => "none",
+    };
+    MetricValue {
+        name: measurement.name,
+        value: measurement.value,
+        unit: measurement.unit.to_owned(),
+        direction: direction.to_owned(),
+        version: measurement.version,
+        evaluation: Some(evaluation.to_owned()),
     }
 }
 
@@ -331,5 +357,21 @@ impl<'a> Reporter<'a> {
             loss: step.loss,
             valid_loss: step.valid_loss,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aelab_core::{DataSpec, Domain};
+
+    use super::*;
+
+    #[test]
+    fn evaluations_that_run_unasked_are_told_from_those_that_are_named() {
+        let data = DataSpec::new([1, 8, 8], Domain::UnitInterval);
+        let named = |name: &str| (aelab_eval::find(name).unwrap().parse)(serde_json::Value::Null).unwrap();
+        assert!(is_default(&default_evaluations(&data), &data));
+        assert!(!is_default(&[named("samples")], &data));
+        assert!(!is_default(&[named("log_likelihood"), named("samples")], &data));
     }
 }

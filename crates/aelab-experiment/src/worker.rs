@@ -56,6 +56,15 @@ pub enum WorkerMessage {
         /// What is being done.
         phase: String,
     },
+    /// Training is over, and an evaluation is about to begin.
+    Measuring {
+        /// Its name.
+        evaluation: String,
+        /// Its place among the evaluations of the trial, from 1.
+        number: usize,
+        /// How many there are.
+        num_evaluations: usize,
+    },
     /// Something worth reading.
     Note {
         /// One line.

@@ -93,6 +93,11 @@ impl Autoencoder for MultiDecoder {
     fn conditioned(&self, batch: &Batch) -> Option<Self> {
         Some(Self { domains: Some(self.domains(batch)?), ..self.clone() })
     }
+
+    /// Without a class it is the decoder of the first one that decodes everything.
+    fn decodes_by_class_only(&self) -> bool {
+        self.network.num_decoders() > 1
+    }
 }
 
 impl ModelConfig for MultiDecoderConfig {
@@ -226,6 +231,7 @@ mod tests {
         let shown = batch(&[first(0.7)], &[0], &plain);
         let other = Batch { labels: batch(&[[0.0; 4]], &[1], &plain).labels, ..shown.clone() };
         let model = trainee.snapshot();
+        assert!(model.decodes_by_class_only());
         let z = model.encode(shown.x.clone());
         let decoded = |batch: &Batch| numbers(model.conditioned(batch).unwrap().decode(z.clone()));
         let own = decoded(&shown);

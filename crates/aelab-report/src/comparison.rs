@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::metric_figure::{metric_label, shown_name};
 use crate::statistics::{Friedman, PairedTest, average_ranks, friedman, half_width, holm};
 use crate::summary::{BASELINES, Direction, Spread};
 
 /// Values below this, after correction, tell two configurations apart.
 pub const SIGNIFICANCE: f64 = 0.05;
+
+/// Configurations that a note names.
+const MOST_NAMED: usize = 8;
 
 /// A metric that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,13 +98,13 @@ pub struct ComparisonInput {
 /// How a configuration stands beside the best of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The best mean.
+    /// The best on what all have in common: the best mean; over blocks and for the signed-rank test the best mean rank.
     Best,
     /// Not distinguishable from the best.
     Alike,
     /// Distinguishable from the best.
     Worse,
-    /// Too few pairs for the test to say anything.
+    /// The test cannot say anything: too few pairs, or equal differences.
     Untestable,
     /// Nothing to compare with, or no direction.
     Unranked,
@@ -160,12 +164,21 @@ pub struct ComparisonColumn {
     pub metric: usize,
     /// Values of the column keys.
     pub keys: KeyValues,
-    /// Row of the best mean, where two rows or more can be compared.
+    /// Row of the best, where two rows or more can be compared.
     pub best: Option<usize>,
     /// Number of seeds or blocks that ranks are averaged over.
     pub num_ranked: usize,
     /// Over blocks, where there are blocks.
     pub friedman: Option<Friedman>,
+}
+
+/// Trials of a configuration in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrialCounts {
+    /// Of any state.
+    pub all: usize,
+    /// Those that finished.
+    pub finished: usize,
 }
 
 /// A configuration or baseline.
@@ -183,8 +196,10 @@ pub struct ComparisonRow {
     pub num_finished: usize,
     /// Number of trials of any state.
     pub num_trials: usize,
-    /// In the order of [`Comparison::columns`].
+    /// In the order of [`Comparison::columns`]; `None` where nothing was measured.
     pub cells: Vec<Option<ComparisonCell>>,
+    /// Trials of any state and those that finished, in the order of [`Comparison::columns`].
+    pub counts: Vec<TrialCounts>,
     /// Per metric: the average over columns of the rank; `None` where a column has none.
     pub mean_ranks: Vec<Option<f64>>,
 }
@@ -270,8 +285,13 @@ pub fn compare(input: ComparisonInput) -> Comparison {
             let measured = inside.filter_map(|(trial, _)| Some(measured(trial, blocks.find(&trial.block)?, trial.values[*metric]?)));
             cell(measured.collect(), has_blocks)
         });
+        let counts = columns.iter().map(|(_, keys)| {
+            let inside = || members.iter().filter(|trial| trial.column == **keys);
+            TrialCounts { all: inside().count(), finished: inside().filter(|trial| finished(trial)).count() }
+        });
         ComparisonRow {
             keys: keys.clone(),
+            counts: counts.collect(),
             baseline: None,
             code_size: None,
             seeds: distinct_seeds(ended.iter().map(|(trial, _)| *trial)),
@@ -287,10 +307,12 @@ pub fn compare(input: ComparisonInput) -> Comparison {
     }
 
     let mut judged = Vec::new();
+    let mut contrary: Vec<(usize, usize)> = Vec::new();
     for (position, (metric, keys)) in columns.iter().enumerate() {
         let mut cells: Vec<(usize, &mut ComparisonCell)> =
             rows.iter_mut().enumerate().filter_map(|(row, entry)| Some((row, entry.cells[position].as_mut()?))).collect();
         let verdict = judge(&mut cells, input.metrics[*metric].direction, test, has_blocks);
+        contrary.extend(verdict.contrary.iter().map(|row| (position, *row)));
         judged.push(ComparisonColumn {
             metric: *metric,
             keys: (*keys).clone(),
@@ -327,7 +349,7 @@ pub fn compare(input: ComparisonInput) -> Comparison {
         notes: input.notes,
     };
     comparison.left_out = input.trials.iter().filter(|trial| !finished(trial)).map(|trial| comparison.left_out_trial(trial)).collect();
-    comparison.add_notes();
+    comparison.add_notes(&contrary);
     comparison
 }
 
@@ -412,6 +434,8 @@ struct Verdict {
     best: Option<usize>,
     num_ranked: usize,
     friedman: Option<Friedman>,
+    /// Rows that the test tells apart from the best, but as the better ones.
+    contrary: Vec<usize>,
 }
 
 /// Ranks the configurations of a column and tests each against the best.
@@ -419,13 +443,13 @@ struct Verdict {
 /// The best is chosen by the very numbers that it is tested on. So the family of hypotheses is that of all pairs of configurations:
 /// counting only the pairs with the best would claim a difference where there is none in 8 % of comparisons of five equal
 /// configurations over five seeds and in 11 % of ten, instead of 5 %.
+///
+/// What is best is decided on the seeds or blocks that all have, where there are two or more: a mean over easier seeds is no
+/// better. A configuration is worse only if the differences point that way, too.
 fn judge(cells: &mut [(usize, &mut ComparisonCell)], direction: Direction, test: PairedTest, has_blocks: bool) -> Verdict {
-    let nothing = Verdict { best: None, num_ranked: 0, friedman: None };
-    let is_better = |left: f64, right: f64| match direction {
-        Direction::LowerIsBetter => left < right,
-        Direction::HigherIsBetter => left > right,
-        Direction::Neutral => false,
-    };
+    let nothing = Verdict { best: None, num_ranked: 0, friedman: None, contrary: Vec::new() };
+    // Of a lower value, the better one.
+    let sign = if direction == Direction::HigherIsBetter { -1.0 } else { 1.0 };
     if direction == Direction::Neutral || cells.len() < 2 {
         return nothing;
     }
@@ -435,19 +459,29 @@ fn judge(cells: &mut [(usize, &mut ComparisonCell)], direction: Direction, test:
         |units: &[(u64, f64)], unit: u64| units.binary_search_by_key(&unit, |(of, _)| *of).ok().map(|position| units[position].1);
     let blocks: Vec<Vec<f64>> =
         units[0].iter().filter_map(|(unit, _)| units.iter().map(|others| value_at(others, *unit)).collect::<Option<Vec<f64>>>()).collect();
-    if let Some(ranks) = average_ranks(&blocks, direction) {
-        cells.iter_mut().zip(ranks).for_each(|((_, cell), rank)| cell.rank = Some(rank));
+    let ranks = average_ranks(&blocks, direction);
+    if let Some(ranks) = &ranks {
+        cells.iter_mut().zip(ranks).for_each(|((_, cell), rank)| cell.rank = Some(*rank));
     }
 
+    let mean_of = |position: usize| {
+        let common = || blocks.iter().map(|block| block[position]).sum::<f64>() / blocks.len() as f64;
+        sign * if blocks.len() >= 2 { common() } else { cells[position].1.spread.mean }
+    };
+    // A mean over blocks of unlike size, or with a seed gone astray, is not what a test of ranks is about.
+    let by_rank = (has_blocks || test == PairedTest::Wilcoxon) && blocks.len() >= 2;
+    let merit: Vec<(f64, f64)> = (0..cells.len())
+        .map(|position| (ranks.as_ref().filter(|_| by_rank).map_or(0.0, |ranks| ranks[position]), mean_of(position)))
+        .collect();
     let mut best = 0;
-    for candidate in 1..cells.len() {
-        if is_better(cells[candidate].1.spread.mean, cells[best].1.spread.mean) {
+    for (candidate, merit_of) in merit.iter().enumerate() {
+        if *merit_of < merit[best] {
             best = candidate;
         }
     }
     let num_testable = units.iter().filter(|units| units.len() >= 2).count();
     let family = (num_testable * num_testable.saturating_sub(1) / 2).max(1);
-    let mut tested: Vec<(usize, f64)> = Vec::new();
+    let mut tested: Vec<(usize, f64, bool)> = Vec::new();
     for (position, (_, cell)) in cells.iter_mut().enumerate() {
         if position == best {
             cell.standing = Standing::Best;
@@ -459,20 +493,25 @@ fn judge(cells: &mut [(usize, &mut ComparisonCell)], direction: Direction, test:
         cell.num_pairs = differences.len();
         cell.p_value = test.p_value(&differences);
         cell.standing = Standing::Untestable;
-        tested.extend(cell.p_value.map(|p| (position, p)));
+        tested.extend(cell.p_value.map(|p| (position, p, sign * test.tendency(&differences) > 0.0)));
     }
-    let corrected = holm(&tested.iter().map(|(_, p)| *p).collect::<Vec<_>>(), family);
-    for ((position, _), corrected) in tested.into_iter().zip(corrected) {
+    let corrected = holm(&tested.iter().map(|(_, p, _)| *p).collect::<Vec<_>>(), family);
+    let mut contrary = Vec::new();
+    for ((position, _, is_worse), corrected) in tested.into_iter().zip(corrected) {
         let cell = &mut *cells[position].1;
         cell.corrected = Some(corrected);
         let can_reach = test.smallest_p_value(cell.num_pairs) * (family as f64) < SIGNIFICANCE;
         cell.standing = match corrected < SIGNIFICANCE {
-            true => Standing::Worse,
+            true if is_worse => Standing::Worse,
+            true => Standing::Alike,
             false if can_reach => Standing::Alike,
             false => Standing::Untestable,
         };
+        if corrected < SIGNIFICANCE && !is_worse {
+            contrary.push(cells[position].0);
+        }
     }
-    Verdict { best: Some(cells[best].0), num_ranked: blocks.len(), friedman: if has_blocks { friedman(&blocks) } else { None } }
+    Verdict { best: Some(cells[best].0), num_ranked: blocks.len(), friedman: if has_blocks { friedman(&blocks) } else { None }, contrary }
 }
 
 /// The best first, by the mean over the columns of the metric; what has no value comes last.
@@ -535,7 +574,12 @@ fn baseline_rows(
                     cell(values, has_blocks)
                 })
                 .collect();
+            let inside = |column: &KeyValues| members.iter().filter(|trial| trial.column == *column).count();
+            let counts: Vec<TrialCounts> =
+                column_values.iter().map(|column| TrialCounts { all: inside(column), finished: inside(column) }).collect();
+            let counts = counts.repeat(input.metrics.len());
             rows.push(ComparisonRow {
+                counts,
                 keys: keys[..input.row_keys.len()].to_vec(),
                 baseline: Some(baseline.prefix),
                 code_size,
@@ -552,15 +596,22 @@ fn baseline_rows(
 }
 
 impl Comparison {
-    /// A configuration in words: `vae, code_size 8`.
+    /// A configuration in words: `vae, code size 8`.
     pub fn row_label(&self, row: &ComparisonRow) -> String {
         match row.baseline {
             Some(prefix) => {
-                let label = BASELINES.iter().find(|baseline| baseline.prefix == prefix).map_or(prefix, |baseline| baseline.label);
-                row.code_size.map_or_else(|| label.to_owned(), |size| format!("{label}, code_size {size}"))
+                let label = baseline_label(prefix);
+                row.code_size.map_or_else(|| label.to_owned(), |size| format!("{label}, code size {size}"))
             }
             None => label_of(&self.row_keys, &row.keys),
         }
+    }
+
+    /// `SSE`, `SSE at code size 8`.
+    pub(crate) fn column_title(&self, column: &ComparisonColumn) -> String {
+        let name = metric_label(&self.metrics[column.metric].name);
+        let at = label_of(&self.column_keys, &column.keys);
+        if at.is_empty() { name } else { format!("{name} at {at}") }
     }
 
     /// What pairs are made of.
@@ -582,7 +633,8 @@ impl Comparison {
         }
     }
 
-    fn add_notes(&mut self) {
+    /// `contrary`: columns and rows of those that are better than the best where both were measured.
+    fn add_notes(&mut self, contrary: &[(usize, usize)]) {
         let mut notes = Vec::new();
         if !self.left_out.is_empty() {
             let mut states: Vec<(&str, usize)> = Vec::new();
@@ -617,7 +669,7 @@ impl Comparison {
                 .map(|(seeds, count)| format!("{count} configuration{} with {}", if *count == 1 { "" } else { "s" }, seed_list(seeds)))
                 .collect();
             notes.push(format!(
-                "configurations have different seeds ({}): means are over the seeds of each, tests and ranks over those in common",
+                "configurations have different seeds ({}): means are over the seeds of each; the best, ranks and tests go by those in common",
                 groups.join("; ")
             ));
         }
@@ -629,16 +681,47 @@ impl Comparison {
         }
         let cells: Vec<&ComparisonCell> = self.rows.iter().flat_map(|row| row.cells.iter().flatten()).collect();
         let untestable: Vec<&&ComparisonCell> = cells.iter().filter(|cell| cell.standing == Standing::Untestable).collect();
+        if untestable.iter().any(|cell| cell.num_pairs >= 2 && cell.p_value.is_none()) {
+            notes.push("differences that are the same in all pairs have no deviation that a t-test could go by: no test (?)".to_owned());
+        }
         if untestable.iter().any(|cell| cell.num_pairs < 2) {
             notes.push("fewer than two seeds or blocks in common with the best: no test (?)".to_owned());
         }
-        if let Some(most) = untestable.iter().map(|cell| cell.num_pairs).filter(|num| *num >= 2).max() {
+        let too_few = untestable.iter().filter(|cell| cell.p_value.is_some()).map(|cell| cell.num_pairs);
+        if let Some(most) = too_few.max() {
             let smallest = self.test.smallest_p_value(most);
             notes.push(format!(
                 "the {} of {} has no p-value below {smallest}, before correction for the number of comparisons: it cannot tell here (?)",
                 self.test.label(),
                 self.unit_name(most)
             ));
+        }
+        for (position, row) in contrary {
+            let column = &self.columns[*position];
+            notes.push(format!(
+                "{}: {} is better than the best where both were measured, and no worse for that: the best is that of what all have in common",
+                self.column_title(column),
+                self.row_label(&self.rows[*row])
+            ));
+        }
+        for (position, column) in self.columns.iter().enumerate() {
+            let counts = |row: &&ComparisonRow| {
+                let measured = row.cells[position].as_ref().map_or(0, |cell| cell.measured.len());
+                (measured, row.counts[position].finished)
+            };
+            let named = |rows: Vec<&ComparisonRow>| {
+                let mut labels: Vec<String> = rows.iter().take(MOST_NAMED).map(|row| self.row_label(row)).collect();
+                labels.extend((rows.len() > MOST_NAMED).then(|| format!("and {} more", rows.len() - MOST_NAMED)));
+                labels.join("; ")
+            };
+            let without: Vec<&ComparisonRow> = self.rows.iter().filter(|row| matches!(counts(row), (0, 1..))).collect();
+            if !without.is_empty() {
+                notes.push(format!("{}: not measured in {}", self.column_title(column), named(without)));
+            }
+            let in_part: Vec<&ComparisonRow> = self.rows.iter().filter(|row| counts(row).0 > 0 && counts(row).0 < counts(row).1).collect();
+            if !in_part.is_empty() {
+                notes.push(format!("{}: not measured in all finished trials of {}", self.column_title(column), named(in_part)));
+            }
         }
         let lacking = |column: &ComparisonColumn, position: usize| {
             let unranked = self.rows.iter().any(|row| row.cells[position].as_ref().is_some_and(|cell| cell.rank.is_none()));
@@ -651,17 +734,22 @@ impl Comparison {
     }
 }
 
+/// A baseline for people: `PCA`.
+pub(crate) fn baseline_label(prefix: &'static str) -> &'static str {
+    BASELINES.iter().find(|baseline| baseline.prefix == prefix).map_or(prefix, |baseline| baseline.label)
+}
+
 fn seed_list(seeds: &[u64]) -> String {
     let shown: Vec<String> = seeds.iter().take(8).map(u64::to_string).collect();
     let more = if seeds.len() > 8 { ", ..." } else { "" };
     format!("seed{} {}{more}", if seeds.len() == 1 { "" } else { "s" }, shown.join(", "))
 }
 
-/// `vae, code_size 8`: the model without its key, as everybody knows it for a model.
+/// `vae, code size 8`: the model without its key, as everybody knows it for a model.
 pub(crate) fn label_of(names: &[String], keys: &KeyValues) -> String {
     let parts = names.iter().zip(keys).filter_map(|(name, value)| {
         let value = key_text(value.as_ref()?);
-        Some(if matches!(name.as_str(), "model" | "data" | "run") { value } else { format!("{name} {value}") })
+        Some(if matches!(name.as_str(), "model" | "data" | "run") { value } else { format!("{} {value}", shown_name(name)) })
     });
     parts.collect::<Vec<_>>().join(", ")
 }
@@ -754,7 +842,7 @@ pub(crate) mod tests {
         let b = comparison.rows[1].cells[0].as_ref().unwrap();
         assert_eq!((b.num_pairs, b.p_value, b.standing, b.rank), (1, None, Standing::Untestable, Some(2.0)));
         assert_eq!((comparison.rows[1].num_finished, comparison.rows[1].num_trials), (2, 3));
-        assert_eq!(comparison.left_out[0].label, "b, code_size 8, seed 5");
+        assert_eq!(comparison.left_out[0].label, "b, code size 8, seed 5");
         let notes = comparison.notes.join("\n");
         assert!(notes.contains("1 of 6 trials are left out because they have not finished: 1 diverged"), "{notes}");
         assert!(notes.contains("1 configuration with seeds 1, 2, 3; 1 configuration with seeds 3, 4"), "{notes}");
@@ -785,6 +873,103 @@ pub(crate) mod tests {
         let friedman = comparison.columns[0].friedman.unwrap();
         assert!((friedman.statistic - 6.0).abs() < 1e-12 && friedman.num_blocks == 3, "{friedman:?}");
         assert!(comparison.notes.iter().any(|note| note.contains("no p-value below 0.25")), "{:?}", comparison.notes);
+    }
+
+    /// Seeds 0 to n of two models without columns, `lower` better.
+    fn two(values: &[(f64, Option<f64>)], test: PairedTest) -> Comparison {
+        let mut trials = Vec::new();
+        for (seed, (a, b)) in values.iter().enumerate() {
+            trials.push(trial("a", 8, seed as u64, &[*a]));
+            match b {
+                Some(b) => trials.push(trial("b", 8, seed as u64, &[*b])),
+                None => trials.push(ComparedTrial { state: "failed".into(), ..trial("b", 8, seed as u64, &[]) }),
+            }
+        }
+        compare(ComparisonInput { test: Some(test), ..input(trials, vec![metric("sse", Direction::LowerIsBetter)]) })
+    }
+
+    #[test]
+    fn one_seed_gone_astray_does_not_make_the_winner_of_eleven_of_twelve_worse() {
+        let values: Vec<(f64, Option<f64>)> =
+            (0..12).map(|seed| (2.0 + 0.01 * f64::from(seed), Some(if seed == 11 { 100.0 } else { 1.0 }))).collect();
+        let by_rank = two(&values, PairedTest::Wilcoxon);
+        assert!(by_rank.rows[1].cells[0].as_ref().unwrap().spread.mean > by_rank.rows[0].cells[0].as_ref().unwrap().spread.mean);
+        assert_eq!(standings(&by_rank, 0), [Standing::Worse, Standing::Best], "ranks decide for a test of ranks");
+        assert_eq!(standings(&two(&values, PairedTest::PairedT), 0), [Standing::Best, Standing::Alike]);
+    }
+
+    #[test]
+    fn seeds_that_failed_elsewhere_do_not_decide_what_is_best() {
+        // On seeds 0 to 5 both finished, and `b` is better every time; on 6 to 11, easier ones, only `a` did.
+        let noise = [0.01, -0.02, 0.015, 0.0, -0.01, 0.02];
+        let values: Vec<(f64, Option<f64>)> =
+            (0..12usize).map(|seed| if seed < 6 { (10.0 + noise[seed], Some(9.0 - noise[seed])) } else { (1.0, None) }).collect();
+        for test in [PairedTest::PairedT, PairedTest::Wilcoxon] {
+            let comparison = two(&values, test);
+            let means: Vec<f64> = comparison.rows.iter().map(|row| row.cells[0].as_ref().unwrap().spread.mean).collect();
+            assert!(means[0] < means[1], "{means:?}");
+            assert_eq!(standings(&comparison, 0), [Standing::Worse, Standing::Best], "{test:?}");
+            assert!(comparison.notes.iter().any(|note| note.contains("the best, ranks and tests go by those in common")));
+        }
+    }
+
+    #[test]
+    fn what_is_better_where_both_were_measured_is_never_called_worse() {
+        // All three share seeds 0 and 1, where `a` is the best; `a` and `b` share four more, where `b` is far better.
+        let mut trials = Vec::new();
+        for seed in 0..12u64 {
+            let wobble = 0.01 * (seed % 3) as f64;
+            let (a, b) = if seed < 2 { (1.0, 1.1) } else { (5.0 + wobble, 3.0) };
+            trials.push(trial("a", 8, seed, &[a]));
+            trials.push(trial("b", 8, seed, &[b]));
+            if seed < 2 {
+                trials.push(trial("c", 8, seed, &[9.0 + wobble]));
+            }
+        }
+        let comparison = compare(input(trials, vec![metric("sse", Direction::LowerIsBetter)]));
+        let b = comparison.rows[1].cells[0].as_ref().unwrap();
+        assert!(b.corrected.unwrap() < SIGNIFICANCE, "{b:?}");
+        assert_eq!(standings(&comparison, 0)[..2], [Standing::Best, Standing::Alike]);
+        assert!(
+            comparison.notes.iter().any(|note| note.starts_with("SSE at code size 8: b is better than the best")),
+            "{:?}",
+            comparison.notes
+        );
+    }
+
+    #[test]
+    fn a_metric_that_a_finished_configuration_lacks_is_said() {
+        let mut trials = vec![trial("a", 8, 1, &[1.0]), trial("a", 8, 2, &[1.0]), trial("b", 8, 1, &[1.0]), trial("b", 8, 2, &[1.0])];
+        trials[2].values[0] = None;
+        let note =
+            |trials: &[ComparedTrial]| compare(input(trials.to_vec(), vec![metric("sse", Direction::LowerIsBetter)])).notes.join("\n");
+        assert!(note(&trials).contains("SSE at code size 8: not measured in all finished trials of b"), "{}", note(&trials));
+        trials[3].values[0] = None;
+        assert!(note(&trials).contains("SSE at code size 8: not measured in b"), "{}", note(&trials));
+    }
+
+    #[test]
+    fn equal_configurations_measured_in_counts_are_told_apart_no_more_often() {
+        // Accuracies are counts over 360 test examples: few distinct values, so that the differences of three seeds often agree.
+        let mut state = 7u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        };
+        let mut normal = move || (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+        let num_comparisons = 1500;
+        for deviation in [1.0, 2.0, 5.7, 20.0] {
+            let mut num_false = 0;
+            for _ in 0..num_comparisons {
+                let trials = (0..10).flat_map(|model| (0..3).map(move |seed| (model, seed)));
+                let accuracy = |normal: f64| (330.0 + deviation * normal).round() / 360.0;
+                let trials = trials.map(|(model, seed)| trial(&model.to_string(), 8, seed, &[accuracy(normal())])).collect();
+                let comparison = compare(input(trials, vec![metric("accuracy", Direction::HigherIsBetter)]));
+                num_false += usize::from(standings(&comparison, 0).contains(&Standing::Worse));
+            }
+            println!("deviation of {deviation} counts: {num_false} of {num_comparisons}");
+            assert!(num_false * 20 <= num_comparisons, "deviation {deviation}: {num_false} of {num_comparisons}");
+        }
     }
 
     #[test]

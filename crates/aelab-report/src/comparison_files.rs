@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::comparison::{Comparison, ComparisonCell, ComparisonRow, KeyValues};
+use crate::comparison::{Comparison, ComparisonCell, ComparisonRow, KeyValues, baseline_label};
 use crate::summary::Direction;
 use crate::table::{Cell, Column, Row, Table};
 
@@ -23,7 +23,7 @@ fn object(names: &[String], keys: &KeyValues) -> Value {
 }
 
 impl Comparison {
-    /// One line per configuration or baseline, column and metric.
+    /// One line per configuration or baseline, column and metric; without numbers where no trial of a configuration has them.
     pub fn csv_table(&self) -> Table {
         let mut columns: Vec<Column> = vec![Column::text("baseline")];
         columns.extend(self.row_keys.iter().chain(&self.column_keys).map(Column::text));
@@ -51,35 +51,41 @@ impl Comparison {
         let text = |value: &Option<Value>| value.as_ref().map_or(Cell::Empty, |value| Cell::Text(crate::comparison::key_text(value)));
         let mut rows = Vec::new();
         for row in self.rows.iter().chain(&self.baselines) {
-            for (column, cell) in self.columns.iter().zip(&row.cells) {
-                let Some(cell) = cell else { continue };
+            for (position, (column, cell)) in self.columns.iter().zip(&row.cells).enumerate() {
+                let counts = row.counts[position];
+                // A baseline without the metric, or a combination that nobody asked for.
+                if cell.is_none() && (row.baseline.is_some() || counts.all == 0) {
+                    continue;
+                }
                 let info = &self.metrics[column.metric];
-                let mut cells = vec![row.baseline.map_or(Cell::Empty, |name| Cell::Text(name.to_owned()))];
+                let mut cells = vec![row.baseline.map_or(Cell::Empty, |prefix| Cell::Text(baseline_label(prefix).to_owned()))];
                 cells.extend(row.keys.iter().chain(&column.keys).map(text));
                 if with_code_size {
                     cells.push(row.code_size.map_or(Cell::Empty, |size| Cell::Integer(size as u64)));
                 }
                 cells.extend([&info.name, &info.unit, &better(info.direction).to_owned()].map(|text| Cell::Text(text.clone())));
-                let mut seeds: Vec<u64> = cell.measured.iter().map(|value| value.seed).collect();
+                let cell = cell.as_ref();
+                let mut seeds: Vec<u64> = cell.iter().flat_map(|cell| &cell.measured).map(|value| value.seed).collect();
                 seeds.sort_unstable();
                 seeds.dedup();
-                let mean = cell.spread.mean;
+                let bound = |sign: f64| cell.and_then(|cell| Some(cell.spread.mean + sign * cell.half_width?));
+                let rank = cell.and_then(|cell| cell.rank);
                 cells.extend([
                     Cell::Integer(info.version.into()),
-                    Cell::Integer(row.num_trials as u64),
-                    Cell::Integer(row.num_finished as u64),
+                    Cell::Integer(counts.all as u64),
+                    Cell::Integer(counts.finished as u64),
                     Cell::Integer(seeds.len() as u64),
-                    Cell::Integer(cell.spread.num as u64),
-                    Cell::Number(mean),
-                    number(cell.spread.deviation),
-                    number(cell.half_width.map(|half| mean - half)),
-                    number(cell.half_width.map(|half| mean + half)),
-                    number(cell.rank),
-                    cell.rank.map_or(Cell::Empty, |_| Cell::Integer(column.num_ranked as u64)),
-                    Cell::Integer(cell.num_pairs as u64),
-                    number(cell.p_value),
-                    number(cell.corrected),
-                    Cell::Text(cell.standing.name().to_owned()),
+                    Cell::Integer(cell.map_or(0, |cell| cell.spread.num) as u64),
+                    number(cell.map(|cell| cell.spread.mean)),
+                    number(cell.and_then(|cell| cell.spread.deviation)),
+                    number(bound(-1.0)),
+                    number(bound(1.0)),
+                    number(rank),
+                    rank.map_or(Cell::Empty, |_| Cell::Integer(column.num_ranked as u64)),
+                    Cell::Integer(cell.map_or(0, |cell| cell.num_pairs) as u64),
+                    number(cell.and_then(|cell| cell.p_value)),
+                    number(cell.and_then(|cell| cell.corrected)),
+                    Cell::Text(cell.map_or("", |cell| cell.standing.name()).to_owned()),
                 ]);
                 rows.push(Row { cells, is_compared: row.baseline.is_none() });
             }

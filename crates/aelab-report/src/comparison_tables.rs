@@ -1,8 +1,11 @@
 //! A comparison for people: terminal, Markdown, LaTeX.
 
-use crate::comparison::{Comparison, ComparisonCell, ComparisonColumn, ComparisonRow, KeyValues, SIGNIFICANCE, Standing, key_text};
+use crate::comparison::{
+    Comparison, ComparisonCell, ComparisonColumn, ComparisonRow, KeyValues, SIGNIFICANCE, Standing, baseline_label, key_text,
+};
 use crate::metric_figure::{metric_label, shown_name};
 use crate::number::{mean_and_deviation, significant};
+use crate::statistics::PairedTest;
 use crate::summary::Direction;
 use crate::summary_tables::FigureLink;
 use crate::table::{Alignment, Cell, Column, Row, Table};
@@ -17,6 +20,10 @@ struct Head {
     /// Lines below the name: unit, values of the column keys.
     below: Vec<String>,
     is_number: bool,
+    /// Whether it says what a row is.
+    is_key: bool,
+    /// Whether it says something of the column before it: rank and p, left out where no row has them.
+    is_remark: bool,
 }
 
 /// What stands in a cell.
@@ -40,7 +47,10 @@ struct Grid {
 
 impl Comparison {
     fn grid(&self) -> Grid {
-        let head = |name: String, is_number: bool| Head { name, direction: Direction::Neutral, below: Vec::new(), is_number };
+        let head = |name: String, is_number: bool| {
+            let (direction, below) = (Direction::Neutral, Vec::new());
+            Head { name, direction, below, is_number, is_key: false, is_remark: false }
+        };
         let is_number = |position: usize| {
             self.rows.iter().filter_map(|row| row.keys[position].as_ref()).all(serde_json::Value::is_number) && !self.rows.is_empty()
         };
@@ -49,6 +59,7 @@ impl Comparison {
         if heads.is_empty() {
             heads.push(head(String::new(), false));
         }
+        heads.iter_mut().for_each(|head| head.is_key = true);
         heads.push(head("seeds".to_owned(), true));
         let is_pivot = !self.column_keys.is_empty();
         for (metric, info) in self.metrics.iter().enumerate() {
@@ -57,16 +68,22 @@ impl Comparison {
                 if is_pivot {
                     below.push(column_label(&self.column_keys, &column.keys));
                 }
-                heads.push(Head { name: metric_label(&info.name), direction: info.direction, below, is_number: true });
+                heads.push(Head { direction: info.direction, below, ..head(metric_label(&info.name), true) });
             }
             if info.direction != Direction::Neutral {
-                heads.push(head("rank".to_owned(), true));
+                heads.push(Head { is_remark: true, ..head("rank".to_owned(), true) });
                 if !is_pivot {
-                    heads.push(head("p".to_owned(), true));
+                    heads.push(Head { is_remark: true, ..head("p".to_owned(), true) });
                 }
             }
         }
-        let rows = self.rows.iter().chain(&self.baselines).map(|row| self.grid_row(row)).collect();
+        let mut rows: Vec<Vec<Entry>> = self.rows.iter().chain(&self.baselines).map(|row| self.grid_row(row)).collect();
+        for column in (0..heads.len()).rev() {
+            if heads[column].is_remark && rows.iter().all(|row| row[column].text.is_empty()) {
+                heads.remove(column);
+                rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
         Grid { heads, rows, num_configurations: self.rows.len() }
     }
 
@@ -75,7 +92,7 @@ impl Comparison {
             None => row.keys.iter().map(|value| Entry::plain(value.as_ref().map_or_else(String::new, key_text))).collect(),
             Some(_) => {
                 let value = |(position, key): (usize, &String)| match (position, key.as_str(), row.code_size) {
-                    (0, ..) => Entry::plain(self.row_label(row).split(", code_size").next().unwrap_or_default()),
+                    (0, ..) => Entry::plain(row.baseline.map_or("", baseline_label)),
                     (_, "code_size", Some(size)) => Entry::plain(size.to_string()),
                     _ => Entry::plain(row.keys[position].as_ref().map_or_else(String::new, key_text)),
                 };
@@ -175,7 +192,7 @@ impl Comparison {
         page
     }
 
-    /// A LaTeX table in the style of booktabs, the best in bold.
+    /// A LaTeX table in the style of booktabs, the best in bold, what the marks mean printed below.
     pub fn to_latex(&self) -> String {
         let grid = self.grid();
         let alignments: String = grid.heads.iter().map(|head| if head.is_number { 'r' } else { 'l' }).collect();
@@ -198,21 +215,24 @@ impl Comparison {
             if index == grid.num_configurations && index > 0 {
                 latex.push_str("\\midrule\n");
             }
-            let cell = |entry: &Entry| {
-                let text = escape(&entry.text);
+            let cell = |(entry, head): (&Entry, &Head)| {
+                let text = if head.is_number { latex_numbers(&entry.text) } else { escape(&entry.text) };
                 match entry.standing {
+                    // Digits in math need a bold of their own.
+                    Standing::Best if text.contains("$-") => format!("\\textbf{{\\boldmath {text}}}"),
                     Standing::Best => format!("\\textbf{{{text}}}"),
                     Standing::Alike => format!("{text} $\\approx$"),
                     Standing::Untestable => format!("{text} ?"),
                     Standing::Worse | Standing::Unranked => text,
                 }
             };
-            latex.push_str(&format!("{} \\\\\n", row.iter().map(cell).collect::<Vec<_>>().join(" & ")));
+            latex.push_str(&format!("{} \\\\\n", row.iter().zip(&grid.heads).map(cell).collect::<Vec<_>>().join(" & ")));
         }
-        latex.push_str("\\bottomrule\n\\end{tabular}\n");
+        latex.push_str("\\bottomrule\n\\end{tabular}\n\n\\smallskip\n{\\footnotesize\n");
         for line in std::iter::once(self.legend("bold")).chain(self.remarks()) {
-            latex.push_str(&format!("% {}\n", line.replace(['\n', '\r'], " ")));
+            latex.push_str(&format!("{}.\\par\n", escape(&line)));
         }
+        latex.push_str("}\n");
         latex
     }
 
@@ -225,7 +245,8 @@ impl Comparison {
                 Direction::Neutral => "",
             };
             let header = std::iter::once(format!("{}{arrow}", head.name)).chain(head.below.iter().cloned()).collect::<Vec<_>>();
-            Column { alignment: if head.is_number { Alignment::Right } else { Alignment::Left }, ..Column::text(header.join(line_break)) }
+            let alignment = if head.is_number { Alignment::Right } else { Alignment::Left };
+            Column { alignment, is_key: head.is_key, is_remark: head.is_remark, ..Column::text(header.join(line_break)) }
         };
         let rows = grid.rows.iter().map(|row| Row::new(row.iter().map(|entry| Cell::Text(text(entry))).collect()));
         Table { columns: grid.heads.iter().map(column).collect(), rows: rows.collect() }
@@ -240,10 +261,12 @@ impl Comparison {
         };
         let mut legend = format!("mean ± 95 % confidence interval (Student t) {units}, on the test split");
         if self.columns.iter().any(|column| column.best.is_some()) {
+            // What decides must be said where means do not.
+            let best_of = if self.test == PairedTest::Wilcoxon || !self.block_keys.is_empty() { "best by rank" } else { "best" };
             let common = if self.block_keys.is_empty() { "common seeds" } else { "common blocks" };
             legend.push_str(&format!(
-                "; {best}: best; ≈: not distinguishable from the best ({} on {common}, Holm's correction over all pairs of configurations, p ≥ {SIGNIFICANCE}); \
-                 ?: too few pairs to tell; rank: average {units}",
+                "; {best}: {best_of}; ≈: not distinguishable from the best ({} on {common}, Holm's correction over all pairs of configurations, p ≥ {SIGNIFICANCE}); \
+                 ?: the test cannot tell; rank: average {units}",
                 self.test.label()
             ));
             if !self.column_keys.is_empty() {
@@ -259,11 +282,10 @@ impl Comparison {
     fn remarks(&self) -> Vec<String> {
         let mut remarks = self.notes.clone();
         for column in &self.columns {
-            let ComparisonColumn { metric, keys, friedman: Some(friedman), .. } = column else { continue };
-            let at = if keys.is_empty() { String::new() } else { format!(" at {}", column_label(&self.column_keys, keys)) };
+            let ComparisonColumn { friedman: Some(friedman), .. } = column else { continue };
             remarks.push(format!(
-                "{}{at}: Friedman test over {} blocks, chi-squared {}, p {}",
-                self.metrics[*metric].name,
+                "{}: Friedman test over {} blocks, chi-squared {}, p {}",
+                self.column_title(column),
                 friedman.num_blocks,
                 significant(friedman.statistic, 4),
                 p_text(friedman.p_value)
@@ -308,6 +330,20 @@ fn latex_arrow(direction: Direction) -> &'static str {
     }
 }
 
+/// Numbers and words as LaTeX shows them: a minus sign is none outside math, and neither is `e-5`.
+fn latex_numbers(text: &str) -> String {
+    let word = |word: &str| {
+        if word.parse::<f64>().is_err() || !word.contains(['-', 'e']) {
+            return escape(word);
+        }
+        match word.split_once('e') {
+            Some((mantissa, exponent)) => format!("${mantissa} \\cdot 10^{{{exponent}}}$"),
+            None => format!("${}$", word.replace("inf", "\\infty")),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Text as LaTeX shows it: its special characters escaped, the signs of ours as commands.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -321,6 +357,7 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("\\textgreater{}"),
             '±' => escaped.push_str("$\\pm$"),
             '≈' => escaped.push_str("$\\approx$"),
+            '≥' => escaped.push_str("$\\geq$"),
             '−' => escaped.push_str("$-$"),
             '\n' | '\r' => escaped.push(' '),
             other => escaped.push(other),
@@ -334,11 +371,44 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::comparison::compare;
+    use crate::comparison::tests::{input, metric, trial};
 
     #[test]
     fn special_characters_of_latex_are_escaped() {
         assert_eq!(escape(r"a_b % & # ~ ^ \ {$}"), r"a\_b \% \& \# \textasciitilde{} \textasciicircum{} \textbackslash{} \{\$\}");
         assert_eq!(escape("1 ± 2"), "1 $\\pm$ 2");
+    }
+
+    #[test]
+    fn negative_and_tiny_numbers_are_math_in_latex() {
+        assert_eq!(latex_numbers("-29.01 ± 0.30"), "$-29.01$ $\\pm$ 0.30");
+        assert_eq!(latex_numbers("-1.234e-5 ± 1.0e-6"), "$-1.234 \\cdot 10^{-5}$ $\\pm$ $1.0 \\cdot 10^{-6}$");
+        assert_eq!(latex_numbers("2 of 3"), "2 of 3");
+        assert_eq!(latex_numbers("<0.001"), "\\textless{}0.001");
+        assert_eq!((latex_numbers("-inf"), latex_numbers("-")), ("$-\\infty$".to_owned(), "-".to_owned()));
+    }
+
+    #[test]
+    fn the_best_of_negative_numbers_is_bold_and_marks_are_explained_in_print() {
+        let trials = (1..=3).flat_map(|seed| [trial("a", 8, seed, &[-29.0 - seed as f64]), trial("b", 8, seed, &[-1.0])]).collect();
+        let latex = compare(input(trials, vec![metric("elbo", Direction::LowerIsBetter)])).to_latex();
+        assert!(latex.contains("\\textbf{\\boldmath $-31.0$ $\\pm$ 2.5}"), "{latex}");
+        let below: Vec<&str> = latex.split("\\end{tabular}").nth(1).unwrap().lines().collect();
+        assert!(below.iter().any(|line| line.contains("95 \\% confidence") && !line.starts_with('%')), "{latex}");
+        assert!(below.iter().all(|line| line.is_ascii()), "{below:?}");
+    }
+
+    #[test]
+    fn one_configuration_has_no_empty_columns_of_ranks() {
+        let trials = (1..=3).map(|seed| trial("a", 8, seed, &[seed as f64])).collect();
+        let mut input = input(trials, vec![metric("sse", Direction::LowerIsBetter)]);
+        (input.column_keys, input.baselines) = (Vec::new(), false);
+        input.trials.iter_mut().for_each(|trial| trial.column.clear());
+        let comparison = compare(input);
+        let markdown = comparison.to_markdown(&[]);
+        assert_eq!(markdown.lines().nth(2).unwrap().replace(' ', ""), "|model|seeds|SSE↓|", "{markdown}");
+        assert!(comparison.to_latex().contains("{lrr}"));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::palette;
 
 /// A matrix with more rows or columns than this is thinned out.
 const MOST_CELLS: usize = 200;
-/// Sides of a cell in pixels.
-const LARGEST_CELL: f64 = 110.0;
+/// Height of a cell in pixels; the columns share the width of the page.
+const TALLEST_CELL: f64 = 82.5;
 /// Height of the whole matrix that is aimed at.
 const HEIGHT: f64 = 760.0;
 /// Longest name of a row in pixels.
@@ -109,8 +109,8 @@ pub fn heat_map(figure: &HeatMap<'_>) -> Result<Image, FigureError> {
     let name_width = rows.iter().map(|name| text_width(name, TICK_SIZE, false)).fold(0.0, f64::max).min(WIDEST_NAME);
     let left = MARGIN + LABEL_SIZE * 1.5 + name_width + 12.0;
     let (num_rows, num_columns) = (rows.len().max(1), columns.len().max(1));
-    let cell_width = ((WIDTH - MARGIN - bar_space - left) / num_columns as f64).min(LARGEST_CELL * 1.3);
-    let cell_height = (HEIGHT / num_rows as f64).min(LARGEST_CELL * 0.75);
+    let cell_width = (WIDTH - MARGIN - bar_space - left) / num_columns as f64;
+    let cell_height = (HEIGHT / num_rows as f64).min(TALLEST_CELL);
     // Square cells where there are many; wide ones have room for their values.
     let cell_height = if cell_width < 40.0 { cell_height.min(cell_width.max(8.0)) } else { cell_height };
     let (width, height) = (cell_width * num_columns as f64, cell_height * num_rows as f64);
@@ -266,6 +266,16 @@ mod tests {
         assert_eq!(texts(&[3.0, -12.0]), ["3", "−12"]);
         assert_eq!(texts(&[123.4, 5.6]), ["123", "6"]);
         assert_eq!(texts(&[1.23e-7]), ["1.2e−7"]);
+    }
+
+    #[test]
+    fn columns_share_the_width_of_the_page() {
+        for num_columns in [1, 2, 5, 40] {
+            let image = draw(&names(3, "z"), &names(num_columns, ""), &vec![1.0; 3 * num_columns]);
+            let right = image.width * 9 / 10;
+            let is_blank = |x: usize| (0..image.height).all(|y| image.pixels[(y * image.width + x) * 3..][..3] == [255; 3]);
+            assert!(!(right..image.width).all(is_blank), "{num_columns} columns");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod statistics;
 mod summary;
 mod summary_tables;
 mod table;
+mod terminal_table;
 mod trade_off;
 mod vector_field;
 
@@ -55,7 +56,7 @@ pub use metric_figure::{
 };
 pub use series_figures::{SeriesGrid, SeriesLine, series_grid};
 pub use summary::{BaselineRow, Configuration, Direction, Metric, MetricInfo, Spread, Summary, TrialRow, baseline_readings, summarize};
-pub use summary_tables::{FigureLink, SummaryPage};
+pub use summary_tables::{FigureGroup, FigureLink, SummaryPage};
 pub use table::{Alignment, Cell, Column, Row, Table};
 pub use trade_off::{Abscissa, TradeOff, trade_off};
 pub use vector_field::{ArrowPanel, VectorFields, vector_fields};

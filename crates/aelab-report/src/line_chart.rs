@@ -20,7 +20,8 @@ pub struct ChartLine {
     pub name: String,
     /// From left to right. A value that is not finite interrupts the line, as one below zero does where the axis is logarithmic.
     pub points: Vec<(f64, f64)>,
-    /// Whether it is something to compare with: drawn dashed and grey, a single point as a level.
+    /// Whether it is something to compare with: drawn dashed and grey, a single point as a level. Where there is one for each of several
+    /// lines, in their order, each has the colour of its line.
     pub is_baseline: bool,
 }
 
@@ -54,6 +55,7 @@ pub fn line_chart(figure: &LineChart<'_>) -> Result<Image, FigureError> {
     }
 
     let num = figure.lines.iter().filter(|line| !line.is_baseline).count();
+    let is_paired = num > 1 && figure.lines.len() == 2 * num;
     let (mut next_line, mut next_baseline) = (0, 0);
     let styles: Vec<(String, &'static str, usize)> = figure
         .lines
@@ -61,6 +63,9 @@ pub fn line_chart(figure: &LineChart<'_>) -> Result<Image, FigureError> {
         .map(|line| {
             if line.is_baseline {
                 next_baseline += 1;
+                if is_paired {
+                    return (palette::line(next_baseline - 1, num), DASHES[0], 0);
+                }
                 // Beyond as many kinds of dashes a lighter grey.
                 let color = if ((next_baseline - 1) / DASHES.len()).is_multiple_of(2) { palette::MUTED } else { "#9a9a9a" };
                 (color.to_owned(), DASHES[(next_baseline - 1) % DASHES.len()], 0)
@@ -159,6 +164,16 @@ mod tests {
         let level = draw(vec![ours.clone(), line("PCA", &[(0.0, 0.5)], true)], [false; 2]);
         let grey = [0x59, 0x59, 0x59];
         assert!(count(&level, grey) > count(&draw(vec![ours], [false; 2]), grey) + 500);
+    }
+
+    #[test]
+    fn baselines_of_several_lines_have_the_colours_of_these_and_one_baseline_is_grey() {
+        let points = [(0.0, 0.0), (10.0, 1.0)];
+        let level = [(0.0, 0.5), (10.0, 0.5)];
+        let second = [0xd5, 0x5e, 0x00];
+        let ours = vec![line("a", &points, false), line("b", &points, false)];
+        let paired = vec![ours[0].clone(), line("a, random", &level, true), ours[1].clone(), line("b, random", &level, true)];
+        assert!(count(&draw(paired, [false; 2]), second) > count(&draw(ours, [false; 2]), second) + 100);
     }
 
     #[test]

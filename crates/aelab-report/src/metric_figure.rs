@@ -66,8 +66,8 @@ pub struct MetricFigure {
 }
 
 /// Draws one line per series with markers at the means and error bars, and one dashed line per baseline. Unless the figure says
-/// otherwise, the x axis is logarithmic where the swept values are geometric. A baseline so far off that it would flatten
-/// everything else is named in the legend instead.
+/// otherwise, the x axis is logarithmic where the swept values are geometric. Baselines do not flatten everything else: one that is
+/// partly far off is cut at the frame, and the legend says where it goes; one that never comes near is named there alone.
 pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, FigureError> {
     let xs = sorted_distinct(figure.series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
     let chosen = |wanted: Option<bool>, values: &[f64], sensible: fn(&[f64]) -> Scale| match wanted {
@@ -84,8 +84,14 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
         .flat_map(|point| [point.mean - point.deviation.unwrap_or(0.0), point.mean, point.mean + point.deviation.unwrap_or(0.0)])
         .filter(|value| value.is_finite())
         .collect();
-    let (shown, left_out): (Vec<&Baseline>, Vec<&Baseline>) = figure.baselines.iter().partition(|baseline| is_near(baseline, &values));
-    let all: Vec<f64> = values.iter().copied().chain(shown.iter().flat_map(|baseline| baseline.points.iter().map(|(_, y)| *y))).collect();
+    let near = Near::of(&values, figure.log_y == Some(true));
+    let near_values = figure.baselines.iter().flat_map(|baseline| &baseline.points).map(|(_, y)| *y).filter(|y| near.has(*y));
+    let all: Vec<f64> = values.iter().copied().chain(near_values).collect();
+    let ends = extent(all.iter().copied());
+    let (shown, left_out): (Vec<&Baseline>, Vec<&Baseline>) = figure.baselines.iter().partition(|baseline| {
+        let (from, to) = extent(baseline.points.iter().map(|(_, y)| *y));
+        from <= ends.1 && to >= ends.0
+    });
     let y_scale = chosen(figure.log_y, &all, scale_of_measured);
 
     let num = figure.series.len();
@@ -94,10 +100,18 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
         figure.series.iter().enumerate().map(|(index, series)| Entry { key: series_key(index), label: series.name.clone() }).collect();
     for (index, baseline) in shown.iter().enumerate() {
         let key = Key::Line { color: palette::MUTED.to_owned(), dash: DASHES[index % DASHES.len()], width: 2.6, marker: None };
-        entries.push(Entry { key, label: baseline.name.clone() });
+        let (from, to) = extent(baseline.points.iter().map(|(_, y)| *y));
+        let beyond = match (from < ends.0, to > ends.1) {
+            (true, true) => ": partly above and below",
+            (false, true) => ": partly above",
+            (true, false) => ": partly below",
+            (false, false) => "",
+        };
+        let range = if beyond.is_empty() { String::new() } else { format!(", {}", range_of(baseline)) };
+        entries.push(Entry { key, label: format!("{}{beyond}{range}", baseline.name) });
     }
     for baseline in left_out {
-        let side = if baseline.points.iter().any(|(_, y)| values.iter().all(|value| y > value)) { "above" } else { "below" };
+        let side = if baseline.points.iter().all(|(_, y)| *y > ends.1) { "above" } else { "below" };
         entries.push(Entry { key: Key::Nothing, label: format!("{}: {} ({side})", baseline.name, range_of(baseline)) });
     }
 
@@ -132,6 +146,10 @@ pub fn metric_against_hyperparameter(figure: &MetricFigure) -> Result<Image, Fig
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             for piece in frame.pieces(inner, points) {
                 canvas.polyline(&piece, stroke);
+            }
+            // Where a line leaves the frame steeply, its points say more than its dashes.
+            for center in baseline.points.iter().filter_map(|point| frame.place(inner, *point)) {
+                canvas.marker(0, center, 4.5, palette::MUTED, 1.0);
             }
         }
     }
@@ -178,12 +196,30 @@ fn draw_error_bar(canvas: &mut Canvas, frame: &Frame<'_>, inner: Rect, point: Me
     }
 }
 
-/// Whether a baseline can be shown without squeezing the series into less than a third of the axis.
-fn is_near(baseline: &Baseline, values: &[f64]) -> bool {
-    let (low, high) = extent(values.iter().copied());
-    let (from, to) = extent(baseline.points.iter().map(|(_, y)| *y));
-    let spread = (high - low).max(high.abs().max(low.abs()) * 0.02);
-    values.is_empty() || (from >= low - 2.0 * spread && to <= high + 2.0 * spread)
+/// The values that an axis can reach without squeezing those of the series into less than a third of it; all where there are none.
+#[derive(Debug, Clone, Copy)]
+struct Near {
+    low: f64,
+    high: f64,
+}
+
+impl Near {
+    fn of(values: &[f64], is_log: bool) -> Self {
+        let (low, high) = extent(values.iter().copied().filter(|value| !is_log || *value > 0.0));
+        if low > high {
+            return Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
+        }
+        if is_log {
+            let factor = (high / low).powi(2).max(1.02);
+            return Self { low: low / factor, high: high * factor };
+        }
+        let spread = (high - low).max(high.abs().max(low.abs()) * 0.02);
+        Self { low: low - 2.0 * spread, high: high + 2.0 * spread }
+    }
+
+    fn has(self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
 }
 
 fn range_of(baseline: &Baseline) -> String {
@@ -336,13 +372,25 @@ const ABBREVIATIONS: [&str; 28] = [
     "ease", "f1", "fvu", "l0", "map", "mmcs", "ndcg", "nmi", "sap", "vus",
 ];
 
-/// `eval/sse` as `SSE`, `squared_error` as `squared error`.
+/// What metrics are named after.
+const PROPER_NAMES: [(&str, &str); 6] = [
+    ("frechet", "Fréchet"),
+    ("gaussian", "Gaussian"),
+    ("hamming", "Hamming"),
+    ("hoyer", "Hoyer"),
+    ("rolls", "Rolls"),
+    ("treves", "Treves"),
+];
+
+/// `eval/sse` as `SSE`, `squared_error` as `squared error`, `frechet_distance` as `Fréchet distance`.
 pub(crate) fn metric_label(metric: &str) -> String {
     let name = metric.rsplit('/').next().unwrap_or(metric);
     // What a metric was measured at is written as it is.
     let (name, at) = name.split_once('@').map_or((name, None), |(name, at)| (name, Some(at)));
-    let word = |word: &str| {
-        if ABBREVIATIONS.contains(&word) { word.to_uppercase() } else { word.to_owned() }
+    let word = |word: &str| match PROPER_NAMES.iter().find(|(known, _)| *known == word) {
+        Some((_, name)) => (*name).to_owned(),
+        None if ABBREVIATIONS.contains(&word) => word.to_uppercase(),
+        None => word.to_owned(),
     };
     let name = name.split('_').map(word).collect::<Vec<_>>().join(" ");
     at.map_or_else(|| name.clone(), |at| format!("{name}@{}", at.replace('_', " ")))
@@ -388,10 +436,28 @@ mod tests {
 
     #[test]
     fn a_baseline_far_off_is_named_and_does_not_flatten_the_rest() {
-        let values = [10.0, 12.0];
-        assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 15.0)] }, &values));
-        assert!(!is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &values));
-        assert!(is_near(&Baseline { name: String::new(), points: vec![(1.0, 52.0)] }, &[]));
+        let near = Near::of(&[10.0, 12.0], false);
+        assert!(near.has(15.0) && !near.has(52.0) && !near.has(-1.0));
+        assert!(Near::of(&[], false).has(52.0));
+        let near = Near::of(&[1.0, 10.0], true);
+        assert!(near.has(900.0) && near.has(0.02) && !near.has(1e-6) && !near.has(0.0));
+    }
+
+    #[test]
+    fn a_baseline_that_enters_the_frame_is_drawn_to_its_edge() {
+        let muted = |baseline: Vec<(f64, f64)>| {
+            let ours = series("a", &[(2.0, 10.0, 0.0), (8.0, 12.0, 0.0)]);
+            let image =
+                metric_against_hyperparameter(&figure(vec![ours], vec![Baseline { name: String::new(), points: baseline }])).unwrap();
+            // Pixels of the chart alone, the legend left out.
+            let width = image.width as usize;
+            let left = image.pixels.chunks(3).enumerate().filter(|(index, _)| (150..900).contains(&(index % width)));
+            left.filter(|(_, pixel)| pixel.iter().all(|value| (60..150).contains(value))).count()
+        };
+        let none = muted(vec![(2.0, 500.0), (8.0, 400.0)]);
+        let crossing = muted(vec![(2.0, 24.0), (8.0, 11.0)]);
+        let through = muted(vec![(2.0, 500.0), (8.0, -500.0)]);
+        assert!(crossing > none + 100 && through > none + 100, "{none} {crossing} {through}");
     }
 
     #[test]
@@ -448,5 +514,6 @@ mod tests {
         assert_eq!(metric_label("pca_sse"), "PCA SSE");
         assert_eq!(metric_label("squared_error"), "squared error");
         assert_eq!(metric_label("ease_ndcg@100"), "EASE NDCG@100");
+        assert_eq!(metric_label("eval/frechet_distance"), "Fréchet distance");
     }
 }

@@ -1,5 +1,8 @@
 //! From one row per trial to one row per configuration.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
 use serde_json::Value;
 
 /// Which way a metric is better.
@@ -197,23 +200,30 @@ fn baseline_of(metrics: &[MetricInfo], column: usize) -> Option<(&'static str, u
 pub fn summarize(trials: &[TrialRow]) -> Summary {
     let mut hyperparameters: Vec<String> = Vec::new();
     let mut metrics: Vec<MetricInfo> = Vec::new();
+    let mut known_paths: HashSet<&str> = HashSet::new();
+    let mut columns: HashMap<&str, usize> = HashMap::new();
     for trial in trials {
         for (path, _) in &trial.hyperparameters {
             // The model has a column of its own.
-            if path != "model" && !hyperparameters.contains(path) {
+            if path != "model" && known_paths.insert(path) {
                 hyperparameters.push(path.clone());
             }
         }
         for Metric { name, unit, direction, .. } in &trial.metrics {
-            if !metrics.iter().any(|info| info.name == *name) {
+            columns.entry(name).or_insert_with(|| {
                 metrics.push(MetricInfo { name: name.clone(), unit: unit.clone(), direction: *direction });
-            }
+                metrics.len() - 1
+            });
         }
     }
 
     let groups = grouped(trials.iter(), |trial| (trial.model.as_str(), trial.code_size, &trial.hyperparameters));
     let configurations = groups.iter().map(|members| {
         let finished: Vec<&TrialRow> = members.iter().copied().filter(|trial| trial.state == "finished").collect();
+        let mut values: Vec<Vec<f64>> = vec![Vec::new(); metrics.len()];
+        for (name, value) in finished.iter().flat_map(|trial| values_by_name(trial)) {
+            values[columns[name]].push(value);
+        }
         Configuration {
             model: members[0].model.clone(),
             hyperparameters: members[0].hyperparameters.clone(),
@@ -222,40 +232,40 @@ pub fn summarize(trials: &[TrialRow]) -> Summary {
             num_trials: members.len(),
             num_parameters: finished.first().unwrap_or(&members[0]).num_parameters,
             seconds: Spread::of(&finished.iter().map(|trial| trial.seconds).collect::<Vec<_>>()),
-            metrics: metrics.iter().map(|info| spread_of(&finished, &info.name)).collect(),
+            metrics: values.iter().map(|values| Spread::of(values)).collect(),
         }
     });
     let configurations = configurations.collect();
-    let baselines = baselines(trials, &metrics);
+    let baselines = baselines(trials, &metrics, &columns);
     Summary { hyperparameters, metrics, configurations, baselines, trials: trials.to_vec() }
 }
 
-fn baselines(trials: &[TrialRow], metrics: &[MetricInfo]) -> Vec<BaselineRow> {
+fn baselines(trials: &[TrialRow], metrics: &[MetricInfo], columns: &HashMap<&str, usize>) -> Vec<BaselineRow> {
     let finished = || trials.iter().filter(|trial| trial.state == "finished");
     let of_data = |trial: &TrialRow| -> Vec<(String, Value)> {
         trial.hyperparameters.iter().filter(|(path, _)| path == "data" || path.starts_with("data.")).cloned().collect()
     };
+    // Baseline and metric that each metric stands for.
+    let readings: Vec<Option<(&str, usize)>> = (0..metrics.len()).map(|column| baseline_of(metrics, column)).collect();
     let mut rows = Vec::new();
     for Baseline { prefix: name, has_code_size, .. } in BASELINES {
-        // The metric of this baseline that stands for each metric of the models.
-        let sources: Vec<Option<usize>> = (0..metrics.len())
-            .map(|column| (0..metrics.len()).find(|source| baseline_of(metrics, *source) == Some((name, column))))
-            .collect();
+        if readings.iter().flatten().all(|(baseline, _)| *baseline != name) {
+            continue;
+        }
         let code_size = |trial: &TrialRow| has_code_size.then_some(trial.code_size);
         for members in grouped(finished(), |trial| (code_size(trial), of_data(trial))) {
-            let spread = |source: &Option<usize>| {
-                let name = &metrics[(*source)?].name;
-                // Trials of one seed share their split and so their baseline, which then counts once.
-                let values = members.iter().filter_map(|trial| Some((trial.seed, value_of(trial, name)?)));
-                let mut distinct: Vec<(u64, f64)> = Vec::new();
-                for (seed, value) in values {
-                    if !distinct.iter().any(|(other, known)| *other == seed && known.total_cmp(&value).is_eq()) {
-                        distinct.push((seed, value));
+            // Trials of one seed share their split and so their baseline, which then counts once.
+            let mut seen: HashSet<(usize, u64, u64)> = HashSet::new();
+            let mut values: Vec<Vec<f64>> = vec![Vec::new(); metrics.len()];
+            for trial in &members {
+                for (metric, value) in values_by_name(trial) {
+                    let Some((baseline, of)) = readings[columns[metric]] else { continue };
+                    if baseline == name && seen.insert((of, trial.seed, value.to_bits())) {
+                        values[of].push(value);
                     }
                 }
-                Spread::of(&distinct.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
-            };
-            let values: Vec<Option<Spread>> = sources.iter().map(spread).collect();
+            }
+            let values: Vec<Option<Spread>> = values.iter().map(|values| Spread::of(values)).collect();
             if values.iter().any(Option::is_some) {
                 rows.push(BaselineRow {
                     name: name.to_owned(),
@@ -269,25 +279,25 @@ fn baselines(trials: &[TrialRow], metrics: &[MetricInfo]) -> Vec<BaselineRow> {
     rows
 }
 
-fn value_of(trial: &TrialRow, name: &str) -> Option<f64> {
-    trial.metrics.iter().find(|metric| metric.name == name).and_then(|metric| metric.value)
-}
-
-fn spread_of(trials: &[&TrialRow], name: &str) -> Option<Spread> {
-    Spread::of(&trials.iter().filter_map(|trial| value_of(trial, name)).collect::<Vec<_>>())
+/// The values of a trial in the order of its metrics; of metrics of one name the first counts.
+pub(crate) fn values_by_name(trial: &TrialRow) -> impl Iterator<Item = (&str, f64)> {
+    let mut seen: HashSet<&str> = HashSet::new();
+    let first = trial.metrics.iter().filter(move |metric| seen.insert(&metric.name));
+    first.filter_map(|metric| Some((metric.name.as_str(), metric.value?)))
 }
 
 /// Groups in order of first appearance.
-fn grouped<'a, K: PartialEq>(trials: impl Iterator<Item = &'a TrialRow>, key: impl Fn(&'a TrialRow) -> K) -> Vec<Vec<&'a TrialRow>> {
-    let mut groups: Vec<(K, Vec<&TrialRow>)> = Vec::new();
+fn grouped<'a, K: Eq + Hash>(trials: impl Iterator<Item = &'a TrialRow>, key: impl Fn(&'a TrialRow) -> K) -> Vec<Vec<&'a TrialRow>> {
+    let mut places: HashMap<K, usize> = HashMap::new();
+    let mut groups: Vec<Vec<&TrialRow>> = Vec::new();
     for trial in trials {
-        let key = key(trial);
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, members)) => members.push(trial),
-            None => groups.push((key, vec![trial])),
+        let place = *places.entry(key(trial)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(members) => members.push(trial),
+            None => groups.push(vec![trial]),
         }
     }
-    groups.into_iter().map(|(_, members)| members).collect()
+    groups
 }
 
 #[cfg(test)]

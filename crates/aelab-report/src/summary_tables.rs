@@ -1,9 +1,11 @@
 //! The tables of a run: `summary.csv`, `trials.csv`, and the page that people read.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::metric_figure::{common_name, metric_label, shown_name};
-use crate::summary::{BaselineRow, Configuration, Spread, Summary, TrialRow};
+use crate::summary::{BaselineRow, Configuration, Spread, Summary, TrialRow, values_by_name};
 use crate::table::{Cell, Column, Row, Table};
 
 /// A figure that the summary page shows.
@@ -13,6 +15,19 @@ pub struct FigureLink {
     pub caption: String,
     /// Path relative to the page, `/` between its parts.
     pub path: String,
+}
+
+/// Figures that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FigureGroup {
+    /// Heading of the section; groups of one section follow each other.
+    pub section: String,
+    /// Below that heading, where the section begins; may be empty.
+    pub introduction: String,
+    /// Heading within the section; may be empty.
+    pub heading: String,
+    /// In order.
+    pub figures: Vec<FigureLink>,
 }
 
 /// `summary.md`.
@@ -25,8 +40,13 @@ pub struct SummaryPage<'a> {
     /// Names of the metrics to show, in this order; all but the baselines' where empty. All are in the CSV.
     pub metrics: &'a [String],
     /// Figures, in order.
-    pub figures: &'a [FigureLink],
+    pub figures: &'a [FigureGroup],
+    /// Folders of further figures.
+    pub folders: &'a [FigureLink],
 }
+
+/// More folders than this are not linked one by one.
+const MOST_FOLDERS: usize = 30;
 
 impl Summary {
     /// One row per configuration with mean and deviation of every metric: `summary.csv`. The seconds come
@@ -57,15 +77,14 @@ impl Summary {
         columns.extend(self.metrics.iter().map(|info| Column::number(&info.name)));
         columns.extend(["num_parameters", "seconds"].map(Column::number));
         let rows = self.trials.iter().map(|trial| {
+            let measured: HashMap<&str, f64> = values_by_name(trial).collect();
             let mut cells: Vec<Cell> =
                 [&trial.trial, &trial.state, &trial.reason, &trial.model].map(|text| Cell::Text(text.clone())).to_vec();
             cells.push(Cell::Integer(trial.code_size as u64));
             cells.extend(self.hyperparameters.iter().map(|path| hyperparameter_cell(&trial.hyperparameters, path)));
             cells.push(Cell::Integer(trial.seed));
-            cells.extend(self.metrics.iter().map(|info| {
-                let metric = trial.metrics.iter().find(|metric| metric.name == info.name);
-                metric.and_then(|metric| metric.value).map_or(Cell::Empty, Cell::Number)
-            }));
+            cells
+                .extend(self.metrics.iter().map(|info| measured.get(info.name.as_str()).map_or(Cell::Empty, |value| Cell::Number(*value))));
             cells.extend([Cell::Integer(trial.num_parameters as u64), Cell::Number(trial.seconds)]);
             Row::new(cells)
         });
@@ -75,20 +94,16 @@ impl Summary {
     /// The table for people: configurations, then baselines, with the metrics named; all but the baselines' own where
     /// `metrics` is empty.
     pub fn table(&self, metrics: &[String]) -> Table {
-        let shown: Vec<usize> = if metrics.is_empty() {
-            (0..self.metrics.len()).filter(|column| self.baseline_of(*column).is_none()).collect()
-        } else {
-            metrics.iter().filter_map(|name| self.metrics.iter().position(|info| info.name == *name)).collect()
-        };
+        let shown = self.shown(metrics);
         let varied = self.varied_names();
-        let mut columns = vec![Column::text("model"), Column::number("code size")];
-        columns.extend(varied.iter().map(|name| Column::number(shown_name(name))));
+        let mut columns = vec![Column::text("model").key(), Column::number("code size").key()];
+        columns.extend(varied.iter().map(|name| Column::number(shown_name(name)).key()));
         columns.push(Column::number("seeds"));
         columns.extend(shown.iter().map(|column| {
             let info = &self.metrics[*column];
             Column { unit: info.unit.clone(), direction: info.direction, ..Column::spread(metric_label(&info.name)) }
         }));
-        columns.extend([Column::number("parameters"), Column { unit: "s".into(), ..Column::number("time") }]);
+        columns.extend([Column::number("parameters"), Column { unit: "s".into(), is_remark: true, ..Column::number("time") }]);
 
         let value = |hyperparameters: &[(String, Value)], name: &str| {
             hyperparameters.iter().find(|(path, _)| common_name(path) == name).map_or(Cell::Empty, |(_, value)| value_cell(value))
@@ -118,9 +133,30 @@ impl Summary {
             }));
             Row { cells, is_compared: false }
         };
-        // A baseline without any of the metrics shown would be an empty line.
-        let baselines = self.baselines.iter().filter(|row| shown.iter().any(|column| row.metrics[*column].is_some()));
-        Table { columns, rows: self.configurations.iter().map(configuration).chain(baselines.map(baseline)).collect() }
+        let baselines = self.shown_baselines(&shown).map(baseline);
+        Table { columns, rows: self.configurations.iter().map(configuration).chain(baselines).collect() }
+    }
+
+    /// The columns of the metrics named, of all but the baselines' own where none is.
+    fn shown(&self, metrics: &[String]) -> Vec<usize> {
+        if metrics.is_empty() {
+            (0..self.metrics.len()).filter(|column| self.baseline_of(*column).is_none()).collect()
+        } else {
+            metrics.iter().filter_map(|name| self.metrics.iter().position(|info| info.name == *name)).collect()
+        }
+    }
+
+    /// A baseline without any of the metrics shown would be an empty line.
+    fn shown_baselines<'a>(&'a self, shown: &'a [usize]) -> impl Iterator<Item = &'a BaselineRow> {
+        self.baselines.iter().filter(|row| shown.iter().any(|column| row.metrics[*column].is_some()))
+    }
+
+    /// The baselines among the rows of [`table`](Self::table), each once.
+    fn baseline_names(&self, metrics: &[String]) -> Vec<String> {
+        let mut names: Vec<String> = self.shown_baselines(&self.shown(metrics)).map(BaselineRow::label).collect();
+        // Rows of one baseline follow each other.
+        names.dedup();
+        names
     }
 
     /// Common names of the varied hyperparameters, without what the first two columns say already.
@@ -136,7 +172,7 @@ impl Summary {
     /// The trials that have not finished, with their reasons.
     pub fn unfinished_table(&self) -> Table {
         let varied = self.varied_names();
-        let mut columns = ["trial", "state", "model"].map(Column::text).to_vec();
+        let mut columns = ["trial", "state", "model"].map(|name| Column::text(name).key()).to_vec();
         columns.push(Column::number("code size"));
         columns.extend(varied.iter().map(|name| Column::number(shown_name(name))));
         columns.extend([Column::number("seed"), Column::text("reason")]);
@@ -165,16 +201,19 @@ impl SummaryPage<'_> {
         let table = summary.table(self.metrics);
         let mut page = format!("# {}\n\n", self.title);
         page.push_str(&format!(
-            "{} of {} trials finished, {} configurations. ",
+            "{} of {} trials finished, {} configuration{}. ",
             num_finished,
             summary.trials.len(),
-            summary.configurations.len()
+            summary.configurations.len(),
+            if summary.configurations.len() == 1 { "" } else { "s" }
         ));
         page.push_str(
-            "Metrics are mean ± standard deviation over seeds on the test split; ↓ lower is better, ↑ higher is better, best in bold. ",
+            "Metrics are mean ± standard deviation over seeds on the test split (`aelab compare` gives 95 % confidence intervals instead); \
+             ↓ lower is better, ↑ higher is better, best in bold. ",
         );
-        if table.rows.iter().any(|row| !row.is_compared) {
-            page.push_str("PCA and the mean of the data are baselines, fitted on the same training split. ");
+        let baselines = summary.baseline_names(self.metrics);
+        if !baselines.is_empty() {
+            page.push_str(&format!("Baselines, from the same split of the data: {}. ", baselines.join(", ")));
         }
         page.push_str("All numbers in full: `summary.csv`, one row per configuration; `trials.csv`, one row per trial.\n\n## Results\n\n");
         page.push_str(&table.to_markdown());
@@ -183,11 +222,30 @@ impl SummaryPage<'_> {
             page.push_str("\n## Trials that have not finished\n\n");
             page.push_str(&unfinished.to_markdown());
         }
-        if !self.figures.is_empty() {
-            page.push_str("\n## Figures\n");
-            for FigureLink { caption, path } in self.figures {
-                let alt = caption.replace(['[', ']'], "");
+        let mut section = None;
+        for FigureGroup { section: of, introduction, heading, figures } in self.figures {
+            if section != Some(of) {
+                page.push_str(&format!("\n## {of}\n"));
+                if !introduction.is_empty() {
+                    page.push_str(&format!("\n{introduction}\n"));
+                }
+                section = Some(of);
+            }
+            if !heading.is_empty() {
+                page.push_str(&format!("\n### {heading}\n"));
+            }
+            for FigureLink { caption, path } in figures {
+                let alt = caption.replace(['[', ']', '`'], "");
                 page.push_str(&format!("\n{caption}\n\n![{alt}](<{path}>)\n"));
+            }
+        }
+        if !self.folders.is_empty() {
+            page.push_str("\n## Pictures of other trials\n\n");
+            for FigureLink { caption, path } in self.folders.iter().take(MOST_FOLDERS) {
+                page.push_str(&format!("- [{}](<{path}>)\n", caption.replace(['[', ']'], "")));
+            }
+            if let Some(more @ 1..) = self.folders.len().checked_sub(MOST_FOLDERS) {
+                page.push_str(&format!("- and {more} more: `trials/<trial>/figures`, with the names of the trials in `trials.csv`\n"));
             }
         }
         page
@@ -256,9 +314,21 @@ mod tests {
     #[test]
     fn the_page_reads_well() {
         let summary = summarize(&sweep());
-        let figures = [FigureLink { caption: "SSE against code size".into(), path: "figures/sse against code_size.png".into() }];
+        let link = |caption: &str, path: &str| FigureLink { caption: caption.into(), path: path.into() };
+        let group = |section: &str, introduction: &str, heading: &str, figures: Vec<FigureLink>| FigureGroup {
+            section: section.into(),
+            introduction: introduction.into(),
+            heading: heading.into(),
+            figures,
+        };
+        let figures = [
+            group("Figures", "", "", vec![link("SSE against code size", "figures/sse against code_size.png")]),
+            group("Pictures of vae", "Of the best trial.", "samples", vec![link("samples from the prior", "trials/1/figures/samples.png")]),
+            group("Pictures of vae", "Of the best trial.", "codes", vec![link("codes of [test] examples", "trials/1/figures/codes.png")]),
+        ];
+        let folders: Vec<FigureLink> = (0..33).map(|index| link(&format!("seed={index}"), &format!("trials/{index}/figures"))).collect();
         insta::assert_snapshot!(
-            SummaryPage { title: "digits-code-size", summary: &summary, metrics: &[], figures: &figures }.to_markdown()
+            SummaryPage { title: "digits-code-size", summary: &summary, metrics: &[], figures: &figures, folders: &folders }.to_markdown()
         );
     }
 
@@ -272,7 +342,9 @@ mod tests {
         let summary = summarize(&[]);
         assert_eq!(summary.csv_table().to_csv().lines().count(), 1);
         assert!(
-            SummaryPage { title: "x", summary: &summary, metrics: &[], figures: &[] }.to_markdown().starts_with("# x\n\n0 of 0 trials")
+            SummaryPage { title: "x", summary: &summary, metrics: &[], figures: &[], folders: &[] }
+                .to_markdown()
+                .starts_with("# x\n\n0 of 0 trials")
         );
     }
 }

@@ -1,6 +1,4 @@
-//! Tables: exact as CSV, rounded as Markdown and on the terminal.
-
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, TableStyle};
+//! Tables: exact as CSV, rounded as Markdown; on the terminal by [`terminal_table`](crate::terminal_table).
 
 use crate::number::{exact, mean_and_deviation, significant};
 use crate::summary::{Direction, Spread};
@@ -27,13 +25,17 @@ pub struct Column {
     pub direction: Direction,
     /// Whether cells are [`Cell::Spread`]: then CSV has two columns, `NAME_mean` and `NAME_std`.
     pub is_spread: bool,
+    /// Whether it says what a row is: it is repeated where a terminal is too narrow for one table.
+    pub is_key: bool,
+    /// Whether it says something of the column before it, beside which it then stays.
+    pub is_remark: bool,
 }
 
 impl Column {
     /// A column of words.
     pub fn text(header: impl Into<String>) -> Self {
         let (header, unit, direction) = (header.into(), String::new(), Direction::Neutral);
-        Self { header, unit, alignment: Alignment::Left, direction, is_spread: false }
+        Self { header, unit, alignment: Alignment::Left, direction, is_spread: false, is_key: false, is_remark: false }
     }
 
     /// A column of numbers.
@@ -46,7 +48,12 @@ impl Column {
         Self { is_spread: true, ..Self::number(header) }
     }
 
-    fn heading(&self, line_break: &str) -> String {
+    /// The same, saying what a row is.
+    pub fn key(self) -> Self {
+        Self { is_key: true, ..self }
+    }
+
+    pub(crate) fn heading(&self, line_break: &str) -> String {
         let arrow = match self.direction {
             Direction::LowerIsBetter => " ↓",
             Direction::HigherIsBetter => " ↑",
@@ -74,7 +81,7 @@ pub enum Cell {
 
 impl Cell {
     /// Rounded for people.
-    fn rounded(&self) -> String {
+    pub(crate) fn rounded(&self) -> String {
         match self {
             Cell::Empty => String::new(),
             Cell::Text(text) => text.clone(),
@@ -195,28 +202,6 @@ impl Table {
         markdown
     }
 
-    /// A table for a terminal of `width` columns; as wide as it needs to be for `None`.
-    pub fn to_terminal(&self, width: Option<u16>) -> String {
-        let mut table = comfy_table::Table::new();
-        table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-        if let Some(width) = width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        }
-        table.set_header(self.columns.iter().map(|column| column.heading("\n")));
-        for row in &self.rows {
-            let cells = (0..self.columns.len()).map(|column| row.cells.get(column).unwrap_or(&Cell::Empty).rounded());
-            table.add_row(cells);
-        }
-        for (column, head) in table.column_iter_mut().zip(&self.columns) {
-            let alignment = match head.alignment {
-                Alignment::Left => CellAlignment::Left,
-                Alignment::Right => CellAlignment::Right,
-            };
-            column.set_cell_alignment(alignment);
-        }
-        table.trim_fmt()
-    }
-
     /// The best value of a column among the rows that are compared, where there are two or more.
     fn best(&self, column: usize) -> Option<f64> {
         let values: Vec<f64> = self
@@ -292,16 +277,6 @@ mod tests {
             lines[2..],
             ["| **2.0000** |     2.0000 |", "|     3.0000 | **3.0000** |", "|        NaN |        NaN |", "|     1.0000 |     1.0000 |"]
         );
-    }
-
-    #[test]
-    fn a_terminal_that_is_narrow_gets_a_narrow_table() {
-        let table = Table {
-            columns: vec![Column::text("model"), Column::number("a metric with a long name")],
-            rows: vec![Row::new(vec![Cell::Text("a model with a long name".into()), Cell::Number(1.0)])],
-        };
-        assert!(table.to_terminal(Some(30)).lines().all(|line| line.chars().count() <= 30));
-        assert!(table.to_terminal(None).contains("a model with a long name"));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::comparison::{Comparison, ComparisonCell, ComparisonRow, label_of};
+use crate::comparison::{Comparison, ComparisonCell, ComparisonRow, baseline_label, label_of};
 use crate::metric_figure::{Baseline, MetricFigure, MetricPoint, MetricSeries, metric_label, shown_name};
 use crate::summary::Direction;
 use crate::table::{Cell, Column, Row, Table};
@@ -52,8 +52,9 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
 
     let mut lines: Vec<MetricSeries> = Vec::new();
     let mut counts: Vec<usize> = Vec::new();
+    let mut num_without = 0;
     for row in &comparison.rows {
-        let Some(found) = cell(row, y) else { continue };
+        let found = cell(row, y);
         let (place, x_cell) = match x {
             Abscissa::Key(key) => (row.keys[key].as_ref().and_then(Value::as_f64), None),
             Abscissa::Metric(metric) => {
@@ -61,10 +62,18 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
                 (found.as_ref().map(|cell| cell.spread.mean), found)
             }
         };
-        let Some(place) = place else { continue };
-        let names: Vec<String> = series_keys.iter().map(|key| shown_key(&comparison.row_keys[*key])).collect();
+        // What has no such key has no place in the picture; what measured nothing is counted.
+        if place.is_none() && matches!(x, Abscissa::Key(_)) {
+            continue;
+        }
+        let names: Vec<String> = series_keys.iter().map(|key| comparison.row_keys[*key].clone()).collect();
         let name = label_of(&names, &series_keys.iter().map(|key| row.keys[*key].clone()).collect());
         let name = if name.is_empty() { y_info.name.clone() } else { name };
+        push_record(&mut table, comparison, &name, &row.keys, &x_name, place, x_cell.as_ref(), x, found.as_ref());
+        let (Some(place), Some(found)) = (place, found) else {
+            num_without += 1;
+            continue;
+        };
         let point = MetricPoint {
             x: place,
             mean: found.spread.mean,
@@ -72,7 +81,6 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
             x_deviation: x_cell.as_ref().and_then(|cell| cell.half_width),
         };
         counts.push(found.spread.num);
-        push_record(&mut table, comparison, &name, &row.keys, &x_name, place, x_cell.as_ref(), x, &found);
         match lines.iter_mut().find(|line| line.name == name) {
             Some(line) => line.points.push(point),
             None => lines.push(MetricSeries { name, points: vec![point] }),
@@ -85,8 +93,7 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
         let Some(found) = cell(row, y) else { continue };
         let data: Vec<Option<Value>> = row.keys.clone();
         let of_data = label_of(&comparison.row_keys, &data);
-        let label = comparison.row_label(row);
-        let kind = label.split(", code_size").next().unwrap_or(&label).to_owned();
+        let kind = row.baseline.map_or_else(String::new, |prefix| baseline_label(prefix).to_owned());
         let x_cell = match x {
             Abscissa::Metric(metric) => cell(row, metric),
             Abscissa::Key(_) => None,
@@ -101,7 +108,8 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
             Some(size) if place.is_nan() => format!("{kind}, code size {size}"),
             _ => kind,
         };
-        push_record(&mut table, comparison, &name, &row.keys, &x_name, place, x_cell.as_ref(), x, &found);
+        let on_axis = Some(place).filter(|place| place.is_finite());
+        push_record(&mut table, comparison, &name, &row.keys, &x_name, on_axis, x_cell.as_ref(), x, Some(&found));
         match baselines.iter_mut().find(|baseline| baseline.name == name && !place.is_nan()) {
             Some(baseline) => baseline.points.push((place, found.spread.mean)),
             None => baselines.push(Baseline { name, points: vec![(place, found.spread.mean)] }),
@@ -126,9 +134,14 @@ pub fn trade_off(comparison: &Comparison, x: Abscissa, y: usize, series: &[Strin
         Direction::HigherIsBetter => "; higher is better",
         Direction::Neutral => "",
     };
+    let without = match num_without {
+        0 => String::new(),
+        1 => "; one configuration has no value".to_owned(),
+        num => format!("; {num} configurations have no value"),
+    };
     let figure = MetricFigure {
         title: format!("{} against {x_title}", metric_label(&y_info.name)),
-        subtitle: format!("{spread}{better}"),
+        subtitle: format!("{spread}{better}{without}"),
         x_label,
         y_label: with_unit(&y_info.name, &y_info.unit),
         series: lines,
@@ -155,10 +168,10 @@ fn push_record(
     series: &str,
     keys: &[Option<Value>],
     x_name: &str,
-    place: f64,
+    place: Option<f64>,
     x_cell: Option<&ComparisonCell>,
     x: Abscissa,
-    y_cell: &ComparisonCell,
+    y_cell: Option<&ComparisonCell>,
 ) {
     let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::Number);
     let bounds = |cell: Option<&ComparisonCell>| {
@@ -174,12 +187,12 @@ fn push_record(
             .filter(|(key, _)| *key != x_name)
             .map(|(_, value)| value.as_ref().map_or(Cell::Empty, |value| Cell::Text(crate::comparison::key_text(value)))),
     );
-    cells.push(if place.is_finite() { Cell::Number(place) } else { Cell::Empty });
+    cells.push(number(place));
     if matches!(x, Abscissa::Metric(_)) {
         cells.extend(bounds(x_cell));
     }
-    cells.push(Cell::Number(y_cell.spread.mean));
-    cells.extend(bounds(Some(y_cell)));
-    cells.push(Cell::Integer(y_cell.spread.num as u64));
+    cells.push(number(y_cell.map(|cell| cell.spread.mean)));
+    cells.extend(bounds(y_cell));
+    cells.push(Cell::Integer(y_cell.map_or(0, |cell| cell.spread.num) as u64));
     table.rows.push(Row::new(cells));
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aelab_experiment::{MetricValue, Plan, PlannedTrial, RunDir, TrialResult, TrialState, short_hash};
+use aelab_report::TradeOff;
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ struct Trials(Vec<(Value, TrialState, Vec<MetricValue>)>);
 
 fn metric(name: &str, value: f64, direction: &str) -> MetricValue {
     let unit = if name.ends_with("sse") { "squared units/example" } else { "" };
-    MetricValue { name: name.into(), value, unit: unit.into(), direction: direction.into(), version: 1 }
+    MetricValue { name: name.into(), value, unit: unit.into(), direction: direction.into(), version: 1, evaluation: None }
 }
 
 fn definition(model: &str, options: Value, seed: u64) -> Value {
@@ -231,13 +232,9 @@ fn results_of_different_data_are_refused_with_the_difference_and_ways_to_go_on()
     let folder = folder_with_sweep();
     sweep().changed(|definition, _, _| definition["data"]["digits"]["num_test"] = json!(100)).write(folder.path(), "fewer");
     sweep().changed(|definition, _, _| definition["data_checksum"] = json!("ffffffffffff0000")).write(folder.path(), "other");
-    sweep()
-        .changed(|definition, _, _| definition["evaluate"][0]["reconstruction"]["num_examples"] = json!(9))
-        .write(folder.path(), "evaluated");
     let error = |runs: &[&str]| compared(folder.path(), runs).map(|_| ()).unwrap_err();
     insta::assert_snapshot!("different_data", error(&["sweep", "fewer"]));
     insta::assert_snapshot!("different_checksum", error(&["sweep", "other"]));
-    insta::assert_snapshot!("different_options", error(&["sweep", "evaluated"]));
     let allowed = |arguments: &[&str]| compared(folder.path(), arguments).unwrap().comparison;
     assert_eq!(allowed(&["sweep", "fewer", "--filter", "data.num_test=100"]).rows.len(), 4);
     assert_eq!(allowed(&["sweep", "fewer", "--cols", "num_test", "--metric", "sse"]).columns.len(), 2);
@@ -259,7 +256,6 @@ fn metrics_of_different_definitions_are_refused() {
             metrics.iter_mut().filter(|metric| metric.name == name).for_each(|metric| metric.version = 2);
         }
     };
-    let with_other_batch = |trials: Trials| trials.changed(|definition, _, _| definition["train"]["batch_size"] = json!(64));
     with_other_batch(sweep().changed(newer("sse"))).write(folder.path(), "newer");
     with_other_batch(sweep().changed(newer("pca_sse"))).write(folder.path(), "newer_pca");
     insta::assert_snapshot!("different_version", compared(folder.path(), &["sweep", "newer"]).map(|_| ()).unwrap_err());
@@ -267,6 +263,103 @@ fn metrics_of_different_definitions_are_refused() {
     assert!(error.contains("`pca_sse` is not the same quantity"), "{error}");
     assert!(compared(folder.path(), &["sweep", "newer", "--metric", "psnr"]).is_ok(), "another metric is the same");
     assert_eq!(compared(folder.path(), &["sweep", "newer", "--filter", "run=sweep"]).unwrap().comparison.rows.len(), 4);
+}
+
+#[test]
+fn the_same_trial_in_another_version_is_refused_whatever_the_order() {
+    let folder = folder_with_sweep();
+    sweep()
+        .changed(|_, _, metrics| metrics.iter_mut().filter(|metric| metric.name == "sse").for_each(|metric| metric.version = 2))
+        .write(folder.path(), "newer");
+    for runs in [["sweep", "newer"], ["newer", "sweep"]] {
+        let [first, second] = runs;
+        let error = compared(folder.path(), &[first, second, "--metric", "sse"]).map(|_| ()).unwrap_err();
+        assert!(error.contains("version 1, squared units/example, better: lower in sweep (trials "), "{error}");
+        assert!(error.contains("version 2, squared units/example, better: lower in newer (trials "), "{error}");
+        assert!(error.contains(" and 9 more)") && error.contains("--filter run=..."), "{error}");
+        let chosen = compared(folder.path(), &[first, second, "--metric", "sse", "--filter", "run=newer"]).unwrap().comparison;
+        assert_eq!((chosen.num_finished, chosen.metrics[0].version), (12, 2), "what the error suggests works");
+        assert_eq!(compared(folder.path(), &[first, second, "--metric", "psnr"]).unwrap().comparison.num_finished, 12);
+    }
+}
+
+/// Probes by `evaluation`, everything else by `reconstruction`; as results of today say.
+fn probed(evaluation: &str, evaluate: Value) -> Trials {
+    let evaluation = evaluation.to_owned();
+    sweep().changed(move |definition, _, metrics| {
+        definition["evaluate"] = evaluate.clone();
+        metrics.iter_mut().for_each(|metric| metric.evaluation = Some("reconstruction".into()));
+        let value = metrics[0].value / 100.0;
+        metrics.push(MetricValue { evaluation: Some(evaluation.clone()), ..metric("probe_accuracy", value, "higher") });
+    })
+}
+
+fn with_other_batch(trials: Trials) -> Trials {
+    trials.changed(|definition, _, _| definition["train"]["batch_size"] = json!(64))
+}
+
+#[test]
+fn only_options_of_the_evaluation_that_measured_a_metric_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let evaluate = |probe: Value, shown: u64| json!([{"reconstruction": {"pca": shown > 100}}, {"dimension_reduction": {"num_shown": shown}}, {"linear_probe": probe}]);
+    probed("linear_probe", evaluate(json!({"c": 1.0}), 100)).write(folder.path(), "one");
+    // The same trials with another option, so that a trial is in both runs, and other trials.
+    for (name, other) in [("same", false), ("other", true)] {
+        let trials = probed("linear_probe", evaluate(json!({"c": 2.0}), 200));
+        if other { with_other_batch(trials) } else { trials }.write(folder.path(), name);
+        for runs in [["one", name], [name, "one"]] {
+            let asked = |metric: &str| compared(folder.path(), &[runs[0], runs[1], "--metric", metric]);
+            let comparison = asked("sse").unwrap().comparison;
+            assert_eq!(comparison.num_finished, if other { 24 } else { 12 }, "a trial counts once");
+            let error = asked("probe_accuracy").map(|_| ()).unwrap_err();
+            assert!(error.contains("`probe_accuracy` was measured with different options of the evaluation `linear_probe`"), "{error}");
+            assert!(error.contains("  evaluate.linear_probe.c: 1") && !error.contains("num_shown") && !error.contains("data"), "{error}");
+            if other {
+                assert!(compared(folder.path(), &[runs[0], runs[1], "--metric", "probe_accuracy", "--filter", "linear_probe.c=2"]).is_ok());
+                let columns = compared(folder.path(), &[runs[0], runs[1], "--metric", "probe_accuracy", "--cols", "linear_probe.c"]);
+                assert_eq!(columns.unwrap().comparison.columns.len(), 2);
+            }
+        }
+    }
+    insta::assert_snapshot!(
+        "different_options",
+        compared(folder.path(), &["one", "other", "--metric", "probe_accuracy"]).map(|_| ()).unwrap_err()
+    );
+}
+
+#[test]
+fn options_that_change_pictures_alone_and_options_that_have_their_default_do_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    probed("dimension_reduction", json!([{"dimension_reduction": {"num_shown": 100, "knn_k": 10}}])).write(folder.path(), "one");
+    let default = aelab_eval::find("dimension_reduction").unwrap().measuring_options(&json!({}))["knn_k"].clone();
+    with_other_batch(probed("dimension_reduction", json!([{"dimension_reduction": {"num_shown": 5, "knn_k": default}}])))
+        .write(folder.path(), "shown");
+    with_other_batch(probed("dimension_reduction", json!([{"dimension_reduction": {}}]))).write(folder.path(), "default");
+    assert!(compared(folder.path(), &["shown", "default", "--metric", "probe_accuracy"]).is_ok());
+    assert_eq!(compared(folder.path(), &["one", "default", "--metric", "probe_accuracy"]).is_ok(), default == json!(10));
+}
+
+#[test]
+fn a_metric_of_two_evaluations_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    probed("linear_probe", json!([{"linear_probe": {}}])).write(folder.path(), "probe");
+    with_other_batch(probed("dimension_reduction", json!([{"dimension_reduction": {}}]))).write(folder.path(), "reduction");
+    let error = compared(folder.path(), &["probe", "reduction", "--metric", "probe_accuracy"]).map(|_| ()).unwrap_err();
+    assert!(error.contains("was measured by different evaluations"), "{error}");
+    assert!(error.contains("evaluation: dimension_reduction in reduction; linear_probe in probe"), "{error}");
+}
+
+#[test]
+fn results_that_do_not_name_the_evaluation_are_compared_by_all_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = |trials: Trials| trials.changed(|_, _, metrics| metrics.iter_mut().for_each(|metric| metric.evaluation = None));
+    old(probed("linear_probe", json!([{"linear_probe": {}}]))).write(folder.path(), "old");
+    old(with_other_batch(probed("linear_probe", json!([{"linear_probe": {}}, {"reconstruction": {}}])))).write(folder.path(), "alike");
+    old(with_other_batch(probed("linear_probe", json!([{"linear_probe": {"c": 2.0}}])))).write(folder.path(), "other");
+    assert!(compared(folder.path(), &["old", "alike", "--metric", "sse"]).is_ok());
+    let error = compared(folder.path(), &["old", "other", "--metric", "sse"]).map(|_| ()).unwrap_err();
+    assert!(error.contains("`sse` was measured with different options of the evaluation `linear_probe`"), "{error}");
+    assert!(compared(folder.path(), &["old", "other", "--metric", "num_parameters"]).is_ok(), "no evaluation measured it");
 }
 
 #[test]
@@ -318,7 +411,14 @@ fn a_metric_that_is_not_there_is_named_with_the_nearest() {
     assert!(error.contains("did you mean `sse`?") && error.contains("psnr"), "{error}");
     for (arguments, expected) in [
         (vec!["sweep", "--curve", "code_size"], "expected X:Y"),
-        (vec!["sweep", "--curve", "colour:sse"], "no trial has the key `colour`"),
+        (vec!["sweep", "--curve", "colour:sse"], "nothing is called `colour`"),
+        (vec!["sweep", "--curve", "colour:sse"], "a measured metric: code_size, seed, "),
+        (vec!["sweep", "--curve", "model:sse"], "`model` has no numbers to draw a curve against: its values are beta_vae, undercomplete"),
+        (vec!["sweep", "--metric", ""], "a name in --metric is empty"),
+        (vec!["sweep", "--metric", "sse,,psnr"], "a name in --metric is empty"),
+        (vec!["sweep", "--rows", ""], "a name in --rows is empty"),
+        (vec!["sweep", "--metric", "sse", "--sort=psnr"], "cannot sort by `psnr`: the table shows sse\n"),
+        (vec!["sweep", "--metric", "sse", "--sort=nope"], "the table shows sse, and no finished trial measured it"),
         (vec!["sweep", "--rows", "seed"], "means and tests are over seeds"),
         (vec!["sweep", "--rows", "model", "--cols", "model"], "and once"),
         (vec!["sweep", "--filter", "model"], "cannot read the filter"),
@@ -336,9 +436,9 @@ fn sorting_puts_the_best_first() {
         let comparison = compared(folder.path(), arguments).unwrap().comparison;
         comparison.row_label(&comparison.rows[0])
     };
-    assert_eq!(first(&["sweep"]), "undercomplete, code_size 2");
-    assert_eq!(first(&["sweep", "--sort"]), "undercomplete, code_size 8");
-    assert_eq!(first(&["sweep", "--sort=psnr"]), "undercomplete, code_size 8");
+    assert_eq!(first(&["sweep"]), "undercomplete, code size 2");
+    assert_eq!(first(&["sweep", "--sort"]), "undercomplete, code size 8");
+    assert_eq!(first(&["sweep", "--sort=psnr"]), "undercomplete, code size 8");
 }
 
 #[test]
@@ -354,6 +454,39 @@ fn output_has_every_format_and_the_curves_with_their_numbers() {
     let measured = fs::read_to_string(output.join("curve-kl-sse.csv")).unwrap();
     assert!(measured.starts_with("series,model,code_size,kl,kl_ci95_low,kl_ci95_high,sse,"), "{measured}");
     assert!(fs::read_to_string(output.join("comparison.md")).unwrap().contains("![SSE against code size](<curve-code_size-sse.png>)"));
+}
+
+#[test]
+fn a_curve_of_two_metrics_has_a_series_per_row_whatever_the_columns() {
+    let folder = folder_with_sweep();
+    let arguments = ["sweep", "--rows", "model", "--cols", "code_size", "--metric", "sse", "--curve", "sse:psnr"];
+    let curves = compared(folder.path(), &arguments).unwrap().curves;
+    let series = &curves[0].1.figure.series;
+    let shown: Vec<(&str, usize)> = series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();
+    assert_eq!(shown, [("undercomplete", 2), ("beta_vae", 2)]);
+}
+
+#[test]
+fn a_configuration_that_diverged_every_time_keeps_its_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    sweep()
+        .changed(|definition, state, _| {
+            if model_of(definition) == "beta_vae" && definition["model"]["beta_vae"]["latent_dim"] == 8 {
+                *state = TrialState::Diverged;
+            }
+        })
+        .write(folder.path(), "partial");
+    let csv = shown(folder.path(), &["partial", "--metric", "sse"], CompareFormat::Csv);
+    let line = csv.lines().find(|line| line.starts_with(",beta_vae,8,")).unwrap_or_else(|| panic!("{csv}"));
+    assert_eq!(line, ",beta_vae,8,,sse,squared units/example,lower,1,3,0,0,0,,,,,,,0,,,");
+    let pivot = shown(folder.path(), &["partial", "--rows", "model", "--cols", "code_size", "--metric", "sse"], CompareFormat::Csv);
+    assert!(pivot.contains("\n,beta_vae,8,sse,squared units/example,lower,1,3,0,0,0,,"), "counts are those of the column: {pivot}");
+    let compared = compared(folder.path(), &["partial", "--curve", "code_size:sse", "--curve", "kl:sse"]).unwrap();
+    let against_metric = compared.curves[1].1.table.to_csv();
+    assert!(against_metric.contains("\nbeta_vae,beta_vae,8,,,,,,,0\n"), "{against_metric}");
+    let TradeOff { figure, table } = &compared.curves[0].1;
+    assert!(table.to_csv().contains("\nbeta_vae,beta_vae,8,,,,0\n"), "{}", table.to_csv());
+    assert!(figure.subtitle.ends_with("; one configuration has no value"), "{}", figure.subtitle);
 }
 
 #[test]

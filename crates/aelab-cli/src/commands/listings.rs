@@ -8,7 +8,7 @@ use aelab_report::{Cell, Column, Row, Table};
 use serde_json::{Value, json};
 
 use crate::EXIT_DONE;
-use crate::terminal::{print_line, width};
+use crate::terminal::{print_line, terminal_width};
 
 /// Lists the models.
 pub(crate) fn models(as_json: bool, registry: &Registry) -> anyhow::Result<u8> {
@@ -69,7 +69,7 @@ fn print_json(items: Vec<Value>) -> anyhow::Result<()> {
 pub(crate) fn print_table<'a>(headers: &[&str], rows: impl Iterator<Item = Vec<&'a str>>) {
     let columns = headers.iter().map(|header| Column::text(*header)).collect();
     let rows = rows.map(|row| Row::new(row.into_iter().map(|text| Cell::Text(text.to_owned())).collect())).collect();
-    print_line(&Table { columns, rows }.to_terminal(width()));
+    print_line(&Table { columns, rows }.to_terminal(terminal_width()));
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use aelab_experiment::{ExperimentSpec, Plan, plan as make_plan, short_value};
 use aelab_report::{Cell, Column, Row, Table};
 
 use crate::EXIT_DONE;
-use crate::terminal::{print_line, print_warning, width};
+use crate::terminal::{print_line, print_warning, terminal_width};
 
 /// Prints the plan of an experiment file.
 pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry) -> anyhow::Result<u8> {
@@ -18,7 +18,7 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
         print_line(&serde_json::to_string_pretty(&plan)?);
         return Ok(EXIT_DONE);
     }
-    print_line(&trial_table(&plan, None).to_terminal(width()));
+    print_line(&trial_table(&plan, None).to_terminal(terminal_width()));
     for line in crate::objective::objective_lines(&plan) {
         print_line(&line);
     }
@@ -36,7 +36,7 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
 /// A row per trial: number, hash, what the sweep sets, and where given a column of states.
 pub(crate) fn trial_table(plan: &Plan, states: Option<&[String]>) -> Table {
     let swept = plan.columns();
-    let mut columns = vec![Column::number("trial"), Column::text("hash")];
+    let mut columns = vec![Column::number("trial").key(), Column::text("hash").key()];
     if swept.iter().all(|(label, _)| label != "model") {
         columns.push(Column::text("model"));
     }

@@ -18,11 +18,12 @@ use crate::arguments::Running;
 use crate::commands::data::missing;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
+use crate::run_table::{results, unfinished};
 use crate::terminal::{duration, print_error, print_line, print_note, print_warning, width};
 use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
-/// Pictures that are named on the terminal; `summary.md` shows all.
-const MOST_PICTURES: usize = 8;
+/// Folders of pictures that are named on the terminal; `summary.md` shows the pictures of all models.
+const MOST_FOLDERS: usize = 6;
 
 /// How long to wait for the workers of a runner that was killed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,14 +137,18 @@ fn exit_code(outcome: &RunSummary) -> u8 {
     }
 }
 
+fn counted(num: usize, one: &str, many: &str) -> String {
+    format!("{num} {}", if num == 1 { one } else { many })
+}
+
 /// The table, what did not finish, where the pictures are and where to look next.
 fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -> anyhow::Result<()> {
     let files = write_summary(run_dir, plan)?;
     if outcome.count(TrialState::Finished) > 0 {
-        print_line(&files.summary.table(&files.shown).to_terminal(width()));
+        print_line(&results(&files, width()));
     }
     if outcome.states.iter().any(|state| *state != TrialState::Finished) {
-        print_line(&files.summary.unfinished_table().to_terminal(width()));
+        print_line(&unfinished(&files, width()));
     }
     let counts: Vec<String> = TrialState::ALL
         .iter()
@@ -153,17 +158,19 @@ fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -
         .collect();
     print_line(&format!("{}: {} in {}", plan.name, counts.join(", "), duration(began.elapsed().as_secs_f64())));
     let root = run_dir.root();
-    if !files.figures.is_empty() {
-        print_line("pictures");
-        for figure in files.figures.iter().take(MOST_PICTURES) {
-            print_line(&format!("  {}", figure.display()));
-        }
-        if let Some(more @ 1..) = files.figures.len().checked_sub(MOST_PICTURES) {
-            print_line(&format!("  and {more} more, all in {}", files.page.display()));
-        }
-    }
     print_line("where to look next");
-    print_line(&format!("  {}", files.page.display()));
+    let mut places = vec![(files.page.display().to_string(), "tables and pictures".to_owned())];
+    if !files.figures.is_empty() {
+        places.push((root.join("figures").display().to_string(), counted(files.figures.len(), "figure of the run", "figures of the run")));
+    }
+    for pictures in files.pictures.iter().take(MOST_FOLDERS) {
+        let what = counted(pictures.num, "picture of", "pictures of");
+        places.push((pictures.folder.display().to_string(), format!("{what} {}", pictures.label)));
+    }
+    let longest = places.iter().map(|(path, _)| path.chars().count()).max().unwrap_or(0);
+    for (path, what) in places {
+        print_line(&format!("  {path:longest$}  {what}"));
+    }
     print_line(&format!("  tensorboard --logdir {}", root.display()));
     if outcome.states.iter().any(|state| !state.is_over()) {
         print_line(&format!("  aelab resume {}", root.display()));

@@ -6,7 +6,7 @@ use aelab_experiment::{RunDir, TrialState, write_summary};
 use serde_json::json;
 
 use crate::commands::plan::trial_table;
-use crate::terminal::{print_line, width};
+use crate::terminal::{print_line, terminal_width};
 use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
 
 /// Prints the state of every trial and writes the summary anew.
@@ -15,18 +15,14 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
     let plan = run_dir.plan()?;
     let mut states = Vec::new();
     let mut trials = Vec::new();
-    for trial in &plan.trials {
+    for (trial, label) in plan.trials.iter().zip(plan.labels()) {
         let folder = run_dir.trial(&trial.hash);
-        let state = folder.state()?;
+        let (state, result) = folder.standing()?;
         states.push(state);
-        trials.push(json!({
-            "index": trial.index,
-            "hash": trial.hash,
-            "label": plan.label(trial),
-            "state": state,
-            "result": folder.result()?,
-            "folder": folder.path(),
-        }));
+        if json {
+            let (index, hash, folder) = (trial.index, &trial.hash, folder.path());
+            trials.push(json!({"index": index, "hash": hash, "label": label, "state": state, "result": result, "folder": folder}));
+        }
     }
     let count = |state: TrialState| states.iter().filter(|other| **other == state).count();
     let files = write_summary(&run_dir, &plan)?;
@@ -37,7 +33,7 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
         print_line(&serde_json::to_string_pretty(&status)?);
     } else {
         let names: Vec<String> = states.iter().map(|state| state.name().to_owned()).collect();
-        print_line(&trial_table(&plan, Some(&names)).to_terminal(width()));
+        print_line(&trial_table(&plan, Some(&names)).to_terminal(terminal_width()));
         let counts: Vec<String> =
             TrialState::ALL.iter().filter(|state| count(**state) > 0).map(|state| format!("{} {state}", count(*state))).collect();
         print_line(&format!("{}: {} trials, {}", plan.name, states.len(), counts.join(", ")));

@@ -149,7 +149,10 @@ impl DatasetSource for CsvConfig {
             let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
             (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
         }
-        let part = |path: PathBuf, table: Table, labels| Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels);
+        let part = |path: PathBuf, table: Table, labels| Part {
+            feature_names: table.feature_names,
+            ..Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels)
+        };
         let test = test.map(|(path, table)| part(path, table, test_labels));
         let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
@@ -159,6 +162,8 @@ impl DatasetSource for CsvConfig {
 /// A table that has been read.
 struct Table {
     header: Option<Vec<String>>,
+    /// Names of the columns besides the label.
+    feature_names: Option<Vec<String>>,
     num_features: usize,
     values: Vec<f32>,
     labels: Vec<String>,
@@ -217,7 +222,11 @@ impl CsvConfig {
         if num_examples == 0 {
             return Err(DataError::Empty { origin: Origin::file(path), what: "lines below its header" });
         }
-        Ok(Table { header, num_features, values, labels })
+        let feature_names = header.as_ref().map(|header| {
+            let columns = header.iter().enumerate().filter(|(at, _)| Some(*at) != label);
+            columns.map(|(_, name)| name.clone()).collect()
+        });
+        Ok(Table { header, feature_names, num_features, values, labels })
     }
 }
 
@@ -357,6 +366,8 @@ mod tests {
             assert_eq!(values(&dataset), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
             assert_eq!(dataset.train.labels(), Some([0, 1, 0].as_slice()));
             assert_eq!(dataset.train.class_names().unwrap(), ["setosa", "versicolor"]);
+            let names = (content == with_header).then(|| ["length", "width"].map(str::to_owned));
+            assert_eq!(dataset.test.feature_names(), names.as_ref().map(|names| &names[..]));
         }
     }
 

@@ -5,7 +5,7 @@ mod scores;
 
 use std::num::NonZeroU32;
 
-use aelab_core::{ClassRef, DataSpec, Examples};
+use aelab_core::{ClassRef, ConfigError, DataSpec, Examples};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -26,26 +26,31 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "",
         "area under the receiver operating characteristic, 0 to 1: how probably an anomaly's score is above a normal example's, ties counted half",
     )
-    .headline(),
-    neutral("auroc_low", "", "lower end of its 95 % interval (DeLong et al. 1988)"),
-    neutral("auroc_high", "", "upper end of that interval"),
+    .headline()
+    .version(2),
+    neutral("auroc_low", "", "lower end of its 95 % interval (DeLong et al. 1988)").version(2),
+    neutral("auroc_high", "", "upper end of that interval").version(2),
     higher("average_precision", "", "precision times the recall added, summed over falling distinct scores of anomalies and normal examples")
-        .headline(),
-    neutral("average_precision_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind"),
-    neutral("average_precision_high", "", "upper end of that interval"),
-    higher("f1", "", "harmonic mean of `anomaly_precision` and `anomaly_recall` of calling scores above `anomaly_threshold` anomalous").headline(),
-    neutral("f1_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind; the threshold stays"),
-    neutral("f1_high", "", "upper end of that interval"),
-    higher("anomaly_precision", "", "share of anomalies among test examples above the threshold"),
-    higher("anomaly_recall", "", "share of the anomalies among test examples that is above the threshold"),
-    lower("false_alarm_rate", "", "share of the normal test examples that is above the threshold"),
-    neutral("anomaly_threshold", "", "the score above which an example is called anomalous, from scores of normal validation examples alone"),
+        .headline()
+    .version(2),
+    neutral("average_precision_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind").version(2),
+    neutral("average_precision_high", "", "upper end of that interval").version(2),
+    higher("f1", "", "harmonic mean of `anomaly_precision` and `anomaly_recall` of calling scores above `anomaly_threshold` anomalous").headline()
+    .version(2),
+    neutral("f1_low", "", "lower end of its 95 % interval, percentiles of bootstrap samples within each kind; the threshold stays").version(2),
+    neutral("f1_high", "", "upper end of that interval").version(2),
+    higher("anomaly_precision", "", "share of anomalies among test examples above the threshold").version(2),
+    higher("anomaly_recall", "", "share of the anomalies among test examples that is above the threshold").version(2),
+    lower("false_alarm_rate", "", "share of the normal test examples that is above the threshold").version(2),
+    neutral("anomaly_threshold", "", "the score above which an example is called anomalous, from scores of normal validation examples alone").version(2),
     higher(
         "vus_pr",
         "",
-        "volume under the surface of range-based precision and recall over tolerances (Paparrizos et al. 2022), mean over test series with anomalous points; without point adjustment",
-    ),
-    higher("pca_auroc", "", "`auroc` of the squared error of PCA, fitted on the training split").headline(),
+        "volume under the surface of range-based precision and recall over tolerances (Paparrizos et al. 2022), mean over test series with anomalous points; without point adjustment; scores are the mean squared errors of time steps, and steps of which nothing was observed are left out",
+    )
+    .version(2)
+    .headline(),
+    higher("pca_auroc", "", "`auroc` of the squared error of PCA, fitted on the training split, with as many components as the model's code has dimensions, or `@` as many as were asked for").headline(),
     neutral("pca_auroc_low", "", "lower end of its 95 % interval"),
     neutral("pca_auroc_high", "", "upper end of that interval"),
     higher("pca_average_precision", "", "`average_precision` of that error"),
@@ -109,7 +114,7 @@ impl Score {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Anomaly {
     /// Classes that are normal, by name or number; those that the data are trained on by `normal_classes` when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "at_least_one_class")]
     normal: Option<Vec<ClassRef>>,
     /// The scores to measure.
     #[serde(deserialize_with = "at_least_one")]
@@ -120,7 +125,7 @@ pub(crate) struct Anomaly {
     num_samples: NonZeroU32,
     /// Whether PCA is measured beside the model; not where values are missing.
     pca: bool,
-    /// Components of that PCA; the model's code size when absent.
+    /// Components of that PCA; the model's code size when absent. Its metrics are then called `pca_auroc@20_components`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pca_components: Option<NonZeroU32>,
     /// Bootstrap samples for the intervals of average precision and F1.
@@ -146,6 +151,16 @@ impl Default for Anomaly {
             max_buffer: 16,
         }
     }
+}
+
+fn at_least_one_class<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<ClassRef>>, D::Error> {
+    let classes = Option::<Vec<ClassRef>>::deserialize(deserializer)?;
+    if classes.as_ref().is_some_and(Vec::is_empty) {
+        return Err(serde::de::Error::custom(
+            "`normal` is empty; name one class or more, or leave it out for the `normal_classes` of the data",
+        ));
+    }
+    Ok(classes)
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Score>, D::Error> {
@@ -196,10 +211,34 @@ struct Detector {
 
 impl Measure for Anomaly {
     const NAME: &'static str = "anomaly";
+    const DISPLAY_ONLY: &'static [&'static str] = &["save_scores"];
     const SUMMARY: &'static str = "anomaly detection with one or more classes as normal: AUROC, average precision, F1 at a threshold, with PCA beside it; asked for by name only";
+    const NEEDS: &'static str = "data with classes";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.num_classes.is_some()
+    }
+
+    fn check(&self, data: &DataSpec, class_names: &dyn Fn() -> Option<Vec<String>>) -> Result<(), ConfigError> {
+        let num_features = data.num_features();
+        if let Some(num) = self.pca_components.filter(|num| self.pca && num.get() as usize >= num_features) {
+            let message = format!(
+                "PCA with {num} components reconstructs every example of {num_features} features exactly, so that its error tells nothing; \
+                 ask for fewer, or set `pca: false`"
+            );
+            return Err(ConfigError::new("pca_components", message));
+        }
+        let (Some(classes), Some(_)) = (&self.normal, data.num_classes) else { return Ok(()) };
+        let Some(names) = class_names() else { return Ok(()) };
+        for (index, class) in classes.iter().enumerate() {
+            class.resolve(&names).map_err(|message| ConfigError::new(format!("normal[{index}]"), message))?;
+        }
+        match ClassRef::resolve_all(classes, &names) {
+            Ok(normal) if normal.len() == names.len() => {
+                Err(ConfigError::new("normal", format!("all {} classes are called normal, so that nothing is an anomaly", names.len())))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
@@ -208,7 +247,7 @@ impl Measure for Anomaly {
         }
         let mut names: Vec<String> = self.scores.iter().flat_map(|score| NAMES.map(|name| format!("{name}{}", score.suffix()))).collect();
         if self.pca && data.num_features() <= MAX_PCA_SIDE {
-            names.extend(NAMES.map(|name| format!("pca_{name}")));
+            names.extend(NAMES.map(|name| format!("pca_{name}{}", self.pca_suffix())));
         }
         if data.event_shape.len() == 2 && self.scores.contains(&Score::ReconstructionError) {
             names.push("vus_pr".to_owned());
@@ -224,6 +263,11 @@ impl Measure for Anomaly {
         let mut detectors = Vec::new();
         for &score in &self.scores {
             let scores = match score {
+                Score::ReconstructionError if context.model.decodes_by_class_only() => {
+                    let why = "the model decodes an example by its class only, and whoever is told the class is told what is an anomaly";
+                    outcome.warnings.push(format!("`anomaly` has no score `reconstruction_error`: {why}"));
+                    None
+                }
                 Score::ReconstructionError => {
                     if let Some(volume) = self.volume(context)? {
                         outcome.measurements.push(Measurement::new("vus_pr", volume)?);
@@ -247,17 +291,17 @@ impl Measure for Anomaly {
         }
         if let Some((scores, num_components)) = self.pca_scores(context, &mut outcome.warnings)? {
             let caption = format!("PCA, {num_components} components");
-            detectors.push(self.detector("pca_", "", "pca", caption, scores, &kinds, context, &mut outcome)?);
+            detectors.push(self.detector("pca_", &self.pca_suffix(), "pca", caption, scores, &kinds, context, &mut outcome)?);
         }
         let labels = context.test.labels().unwrap_or_default();
         outcome.tables.push(per_class(&detectors, &kinds, labels, context.test.class_names()));
         if self.save_scores {
-            outcome.tables.push(per_example(&detectors, &kinds, labels));
+            outcome.tables.push(per_example(&detectors, &kinds, labels, context.test.class_names()));
         }
         outcome.pictures = pictures::of_detectors(&detectors);
-        if self.scores.contains(&Score::ReconstructionError) {
-            outcome.tables.push(features.table());
-            outcome.pictures.extend(pictures::of_features(&features, context.test.spec()));
+        if detectors.iter().any(|detector| detector.name == Score::ReconstructionError.name()) {
+            outcome.tables.push(features.table(context.test.feature_names()));
+            outcome.pictures.extend(pictures::of_features(&features, context.test));
         }
         if let Some(first) = detectors.first() {
             outcome.pictures.extend(pictures::of_mistakes(context, first, &kinds.is_anomaly)?);
@@ -267,6 +311,11 @@ impl Measure for Anomaly {
 }
 
 impl Anomaly {
+    /// What stands behind the names of PCA's metrics: nothing where it has the model's code size.
+    fn pca_suffix(&self) -> String {
+        self.pca_components.map(|num| format!("@{num}_components")).unwrap_or_default()
+    }
+
     /// What is normal; `None` and a warning where that is unknown or there is only one kind.
     fn kinds(&self, context: &EvaluationContext<'_>, warnings: &mut Vec<String>) -> Result<Option<Kinds>, EvaluationError> {
         let mut nothing = |why: &str| {
@@ -276,9 +325,11 @@ impl Anomaly {
         let Some(labels) = context.test.labels() else { return nothing("the data have no labels") };
         let normal = match &self.normal {
             Some(classes) => {
-                let names = class_names(context.test);
-                let refuse = |message| EvaluationError::Option { evaluation: Self::NAME, option: "normal", message };
-                ClassRef::resolve_all(classes, &names).map_err(refuse)?
+                // Planning refuses such a class where it can; here the other evaluations of the trial are worth more.
+                match ClassRef::resolve_all(classes, &class_names(context.test)) {
+                    Ok(normal) => normal,
+                    Err(message) => return nothing(&format!("`normal`: {message}")),
+                }
             }
             None => match context.test.normal_classes() {
                 Some(classes) => classes.to_vec(),
@@ -320,10 +371,18 @@ impl Anomaly {
             warnings.push("`anomaly` has no PCA beside the model: some values are missing".to_owned());
             return Ok(None);
         }
+        let num_components = self.pca_components.map_or(context.code_size, |num| num.get() as usize);
         let (pca, pca_warnings) = context.pca(Self::NAME)?;
         warnings.extend(pca_warnings.iter().cloned());
-        let num_components = self.pca_components.map_or(context.code_size, |num| num.get() as usize);
-        Ok(Some((Scores::of_pca(context, pca, num_components)?, num_components)))
+        let scores = Scores::of_pca(context, pca, num_components)?;
+        if scores.valid.iter().chain(&scores.test).all(|score| *score == 0.0) {
+            warnings.push(format!(
+                "`anomaly` has no PCA beside the model: {num_components} components reconstruct every example of {num_features} features \
+                 exactly, so that the error tells nothing; `pca_components` asks for fewer"
+            ));
+            return Ok(None);
+        }
+        Ok(Some((scores, num_components)))
     }
 
     /// Measures one score.
@@ -370,9 +429,10 @@ impl Anomaly {
         let errors = scores::step_errors(context, num_channels)?;
         let (mut sum, mut num) = (0.0, 0usize);
         for (labels, errors) in labels.chunks_exact(num_steps.max(1)).zip(&errors) {
-            // What a series lacks at its end has no error.
-            let is_anomalous: Vec<bool> = labels[..errors.len()].iter().map(|label| *label > 0.0).collect();
-            if let Some(volume) = vus_pr(&is_anomalous, errors, self.max_buffer as usize) {
+            // A step of which nothing was observed has no error, and is no step of the series.
+            let observed = labels.iter().zip(errors).filter_map(|(label, error)| Some((*label > 0.0, (*error)?)));
+            let (is_anomalous, errors): (Vec<bool>, Vec<f64>) = observed.unzip();
+            if let Some(volume) = vus_pr(&is_anomalous, &errors, self.max_buffer as usize) {
                 sum += volume;
                 num += 1;
             }
@@ -392,6 +452,11 @@ fn class_names(examples: &dyn Examples) -> Vec<String> {
     }
 }
 
+/// What a class is called, for a table.
+fn name_of(class: u32, names: Option<&[String]>) -> Value {
+    names.and_then(|names| names.get(class as usize)).map_or(Value::Null, |name| json!(name))
+}
+
 /// How well each anomalous class is told from what is normal.
 fn per_class(detectors: &[Detector], kinds: &Kinds, labels: &[u32], names: Option<&[String]>) -> DataTable {
     let columns =
@@ -409,7 +474,7 @@ fn per_class(detectors: &[Detector], kinds: &Kinds, labels: &[u32], names: Optio
             table.push([
                 json!(detector.name),
                 json!(class),
-                names.and_then(|names| names.get(class as usize)).map_or(Value::Null, |name| json!(name)),
+                name_of(class, names),
                 json!(scores.len()),
                 json!(area.map(|area| area.value)),
                 json!(area.map(|area| area.low)),
@@ -424,12 +489,12 @@ fn per_class(detectors: &[Detector], kinds: &Kinds, labels: &[u32], names: Optio
 }
 
 /// Every score of every test example.
-fn per_example(detectors: &[Detector], kinds: &Kinds, labels: &[u32]) -> DataTable {
-    let columns = ["example", "class", "is_anomaly"].into_iter().chain(detectors.iter().map(|detector| detector.name.as_str()));
+fn per_example(detectors: &[Detector], kinds: &Kinds, labels: &[u32], names: Option<&[String]>) -> DataTable {
+    let columns = ["example", "class", "name", "is_anomaly"].into_iter().chain(detectors.iter().map(|detector| detector.name.as_str()));
     let mut table = DataTable::new("anomaly_scores", columns);
     for (example, (label, is_anomaly)) in labels.iter().zip(&kinds.is_anomaly).enumerate() {
         let scores = detectors.iter().map(|detector| json!(detector.scores.test[example]));
-        table.push([json!(example), json!(label), json!(is_anomaly)].into_iter().chain(scores));
+        table.push([json!(example), json!(label), name_of(*label, names), json!(is_anomaly)].into_iter().chain(scores));
     }
     table
 }

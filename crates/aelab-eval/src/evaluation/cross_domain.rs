@@ -70,6 +70,7 @@ impl Default for CrossDomain {
 impl Measure for CrossDomain {
     const NAME: &'static str = "cross_domain";
     const SUMMARY: &'static str = "examples of each class decoded as every other class, and back, for models that condition on the class";
+    const NEEDS: &'static str = "data with two classes or more";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.num_classes.is_some_and(|num| num > 1)
@@ -116,7 +117,7 @@ impl Measure for CrossDomain {
             let content = PictureContent::Heatmap { rows: names.clone(), columns: names, values, axes };
             pictures.push(Picture::new("cross_domain_errors", "errors of the way to another domain and back", content));
         }
-        Ok(Outcome { measurements: measurements?, pictures, tables: vec![errors.table(context, &domains)], warnings })
+        Ok(Outcome { measurements: measurements?, pictures, tables: vec![errors.table(context, &domains)], warnings, ..Outcome::default() })
     }
 }
 

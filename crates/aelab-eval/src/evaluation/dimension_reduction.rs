@@ -26,23 +26,26 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "1 less what neighbours among the codes cost that are none among the examples (Venna & Kaski 2001, Eq. 3), for the k nearest (10 by default) of the first test \
          examples (2,000 by default); Euclidean, equally near ones in their order",
     )
-    .headline(),
-    higher("continuity", "", "the same with codes and examples exchanged (Eq. 4): neighbours among the examples that are none among the codes"),
+    .headline()
+    .version(2),
+    higher("continuity", "", "the same with codes and examples exchanged (Eq. 4): neighbours among the examples that are none among the codes").version(2),
     higher(
         "knn_accuracy",
         "",
         "share of the first test examples (10,000 by default) whose class is that of most of the k nearest (5 by default) of the codes of the first training \
          examples (10,000 by default); Euclidean, equally near ones in their order, the smallest of equally frequent classes",
     )
-    .headline(),
-    neutral("kmeans_inertia", SQUARED_UNITS, "squared distance of those test codes to the nearest of as many centres as there are classes, mean; kMeans, best of 10 starts"),
+    .headline()
+    .version(2),
+    neutral("kmeans_inertia", SQUARED_UNITS, "squared distance of those test codes to the nearest of as many centres as there are classes, mean; kMeans, best of 10 starts").version(2),
     higher(
         "kmeans_nmi",
         "",
         "mutual information of those groups and the classes, divided by the mean of their entropies",
     )
-    .headline(),
-    higher("kmeans_ari", "", "Rand index of those groups and the classes, corrected for chance (Hubert & Arabie 1985)"),
+    .headline()
+    .version(2),
+    higher("kmeans_ari", "", "Rand index of those groups and the classes, corrected for chance (Hubert & Arabie 1985)").version(2),
     higher("pca_trustworthiness", "", "`trustworthiness` of the codes of PCA with as many components as the model's code has dimensions"),
     higher("pca_continuity", "", "`continuity` of those codes"),
     higher("pca_knn_accuracy", "", "`knn_accuracy` of those codes"),
@@ -107,6 +110,7 @@ fn perplexity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
 
 impl Measure for DimensionReduction {
     const NAME: &'static str = "dimension_reduction";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num_shown", "perplexity"];
     const SUMMARY: &'static str =
         "neighbourhoods, kNN, linear probe and kMeans of the codes, beside PCA; maps by t-SNE and PCA; asked for by name only";
 
@@ -148,16 +152,26 @@ impl Measure for DimensionReduction {
             representation.test.truncate(num_test * representation.size);
             let Representation { prefix, size, train, test, .. } = &representation;
             let k = self.knn_k.get() as usize;
-            let accuracy = cached(context, &format!("kNN accuracy, version 1, k {k}"), &representation, labels, || {
-                k_nearest_accuracy(&nearest_neighbours(test, train, *size, k, false), labels.0, labels.1)
-            });
-            outcome.measurements.push(Measurement::new(&format!("{prefix}knn_accuracy"), accuracy)?);
+            if k <= labels.0.len() {
+                let accuracy = cached(context, &format!("kNN accuracy, version 1, k {k}"), &representation, labels, || {
+                    k_nearest_accuracy(&nearest_neighbours(test, train, *size, k, false), labels.0, labels.1)
+                });
+                outcome.measurements.push(Measurement::new(&format!("{prefix}knn_accuracy"), accuracy)?);
+            }
             probe(context, &representation, labels, None, self.c).report(prefix, "", &mut outcome)?;
             if is_code {
                 push_clusters(context, &representation, labels.1, &mut outcome)?;
             }
         }
-        outcome.warnings.extend(labels.err());
+        match labels {
+            Ok((train, _)) if self.knn_k.get() as usize > train.len() => outcome.warnings.push(format!(
+                "`knn_accuracy` is not measured: {} neighbours are asked for, and only {} training examples vote",
+                self.knn_k,
+                train.len()
+            )),
+            Ok(_) => {}
+            Err(warning) => outcome.warnings.push(warning),
+        }
         Ok(outcome)
     }
 }

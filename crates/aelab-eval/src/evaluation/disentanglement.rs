@@ -25,44 +25,48 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "beta_vae_score",
         "",
         "accuracy of a logistic regression of the factor that 64 pairs of examples share on the mean absolute difference of their codes (Higgins et al. 2017)",
-    ),
+    ).version(2),
     higher(
         "factor_vae_score",
         "",
         "accuracy of a majority vote: of 64 examples that share a factor, the dimension of least relative variance names it (Kim & Mnih 2018)",
     )
-    .headline(),
+    .headline()
+    .version(2),
     higher(
         "mig",
         "",
         "mutual information gap: information of the best dimension about a factor less that of the second, per entropy of the factor, mean over factors (Chen et al. 2018); dimensions in bins of equal width, training examples",
     )
-    .headline(),
+    .headline()
+    .version(2),
     higher(
         "dci_disentanglement",
         "",
         "one less the relative entropy over factors of the importance of a dimension, weighted with its importance (Eastwood & Williams 2018); Gini importances of bagged decision trees",
     )
-    .headline(),
-    higher("dci_completeness", "", "one less the relative entropy over dimensions of their importance for a factor, of the same trees"),
-    higher("dci_informativeness", "", "share of test examples whose factor those trees tell, mean over factors"),
+    .headline()
+    .version(2),
+    higher("dci_completeness", "", "one less the relative entropy over dimensions of their importance for a factor, of the same trees").version(2),
+    higher("dci_informativeness", "", "share of test examples whose factor those trees tell, mean over factors").version(2),
     higher(
         "sap",
         "",
         "separated attribute predictability: accuracy of a linear support vector classifier of a factor from its best dimension less that from the second, mean over factors (Kumar et al. 2018)",
     )
-    .headline(),
-    higher("sap_r2", "", "the same of the squared correlation of a dimension with the number of the factor's value, for ordered factors; training examples"),
+    .headline()
+    .version(2),
+    higher("sap_r2", "", "the same of the squared correlation of a dimension with the number of the factor's value, for ordered factors; training examples").version(2),
     higher(
         "modularity",
         "",
         "one less the squared information of a dimension about all but its best factor, relative to that about the best, mean over dimensions (Ridgeway & Mozer 2018); information as for `mig`",
-    ),
+    ).version(2),
     higher(
         "explicitness",
         "",
         "area under the ROC curve of each value of a factor against the others by logistic regression on standardised codes, mean over values and factors (Ridgeway & Mozer 2018)",
-    ),
+    ).version(2),
     higher("pca_beta_vae_score", "", "`beta_vae_score` of the codes of PCA with as many components as the code has dimensions"),
     higher("pca_factor_vae_score", "", "`factor_vae_score` of that PCA"),
     higher("pca_mig", "", "`mig` of that PCA"),
@@ -130,7 +134,9 @@ pub(crate) struct Disentanglement {
     num_train: NonZeroU32,
     /// Test examples that classifiers are tested on, drawn where there are more; and test votes or points.
     num_test: NonZeroU32,
-    /// Bins of equal width that each dimension is cut into for `mig` and `modularity`.
+    /// Bins of equal width that each dimension is cut into for `mig` and `modularity`; at most 10,000.
+    #[serde(deserialize_with = "bins")]
+    #[schemars(range(max = 10_000))]
     num_bins: NonZeroU32,
     /// Trees for each factor of `dci`.
     num_trees: NonZeroU32,
@@ -168,6 +174,14 @@ fn different<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Score>, D
         Some((_, score)) => Err(D::Error::custom(format!("{} stands twice, expected different scores", json!(score)))),
         None => Ok(found),
     }
+}
+
+/// More bins than examples tell nothing, and each needs room for every value of every factor.
+const MAX_BINS: u32 = 10_000;
+
+fn bins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    let found = NonZeroU32::deserialize(deserializer)?;
+    if found.get() <= MAX_BINS { Ok(found) } else { Err(D::Error::custom(format!("expected at most {MAX_BINS} bins, not {found}"))) }
 }
 
 fn deviation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -276,7 +290,10 @@ impl Measure for Disentanglement {
         let scores = self.of_codes(&train_data, &test_data, &stream);
         self.report(&mut outcome, &train_data, &scores, &names)?;
         let num_features = context.train.spec().num_features();
-        if self.pca && num_features.min(context.train.len()) <= MAX_PCA_SIDE {
+        if let Some(reason) = context.pca_impossible().filter(|_| self.pca) {
+            outcome.warnings.push(format!("`disentanglement` has no PCA beside the model: {reason}"));
+        }
+        if self.pca && context.has_pca() {
             let (pca, warnings) = context.pca(Self::NAME)?;
             outcome.warnings.extend(warnings.iter().cloned());
             let size = size.min(pca.eigenvalues().len());

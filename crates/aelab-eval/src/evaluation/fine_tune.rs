@@ -27,7 +27,7 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     lower(
         "untrained_fine_tune_error",
         "%",
-        "the same for the encoder as it was before training: same initial weights, labels, order and number of steps",
+        "the same for the encoder as it was before training: same initial weights, labels and order, and the same rule for stopping",
     )
     .headline(),
 ];
@@ -36,7 +36,7 @@ pub(crate) const METRICS: &[MetricInfo] = &[
 const MIN_STEPS_PER_EPOCH: usize = 50;
 
 /// How many labels there are to learn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum LabelsPerClass {
     /// That many of each class.
@@ -51,6 +51,19 @@ pub(crate) enum LabelsPerClass {
 pub(crate) enum AllLabels {
     /// Every labelled training example.
     All,
+}
+
+/// What serde derives for untagged variants does not say what it expected.
+impl<'de> Deserialize<'de> for LabelsPerClass {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let number = value.as_u64().and_then(|number| NonZeroUsize::new(usize::try_from(number).ok()?));
+        match (value.as_str(), number) {
+            (Some("all"), _) => Ok(Self::All(AllLabels::All)),
+            (_, Some(number)) => Ok(Self::Number(number)),
+            _ => Err(serde::de::Error::custom(format!("expected `all` or a whole number of at least 1, found {value}"))),
+        }
+    }
 }
 
 impl LabelsPerClass {
@@ -123,6 +136,7 @@ fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error>
 impl Measure for FineTune {
     const NAME: &'static str = "fine_tune";
     const SUMMARY: &'static str = "test error after training the encoder as a classifier, and from random weights; asked for by name only";
+    const NEEDS: &'static str = "data with two classes or more";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.num_classes.is_some_and(|num_classes| num_classes > 1)
@@ -344,5 +358,7 @@ mod tests {
         ] {
             assert!(read(options.clone()).is_err(), "{options}");
         }
+        let message = read(json!({"labels_per_class": ["al"]})).unwrap_err().to_string();
+        assert!(message.contains("`all` or a whole number of at least 1, found \"al\""), "{message}");
     }
 }

@@ -32,38 +32,42 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     lower(
         "frechet_distance",
         "",
-        "Fréchet distance (Heusel et al. 2017, Eq. 6) of decoded samples of the prior from as many test examples, in the space of the 64 \
+        "Fréchet distance (Heusel et al. 2017, Eq. 6) of decoded samples of the prior from as many test examples (of the `normal_classes` where training was on these), in the space of the 64 \
          features of aelab's own classifier (its version 1, trained on the training split), or of the first 64 principal components \
-         where there are no classes; too large by an amount that falls with the number of samples",
+         where training examples are not of two classes or more; too large by an amount that falls with the number of samples",
     )
-    .headline(),
-    lower("frechet_distance_train", "", "the same distance of training examples from as many test examples: what the data themselves have"),
-    lower("pca_frechet_distance", "", "the same of samples of a Gaussian in the space of as many principal components as the code has dimensions"),
-    lower("reconstruction_frechet_distance", "", "the same distance of the reconstructions of test examples from these").headline(),
-    lower("pca_reconstruction_frechet_distance", "", "the same of the reconstructions by PCA of the code's size"),
+    .headline()
+    .version(2),
+    lower("frechet_distance_train", "", "the same distance of training examples from as many test examples: what the data themselves have").version(2),
+    lower("pca_frechet_distance", "", "the same of samples of a Gaussian in the space of as many principal components as the code has dimensions").version(2),
+    lower("reconstruction_frechet_distance", "", "the same distance of the reconstructions of test examples from these").headline()
+    .version(2),
+    lower("pca_reconstruction_frechet_distance", "", "the same of the reconstructions by PCA of the code's size").version(2),
     higher(
         "sample_precision",
         "",
         "share of samples nearer to a test example than the k-th nearest test example is to it (Kynkäänniemi et al. 2019, Eq. 1-2), in the \
          space of `frechet_distance`, k = 5 unless stated",
     )
-    .headline(),
-    higher("sample_recall", "", "share of test examples nearer to a sample than the k-th nearest sample is to it").headline(),
+    .headline()
+    .version(2),
+    higher("sample_recall", "", "share of test examples nearer to a sample than the k-th nearest sample is to it").headline()
+    .version(2),
     higher(
         "sample_density",
         "",
         "how many test examples a sample is so near to, mean over samples, divided by k (Naeem et al. 2020, Eq. 4); about 1 for the data, and may be more",
-    ),
-    higher("sample_coverage", "", "share of test examples that have a sample so near to them (Naeem et al. 2020, Eq. 5)"),
-    higher("pca_sample_precision", "", "`sample_precision` of the samples of `pca_frechet_distance`"),
-    higher("pca_sample_recall", "", "`sample_recall` of the samples of `pca_frechet_distance`"),
-    higher("pca_sample_density", "", "`sample_density` of the samples of `pca_frechet_distance`"),
-    higher("pca_sample_coverage", "", "`sample_coverage` of the samples of `pca_frechet_distance`"),
-    higher("classifier_accuracy", "", "share of the test examples whose class the classifier of `frechet_distance` finds: a property of the data"),
-    higher("sample_class_entropy", NATS_OF_CLASSES, "entropy of the frequencies of the classes that the classifier finds among the samples"),
-    higher("mode_coverage", "", "share of the classes found among test examples that are found at least a tenth as often among samples"),
-    higher("pca_sample_class_entropy", NATS_OF_CLASSES, "`sample_class_entropy` of the samples of `pca_frechet_distance`"),
-    higher("pca_mode_coverage", "", "`mode_coverage` of the samples of `pca_frechet_distance`"),
+    ).version(2),
+    higher("sample_coverage", "", "share of test examples that have a sample so near to them (Naeem et al. 2020, Eq. 5)").version(2),
+    higher("pca_sample_precision", "", "`sample_precision` of the samples of `pca_frechet_distance`").version(2),
+    higher("pca_sample_recall", "", "`sample_recall` of the samples of `pca_frechet_distance`").version(2),
+    higher("pca_sample_density", "", "`sample_density` of the samples of `pca_frechet_distance`").version(2),
+    higher("pca_sample_coverage", "", "`sample_coverage` of the samples of `pca_frechet_distance`").version(2),
+    higher("classifier_accuracy", "", "share of the test examples whose class the classifier of `frechet_distance` finds: a property of the data").version(2),
+    higher("sample_class_entropy", NATS_OF_CLASSES, "entropy of the frequencies of the classes that the classifier finds among the samples").version(2),
+    higher("mode_coverage", "", "share of the classes found among test examples that are found at least a tenth as often among samples").version(2),
+    higher("pca_sample_class_entropy", NATS_OF_CLASSES, "`sample_class_entropy` of the samples of `pca_frechet_distance`").version(2),
+    higher("pca_mode_coverage", "", "`mode_coverage` of the samples of `pca_frechet_distance`").version(2),
     neutral(
         "active_units",
         "",
@@ -94,6 +98,7 @@ impl Default for Generation {
 
 impl Measure for Generation {
     const NAME: &'static str = "generation";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pictures"];
     const SUMMARY: &'static str = "samples and reconstructions against test examples (Fréchet distance, precision, recall, density, coverage), and pictures of the code's space";
 
     fn applies(&self, _data: &DataSpec) -> bool {
@@ -138,12 +143,14 @@ enum FeatureSpace<'a> {
 }
 
 impl<'a> FeatureSpace<'a> {
-    /// The classifier's where there are classes, and otherwise that of PCA, if it is `affordable`.
+    /// The classifier's where the training examples are of two classes or more, and otherwise that of PCA, if it is `affordable`.
     fn of(context: &EvaluationContext<'a>, pca: Option<&'a Pca>, warnings: &mut Vec<String>) -> Result<Option<Self>, EvaluationError> {
         let highest = |labels: Option<&[u32]>| labels.and_then(|labels| labels.iter().max()).map_or(0, |&label| label as usize + 1);
         let known = context.train.spec().num_classes.unwrap_or(0);
         let num_classes = known.max(highest(context.train.labels())).max(highest(context.test.labels()));
-        if context.train.labels().is_some() && num_classes > 1 {
+        // The classes that data declare may be many more than those that a choice of `normal_classes` has left.
+        let is_told_apart = context.train.labels().is_some_and(|labels| labels.iter().any(|label| *label != labels[0]));
+        if is_told_apart {
             let (classifier, of_cache) =
                 load_or_train(context.cache_dir, context.train, num_classes, context.data_checksum, context.device)?;
             warnings.extend(of_cache);
@@ -151,11 +158,11 @@ impl<'a> FeatureSpace<'a> {
         }
         let num = pca.map_or(0, |pca| pca.eigenvalues().len().min(NUM_FEATURES));
         let Some(pca) = pca.filter(|_| num > 0) else {
-            warnings.push("`generation` has no feature space: there are no classes for a classifier, and no PCA of such data".to_owned());
+            warnings.push("`generation` has no feature space: the training examples are not of two classes or more for a classifier, and there is no PCA of such data".to_owned());
             return Ok(None);
         };
         warnings.push(format!(
-            "there are no classes for a classifier: `frechet_distance`, `sample_precision` and the like are measured in the space of {num} principal \
+            "the training examples are not of two classes or more for a classifier: `frechet_distance`, `sample_precision` and the like are measured in the space of {num} principal \
              components, and do not compare with those of data with classes"
         ));
         Ok(Some(Self::Components(pca, num)))
@@ -230,7 +237,8 @@ impl Generation {
             outcome.warnings.push(format!("`generation` has no PCA beside it: the data have more than {MAX_PCA_SIDE} features"));
             None
         };
-        let num = (self.num_samples.get() as usize).min(context.test.len());
+        let candidates = candidates(context, &mut outcome.warnings);
+        let num = (self.num_samples.get() as usize).min(candidates.len());
         if num < 2 || context.train.len() < 2 {
             outcome
                 .warnings
@@ -238,7 +246,7 @@ impl Generation {
             return Ok(());
         }
         let Some(space) = FeatureSpace::of(context, pca, &mut outcome.warnings)? else { return Ok(()) };
-        let (test, right, sources) = self.classified(context, &space, pca, num)?;
+        let (test, right, sources) = self.classified(context, &space, pca, &candidates, num)?;
         if space.num_classes().is_some() && test.classes.len() == num {
             let accuracy = right as f64 / num as f64;
             outcome.measurements.push(Measurement::new("classifier_accuracy", accuracy)?);
@@ -294,6 +302,7 @@ impl Generation {
         context: &EvaluationContext<'_>,
         space: &FeatureSpace<'_>,
         pca: Option<&Pca>,
+        candidates: &[usize],
         num: usize,
     ) -> Result<(Classified, usize, Vec<Source>), EvaluationError> {
         let data = context.test.spec();
@@ -307,7 +316,8 @@ impl Generation {
         let mut has_prior = true;
         let (mut noise, mut pca_noise) = (StreamNoise(stream(0)), StreamNoise(stream(1)));
         let mut of_test = Draw::Test.stream(context.seed);
-        for positions in chosen(context.test.len(), num, &mut stream(2)).chunks(EXAMPLES_AT_ONCE) {
+        let positions: Vec<usize> = chosen(candidates.len(), num, &mut stream(2)).into_iter().map(|at| candidates[at]).collect();
+        for positions in positions.chunks(EXAMPLES_AT_ONCE) {
             let rows = Rows::gather(context.test, positions, &mut of_test);
             space.classify(&rows.values, &mut test)?;
             if let Some(labels) = &rows.labels {
@@ -346,6 +356,21 @@ impl Generation {
     }
 }
 
+/// The test examples that samples may be compared with: all, or those of the classes that training examples were chosen by.
+fn candidates(context: &EvaluationContext<'_>, warnings: &mut Vec<String>) -> Vec<usize> {
+    let all = 0..context.test.len();
+    let (Some(normal), Some(labels)) = (context.train.normal_classes(), context.test.labels()) else { return all.collect() };
+    let of_normal: Vec<usize> = all.filter(|&index| normal.contains(&labels[index])).collect();
+    if of_normal.len() < labels.len() {
+        warnings.push(format!(
+            "`generation` compares with the {} of {} test examples that are of the `normal_classes`: nothing else was to be learnt",
+            of_normal.len(),
+            labels.len()
+        ));
+    }
+    of_normal
+}
+
 /// All of `len` positions in their order, or `num` of them by chance.
 fn chosen(len: usize, num: usize, stream: &mut aelab_core::Stream) -> Vec<usize> {
     if num == len { (0..len).collect() } else { draw_positions(stream, num, len) }
@@ -376,7 +401,7 @@ fn table_of_classes(context: &EvaluationContext<'_>, counts: &[(&str, Vec<usize>
 
 /// Which dimensions of the code are in use.
 fn measure_activity(context: &EvaluationContext<'_>, outcome: &mut Outcome) -> Result<(), EvaluationError> {
-    let codes = context.test_codes(Generation::NAME)?;
+    let [_, codes] = context.told_codes(Generation::NAME)?;
     let spread = Spread::of(&codes.values, codes.size);
     let is_active = |variance: f64| variance > LEAST_VARIANCE;
     let num_active = spread.variance.iter().filter(|&&variance| is_active(variance)).count();

@@ -40,6 +40,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
 /// What is added to the variance of every observed feature, in mean variances of a feature: far below what matters for images of
 /// 8 bits, far above the rounding of a covariance.
 const RELATIVE_RIDGE: f64 = 1e-4;
+/// Weights of conditional Gaussians that are in memory at once: 64 MiB.
+const WEIGHTS_AT_ONCE: usize = 8 << 20;
 /// What a hole in an image with values in [0, 1] is drawn as.
 const GREY: f32 = 0.5;
 
@@ -117,6 +119,8 @@ fn holes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Hole>, D::Err
 struct Cut {
     /// What stands behind the `@` of a metric.
     setting: String,
+    /// What it is called in a picture.
+    title: String,
     kind: Kind,
 }
 
@@ -152,12 +156,15 @@ impl Hole {
                 let (top, left) = ((height - side) / 2, (width - side) / 2);
                 let inside = |pixel: usize| (top..top + side).contains(&(pixel / width)) && (left..left + side).contains(&(pixel % width));
                 let is_hidden = (0..channels * height * width).map(|feature| inside(feature % (height * width))).collect();
-                Ok(Cut { setting: format!("center_{side}"), kind: Kind::Fixed(is_hidden) })
+                let title = format!("holes of {side} x {side} pixels in the middle");
+                Ok(Cut { setting: format!("center_{side}"), title, kind: Kind::Fixed(is_hidden) })
             }
             Hole::Random { rate } => {
                 let (num_places, _) = places(data);
                 let num_hidden = ((rate * num_places as f64).round() as usize).clamp(1, num_places.max(1));
-                Ok(Cut { setting: format!("random_{rate}"), kind: Kind::Random(num_hidden) })
+                let what = if data.image_shape().is_some() { "pixels" } else { "values" };
+                let title = format!("holes of {num_hidden} of {num_places} {what} at random");
+                Ok(Cut { setting: format!("random_{rate}"), title, kind: Kind::Random(num_hidden) })
             }
         }
     }
@@ -187,12 +194,35 @@ impl Cut {
 /// A hole as it is cut into the test examples, and what the training data let expect behind it.
 struct Gap<'a> {
     setting: &'a str,
+    title: &'a str,
     /// Which features are hidden, for the rows in turn.
     masks: &'a [Vec<bool>],
-    /// One for each of the masks; none where there are too many features.
-    predictors: &'a [ConditionalGaussian],
+    /// Of the training examples; none where there are too many features.
+    gaussian: Option<&'a Gaussian>,
     /// Of the training examples.
     mean: &'a [f64],
+}
+
+impl Gap<'_> {
+    /// Hands the predictors to `visit`, with the position of the first, a few at a time: each has a matrix of observed by hidden features.
+    fn for_each_predictors(
+        &self,
+        masks: &[Vec<bool>],
+        mut visit: impl FnMut(usize, &[ConditionalGaussian]) -> Result<(), EvaluationError>,
+    ) -> Result<(), EvaluationError> {
+        let Some(gaussian) = self.gaussian else { return Ok(()) };
+        let ridge = RELATIVE_RIDGE * gaussian.mean_variance();
+        let num_weights = |mask: &Vec<bool>| {
+            let num_hidden = mask.iter().filter(|hidden| **hidden).count();
+            num_hidden * (mask.len() - num_hidden)
+        };
+        let at_once = (WEIGHTS_AT_ONCE / masks.first().map_or(0, num_weights).max(1)).max(1);
+        for (chunk, masks) in masks.chunks(at_once).enumerate() {
+            let predictors = masks.iter().map(|mask| gaussian.conditional(mask, ridge)).collect::<Result<Vec<_>, _>>()?;
+            visit(chunk * at_once, &predictors)?;
+        }
+        Ok(())
+    }
 }
 
 impl Inpainting {
@@ -242,7 +272,7 @@ impl Inpainting {
 
     /// The numbers of one hole.
     fn measurements(&self, context: &EvaluationContext<'_>, gap: &Gap<'_>) -> Result<Vec<Measurement>, EvaluationError> {
-        let Gap { setting, masks, predictors, mean } = *gap;
+        let Gap { setting, masks, gaussian, mean, .. } = *gap;
         let data = context.test.spec();
         let size = data.num_features();
         let hidden_error = |mask: &[bool], x: &[f32], value: &dyn Fn(usize) -> f64| -> f64 {
@@ -250,7 +280,7 @@ impl Inpainting {
             let (num, sum) = errors.fold((0usize, 0.0), |(num, sum), error| (num + 1, sum + error));
             sum / num as f64
         };
-        let (mut of_model, mut of_mean, mut of_gaussian) = (ExampleMean::default(), ExampleMean::default(), ExampleMean::default());
+        let (mut of_model, mut of_mean) = (ExampleMean::default(), ExampleMean::default());
         let mut first = 0;
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
             let values = self.inpainted(context, rows, gap, first)?;
@@ -262,29 +292,29 @@ impl Inpainting {
             first += rows.shape()[0];
             Ok(())
         })?;
-        first = 0;
-        if !predictors.is_empty() {
+        let mut of_gaussian = vec![0.0; context.test.len()];
+        gap.for_each_predictors(masks, |first_mask, predictors| {
+            first = 0;
             for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(size), |rows| {
                 let num_examples = rows.shape()[0];
-                let mut errors = vec![0.0; num_examples];
                 for (position, predictor) in predictors.iter().enumerate() {
-                    let of_mask: Vec<usize> = (0..num_examples).filter(|index| (first + index) % masks.len() == position).collect();
+                    let is_of_mask = |index: &usize| (first + index) % masks.len() == first_mask + position;
+                    let of_mask: Vec<usize> = (0..num_examples).filter(is_of_mask).collect();
                     let given: Vec<f32> = of_mask.iter().flat_map(|index| &rows.values[index * size..][..size]).copied().collect();
                     let hidden = predictor.hidden();
                     for (index, values) in of_mask.iter().zip(predictor.predict(&given).chunks_exact(hidden.len())) {
                         let x = &rows.values[index * size..][..size];
                         let squares = hidden.iter().zip(values).map(|(&feature, value)| (f64::from(x[feature]) - value).powi(2));
-                        errors[*index] = squares.sum::<f64>() / hidden.len() as f64;
+                        of_gaussian[first + index] = squares.sum::<f64>() / hidden.len() as f64;
                     }
                 }
-                errors.into_iter().for_each(|error| of_gaussian.push(error));
                 first += num_examples;
                 Ok(())
-            })?;
-        }
+            })
+        })?;
         let mut named = vec![("", of_model.mean())];
-        if !predictors.is_empty() {
-            named.push(("gaussian_", of_gaussian.mean()));
+        if gaussian.is_some() {
+            named.push(("gaussian_", of_gaussian.iter().sum::<f64>() / of_gaussian.len() as f64));
         }
         named.push(("mean_", of_mean.mean()));
         let mut measurements = Vec::new();
@@ -299,7 +329,7 @@ impl Inpainting {
 
     /// Images or series: whole, with the hole, filled in.
     fn picture(&self, context: &EvaluationContext<'_>, gap: &Gap<'_>) -> Result<Option<Picture>, EvaluationError> {
-        let Gap { setting, masks, predictors, mean } = *gap;
+        let Gap { setting, title, masks, mean, .. } = *gap;
         let data = context.test.spec();
         let size = data.num_features();
         let is_image = data.image_shape().is_some();
@@ -319,17 +349,23 @@ impl Inpainting {
             let part = index * size..(index + 1) * size;
             let mask = &masks[index % masks.len()];
             holed[part.clone()].iter_mut().zip(mask).filter(|(_, hidden)| **hidden).for_each(|(value, _)| *value = blank);
-            if let Some(predictor) = predictors.get(index % masks.len()) {
-                let values = predictor.predict(&rows.values[part.clone()]);
-                predictor.hidden().iter().zip(values).for_each(|(&feature, value)| gaussian[index * size + feature] = value as f32);
-            }
         }
+        let num_shown = masks.len().min(indices.len());
+        gap.for_each_predictors(&masks[..num_shown], |first_mask, predictors| {
+            for (position, predictor) in predictors.iter().enumerate() {
+                for index in (first_mask + position..indices.len()).step_by(masks.len()) {
+                    let values = predictor.predict(&rows.values[index * size..][..size]);
+                    predictor.hidden().iter().zip(values).for_each(|(&feature, value)| gaussian[index * size + feature] = value as f32);
+                }
+            }
+            Ok(())
+        })?;
         let labels = rows.labels.iter().flatten();
         let labels: Vec<String> =
             if is_image { labels.map(u32::to_string).collect() } else { labels.map(|label| format!("class {label}")).collect() };
         let whole = if is_image { "test image" } else { "test series" };
         let mut shown = vec![ExampleRow::new(whole, rows.values), ExampleRow::new("with the hole", holed)];
-        if !predictors.is_empty() {
+        if gap.gaussian.is_some() {
             shown.push(ExampleRow::new("conditional Gaussian", gaussian));
         }
         shown.push(ExampleRow::new("model", ours));
@@ -338,7 +374,7 @@ impl Inpainting {
             (None, &[num_steps, num_channels]) => PictureContent::SeriesRows { rows: shown, shape: [num_steps, num_channels], labels },
             (None, _) => return Ok(None),
         };
-        Ok(Some(Picture::new(&format!("inpainting_{setting}"), format!("holes filled in, {setting}"), content)))
+        Ok(Some(Picture::new(&format!("inpainting_{setting}"), format!("{title}, filled in"), content)))
     }
 }
 
@@ -349,6 +385,10 @@ impl Measure for Inpainting {
 
     fn applies(&self, data: &DataSpec) -> bool {
         !self.cuts(data).0.is_empty()
+    }
+
+    fn complaints(&self, data: &DataSpec) -> Vec<String> {
+        self.cuts(data).1
     }
 
     fn metric_names(&self, data: &DataSpec) -> Vec<String> {
@@ -381,12 +421,7 @@ impl Measure for Inpainting {
         };
         for cut in &cuts {
             let masks = cut.masks(data, usize::from(self.num_masks.get()), context.seed, context.device)?;
-            let mut predictors = Vec::new();
-            if let Some(gaussian) = &gaussian {
-                let ridge = RELATIVE_RIDGE * gaussian.mean_variance();
-                predictors = masks.iter().map(|mask| gaussian.conditional(mask, ridge)).collect::<Result<_, _>>()?;
-            }
-            let gap = Gap { setting: &cut.setting, masks: &masks, predictors: &predictors, mean: &mean };
+            let gap = Gap { setting: &cut.setting, title: &cut.title, masks: &masks, gaussian: gaussian.as_ref(), mean: &mean };
             outcome.measurements.extend(self.measurements(context, &gap)?);
             outcome.pictures.extend(self.picture(context, &gap)?);
         }
@@ -402,7 +437,7 @@ mod tests {
     #[test]
     fn the_central_hole_is_a_square_in_the_middle_of_every_channel() {
         let image = DataSpec::new([3, 5, 8], Domain::UnitInterval);
-        let Cut { setting, kind: Kind::Fixed(is_hidden) } = Hole::Center { side: None }.cut(&image).unwrap() else {
+        let Cut { setting, kind: Kind::Fixed(is_hidden), .. } = Hole::Center { side: None }.cut(&image).unwrap() else {
             panic!("a fixed hole")
         };
         assert_eq!(setting, "center_2");

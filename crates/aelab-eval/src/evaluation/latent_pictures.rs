@@ -27,11 +27,10 @@ const MAX_DRAWN: usize = 1 << 22;
 
 /// All pictures that can be made of images with that shape; none where a code has no dimensions.
 pub(super) fn pictures(context: &EvaluationContext<'_>, shape: [usize; 3]) -> Result<Vec<Picture>, EvaluationError> {
-    let of_test = context.test_codes(EVALUATION)?;
+    let [of_train, of_test] = context.told_codes(EVALUATION)?;
     if of_test.size == 0 {
         return Ok(Vec::new());
     }
-    let of_train = context.train_codes(EVALUATION)?;
     let atlas = Atlas { context, shape, of_test, of_train, deviation: deviations(&Spread::of(&of_train.values, of_train.size)) };
     let prior = atlas.draw_prior()?;
     let mut pictures = Vec::new();

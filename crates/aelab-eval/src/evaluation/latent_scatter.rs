@@ -11,7 +11,7 @@ use crate::{EvaluationContext, EvaluationError, Outcome, Picture, PictureContent
 /// More points hide each other.
 const MAX_POINTS: usize = 5000;
 
-/// The codes of the first 5,000 test examples, for models with a two-dimensional code.
+/// The codes of the first 5,000 test examples, encoded without their classes, for models with a two-dimensional code.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LatentScatter {}
@@ -31,12 +31,12 @@ impl Measure for LatentScatter {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         if context.code_size != 2 {
-            return Ok(Outcome::default());
+            return Ok(Outcome::nothing(Self::NAME, &format!("the code has {} dimensions, and a plane has two", context.code_size)));
         }
         context.require_test(Self::NAME)?;
         let mut points = Vec::new();
         for_each_batch_of_first(context.test, MAX_POINTS, Draw::Test.stream(context.seed), context.batch_size, |rows| {
-            let batch = rows.batch(context.device);
+            let batch = rows.batch_without_labels(context.device);
             let conditioned = context.model.conditioned(&batch);
             let codes = conditioned.as_deref().unwrap_or(context.model).encode(batch.x);
             points.extend_from_slice(to_values(codes, [rows.shape()[0], 2], "code")?.as_chunks::<2>().0);

@@ -20,11 +20,12 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     higher(
         "probe_accuracy",
         "",
-        "share of the first test examples (10,000 by default) whose class a multinomial logistic regression tells from the code; fitted to convergence on the \
+        "share of the first test examples (10,000 by default) whose class a multinomial logistic regression tells from the code (encoded without its class); fitted to convergence on the \
          standardised codes of the first training examples (10,000 by default, or so many of each class), L2 penalty as scikit-learn's `C` (1 by default)",
     )
-    .headline(),
-    lower("probe_nll", NATS, "-ln of the probability that this classifier gives to the class, mean over those test examples"),
+    .headline()
+    .version(2),
+    lower("probe_nll", NATS, "-ln of the probability that this classifier gives to the class, mean over those test examples").version(2),
     higher("pca_probe_accuracy", "", "`probe_accuracy` of the codes of PCA with as many components as the model's code has dimensions"),
     lower("pca_probe_nll", NATS, "`probe_nll` of those codes"),
     higher("raw_probe_accuracy", "", "`probe_accuracy` of the features themselves in place of codes"),
@@ -82,6 +83,7 @@ impl Measure for LinearProbe {
     const NAME: &'static str = "linear_probe";
     const SUMMARY: &'static str =
         "accuracy of a linear classifier on the codes, beside PCA and the data themselves; asked for by name only";
+    const NEEDS: &'static str = "data with two classes or more";
 
     fn applies(&self, data: &DataSpec) -> bool {
         has_classes(data)

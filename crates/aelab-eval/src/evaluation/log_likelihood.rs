@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU32;
 
-use aelab_core::{DataSpec, StreamNoise};
+use aelab_core::{Batch, DataSpec, StreamNoise, TrainedModel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,19 +76,10 @@ impl Measure for LogLikelihood {
             let batch = rows.batch(context.device);
             let conditioned = context.model.conditioned(&batch);
             let model = conditioned.as_deref().unwrap_or(context.model);
-            let num_examples = batch.size();
-            let mut log_weights: Vec<Vec<f64>> = vec![Vec::with_capacity(num_samples); num_examples];
-            while log_weights[0].len() < num_samples {
-                let num = (CODES_AT_ONCE / EXAMPLES_AT_ONCE).min(num_samples - log_weights[0].len());
-                let Some(found) = model.log_importance_weights(&batch, num, &mut noise) else {
-                    has_likelihood = false;
-                    return Ok(());
-                };
-                let found = to_values(found, [num_examples, num], "importance weights")?;
-                for (all, found) in log_weights.iter_mut().zip(found.chunks_exact(num)) {
-                    all.extend(found.iter().map(|&value| f64::from(value)));
-                }
-            }
+            let Some(log_weights) = log_weights(model, &batch, num_samples, EXAMPLES_AT_ONCE, &mut noise)? else {
+                has_likelihood = false;
+                return Ok(());
+            };
             for log_weights in &log_weights {
                 for (mean, num) in bounds.iter_mut().zip(self.fewer().map(|(num, _)| num).chain([num_samples])) {
                     mean.push(bound(log_weights, num));
@@ -98,7 +89,7 @@ impl Measure for LogLikelihood {
             Ok(())
         })?;
         if !has_likelihood {
-            return Ok(Outcome::default());
+            return Ok(Outcome::nothing(Self::NAME, "the model has no likelihood, as variational autoencoders have"));
         }
         let all = bounds.pop().expect("there is the bound from all samples");
         let mut measurements = vec![Measurement::new("log_likelihood", all.mean())?];
@@ -108,6 +99,28 @@ impl Measure for LogLikelihood {
         measurements.push(Measurement::new("effective_samples", effective.mean())?);
         Ok(Outcome { measurements, ..Outcome::default() })
     }
+}
+
+/// Logarithms of the weights of `num_samples` samples of the code of each example, `[example][sample]`; `None` where the model has
+/// none. They are drawn so many at a time that a full batch of `examples_at_once` fits in memory whatever their number.
+pub(super) fn log_weights(
+    model: &dyn TrainedModel,
+    batch: &Batch,
+    num_samples: usize,
+    examples_at_once: usize,
+    noise: &mut StreamNoise,
+) -> Result<Option<Vec<Vec<f64>>>, EvaluationError> {
+    let at_once = (CODES_AT_ONCE / examples_at_once).max(1);
+    let mut all: Vec<Vec<f64>> = vec![Vec::with_capacity(num_samples); batch.size()];
+    for first in (0..num_samples).step_by(at_once) {
+        let num = at_once.min(num_samples - first);
+        let Some(found) = model.log_importance_weights(batch, num, noise) else { return Ok(None) };
+        let found = to_values(found, [batch.size(), num], "importance weights")?;
+        for (all, found) in all.iter_mut().zip(found.chunks_exact(num)) {
+            all.extend(found.iter().map(|&value| f64::from(value)));
+        }
+    }
+    Ok(Some(all))
 }
 
 /// The mean over groups of `num` samples of `log 1/num sum_s w_s`; what is over after whole groups is left out.

@@ -5,7 +5,8 @@ use aelab_core::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::bce::bce_of_probabilities;
+use crate::metric::ExampleMean;
+use crate::metric::bce::cross_entropy_of_probabilities;
 use crate::metric::errors::{ReconstructionErrors, applicable};
 use crate::pass::{Draw, for_each_batch};
 use crate::registry::Measure;
@@ -36,25 +37,36 @@ impl Measure for MeanBaseline {
         let data = context.test.spec();
         let train = context.train_moments(Self::NAME)?;
         let mut errors = ReconstructionErrors::new(data);
+        let mut cross_entropies = ExampleMean::default();
+        let probabilities = data.domain.is_unit_interval().then(|| probabilities(train));
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
             let means: Vec<f64> = train.mean.iter().copied().cycle().take(rows.values.len()).collect();
             errors.push(&rows.values, &means, rows.mask.as_deref());
+            if let Some(probabilities) = &probabilities {
+                for index in 0..rows.shape()[0] {
+                    let (x, observed) = rows.observed(index);
+                    let of_observed: Vec<f64> = observed.into_iter().map(|feature| probabilities[feature]).collect();
+                    cross_entropies.push(cross_entropy_of_probabilities(&x, &of_observed));
+                }
+            }
             Ok(())
         })?;
         let mut measurements = errors.measurements("mean_", METRICS)?;
-        if data.domain.is_unit_interval() {
-            let test = Moments::of(context.test, Draw::Test.stream(context.seed))?;
+        if probabilities.is_some() {
             let after_mse = 2;
-            measurements.insert(after_mse, Measurement::new("mean_bce", bce_of_probabilities(&test.mean, &probabilities(train)))?);
+            measurements.insert(after_mse, Measurement::new("mean_bce", cross_entropies.mean())?);
         }
-        Ok(Outcome { measurements, ..Outcome::default() })
+        Ok(Outcome { measurements, warnings: context.measured_on_training_values(Self::NAME).into_iter().collect(), ..Outcome::default() })
     }
 }
 
 /// The training mean as probabilities. A feature that was always 0 would make a single 1 in the test
 /// split infinitely surprising, so what lies within `1 / (n + 2)` of 0 or 1 is put there: the estimate
-/// that Laplace's rule of succession gives for a feature that was constant in `n` examples.
+/// that Laplace's rule of succession gives for a feature that was constant in the `n` examples that it was observed in.
 fn probabilities(train: &Moments) -> Vec<f64> {
-    let least = 1.0 / (train.num_examples as f64 + 2.0);
-    train.mean.iter().map(|mean| mean.clamp(least, 1.0 - least)).collect()
+    let of_feature = |(mean, &num): (&f64, &usize)| {
+        let least = 1.0 / (num as f64 + 2.0);
+        mean.clamp(least, 1.0 - least)
+    };
+    train.mean.iter().zip(&train.num_observed).map(of_feature).collect()
 }

@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use super::generation::decoded;
 use super::samples::{conditioned_on_classes, whole_rows};
 use crate::metric::ExampleMean;
-use crate::metric::data_copying::{copied_share, copying_probability, copying_score};
+use crate::metric::data_copying::{copied_share, copying_probability, copying_score, copying_threshold};
 use crate::metric::info::{MetricInfo, SQUARED_UNITS, lower, neutral};
-use crate::pass::{Draw, Rows, for_each_batch_of_first, to_values};
+use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, for_each_batch_of_first, has_mask, to_values};
 use crate::registry::Measure;
 use crate::{
-    DataTable, EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Measurement, Neighbour, Outcome, Picture, PictureContent,
-    nearest_neighbours,
+    DataTable, EvaluationContext, EvaluationError, ExampleRow, Measurement, Neighbour, Outcome, Picture, PictureContent, nearest_neighbours,
 };
 
 /// The metrics of this evaluation.
@@ -26,8 +26,8 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "`sse` of the first training examples, as many as test examples are used (at most `num_examples`)",
     ),
     lower("memorisation_test_sse", SQUARED_UNITS, "`sse` of the first test examples, as many"),
-    lower("sse_gap", SQUARED_UNITS, "`memorisation_test_sse` less `memorisation_train_sse`").headline(),
-    lower("pca_sse_gap", SQUARED_UNITS, "`sse_gap` of PCA with as many components as the model's code has dimensions"),
+    neutral("sse_gap", SQUARED_UNITS, "`memorisation_test_sse` less `memorisation_train_sse`: near 0 for a model that memorised nothing, one that learnt nothing among them").headline(),
+    neutral("pca_sse_gap", SQUARED_UNITS, "`sse_gap` of PCA with as many components as the model's code has dimensions"),
     neutral(
         "copying_probability",
         "",
@@ -38,8 +38,9 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     lower(
         "copied_samples",
         "%",
-        "samples nearer to a training example than the nearest 1 % of test examples are (`quantile`); about 1 % for samples like test data",
-    ),
+        "samples nearer to a training example than the nearest 1 % of test examples are (`quantile`), those exactly as near half; about 1 % for samples like test data",
+    )
+    .version(2),
 ];
 
 /// Samples in the picture.
@@ -93,6 +94,10 @@ impl Measure for Memorisation {
             return Err(EvaluationError::EmptySplit { evaluation: Self::NAME, split: "training" });
         }
         let mut outcome = Outcome::default();
+        if context.test_shows_training_values() {
+            outcome.warnings.push("`memorisation` measures nothing: the rows of the test split are those of the training split".to_owned());
+            return Ok(outcome);
+        }
         let num = self.num_examples.get().min(context.test.len()).min(context.train.len());
         let [train, test] =
             [(context.train, Draw::Train), (context.test, Draw::Test)].map(|(examples, draw)| errors(examples, draw, num, context));
@@ -115,10 +120,8 @@ struct Errors {
 }
 
 fn errors(examples: &dyn Examples, draw: Draw, num: usize, context: &EvaluationContext<'_>) -> Result<Errors, EvaluationError> {
-    let num_features = examples.spec().num_features();
     let mut means = [ExampleMean::default(), ExampleMean::default()];
-    // PCA knows of no missing values.
-    let mut has_pca = num_features.min(context.train.len()) <= MAX_PCA_SIDE;
+    let has_pca = context.has_pca();
     for_each_batch_of_first(examples, num, draw.stream(context.seed), context.batch_size, |rows| {
         let batch = rows.batch(context.device);
         let conditioned = context.model.conditioned(&batch);
@@ -126,7 +129,6 @@ fn errors(examples: &dyn Examples, draw: Draw, num: usize, context: &EvaluationC
         let reconstruction = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
         let reconstruction: Vec<f64> = reconstruction.into_iter().map(f64::from).collect();
         push_squares(rows, &reconstruction, &mut means[0]);
-        has_pca &= rows.mask.is_none();
         if has_pca {
             let (pca, _) = context.pca(Memorisation::NAME)?;
             push_squares(rows, &pca.reconstruct(&rows.values, context.code_size), &mut means[1]);
@@ -146,6 +148,32 @@ fn push_squares(rows: &Rows, reconstruction: &[f64], mean: &mut ExampleMean) {
     }
 }
 
+/// The nearest training example of each query, the first of equally near ones, and the examples themselves of the first `num_shown`
+/// queries, row after row. The training split is gone through in chunks: it may be larger than memory has room for twice.
+fn nearest_training_examples(
+    context: &EvaluationContext<'_>,
+    queries: &[f32],
+    num_shown: usize,
+) -> Result<(Vec<Neighbour>, Vec<f32>), EvaluationError> {
+    let size = context.train.spec().num_features();
+    let mut nearest = vec![Neighbour { index: 0, distance: f64::INFINITY }; queries.len() / size];
+    let mut shown = vec![0.0f32; num_shown * size];
+    let mut start = 0;
+    for_each_batch(context.train, Draw::Train.stream(context.seed), chunk_rows(size), |rows| {
+        for (query, found) in nearest_neighbours(queries, &rows.values, size, 1, false).into_iter().flatten().enumerate() {
+            if found.distance < nearest[query].distance {
+                nearest[query] = Neighbour { index: start + found.index, distance: found.distance };
+                if query < num_shown {
+                    shown[query * size..][..size].copy_from_slice(&rows.values[found.index * size..][..size]);
+                }
+            }
+        }
+        start += rows.shape()[0];
+        Ok(())
+    })?;
+    Ok((nearest, shown))
+}
+
 impl Memorisation {
     /// What concerns samples, where the model has a prior.
     fn samples(&self, context: &EvaluationContext<'_>, outcome: &mut Outcome) -> Result<(), EvaluationError> {
@@ -156,27 +184,35 @@ impl Memorisation {
         let model = of_classes.as_ref().map_or(context.model, |(model, _)| model.as_ref());
         let mut noise = StreamNoise(Draw::Memorisation.stream(context.seed));
         let Some(codes) = model.sample_prior(num, &mut noise, context.device) else { return Ok(()) };
-        let samples = to_values(model.decode(codes), [num, num_features], "decoded samples")?;
+        let code_size = codes.dims()[1];
+        let codes = to_values(codes, [num, code_size], "samples of the prior")?;
+        let classes: Option<Vec<u32>> =
+            of_classes.as_ref().map(|(_, num_classes)| (0..num).map(|index| (index % num_classes) as u32).collect());
+        let samples = decoded(&codes, code_size, classes.as_deref(), context)?;
         if let Some(&value) = samples.iter().find(|value| !value.is_finite()) {
             return Err(EvaluationError::NonFinite { metric: "copying_probability".to_owned(), value: f64::from(value) });
         }
-        let of_split = |examples: &dyn Examples, num: usize, draw: Draw| {
-            Rows::gather(examples, &(0..num).collect::<Vec<_>>(), &mut draw.stream(context.seed))
-        };
-        let train = of_split(context.train, context.train.len(), Draw::Train);
-        let test = of_split(context.test, self.num_examples.get().min(context.test.len()), Draw::Test);
-        if train.mask.is_some() || test.mask.is_some() {
+        if has_mask(context.train) || has_mask(context.test) {
             outcome
                 .warnings
                 .push("`memorisation` compares no samples: distances between examples with missing values mean little".to_owned());
             return Ok(());
         }
-        let nearest = |queries: &[f32]| -> Vec<Neighbour> {
-            nearest_neighbours(queries, &train.values, num_features, 1, false).into_iter().flatten().collect()
-        };
-        let of_samples = nearest(&samples);
+        let test: Vec<usize> = (0..self.num_examples.get().min(context.test.len())).collect();
+        let test = Rows::gather(context.test, &test, &mut Draw::Test.stream(context.seed)).values;
+        let shown = if context.test.spec().image_shape().is_some() { NUM_SHOWN.min(num) } else { 0 };
+        let (of_samples, originals) = nearest_training_examples(context, &samples, shown)?;
+        let (of_test, _) = nearest_training_examples(context, &test, 0)?;
         let distances = |neighbours: &[Neighbour]| -> Vec<f64> { neighbours.iter().map(|neighbour| neighbour.distance).collect() };
-        let (sample_distances, test_distances) = (distances(&of_samples), distances(&nearest(&test.values)));
+        let (sample_distances, test_distances) = (distances(&of_samples), distances(&of_test));
+        if copying_threshold(&test_distances, self.quantile) == Some(0.0) {
+            let num = test_distances.iter().filter(|distance| **distance == 0.0).count();
+            outcome.warnings.push(format!(
+                "`copied_samples` counts copies half: {num} of {} test examples are copies of training examples, so that samples cannot be \
+                 nearer than them; `copying_probability` compares all distances",
+                test_distances.len()
+            ));
+        }
         for (name, value) in [
             ("copying_probability", copying_probability(&sample_distances, &test_distances)),
             ("copying_score", copying_score(&sample_distances, &test_distances)),
@@ -190,12 +226,9 @@ impl Memorisation {
         }
         outcome.tables.push(table);
         if let Some(shape) = context.test.spec().image_shape() {
-            let shown = NUM_SHOWN.min(num);
-            let originals =
-                of_samples[..shown].iter().flat_map(|neighbour| &train.values[neighbour.index * num_features..][..num_features]);
             let rows = vec![
                 ExampleRow::new("sample", samples[..shown * num_features].to_vec()),
-                ExampleRow::new("nearest training image", originals.copied().collect()),
+                ExampleRow::new("nearest training image", originals),
             ];
             let content = PictureContent::ImageRows { rows, shape, labels: Vec::new() };
             let title = "samples and the training images nearest to them";

@@ -54,6 +54,6 @@ impl Measure for ObjectiveTerms {
         if let (Some(nll), Some(kl)) = (mean("nll"), mean("kl")) {
             measurements.push(Measurement::new("elbo", -(nll + kl))?);
         }
-        Ok(Outcome { measurements, ..Outcome::default() })
+        Ok(Outcome { measurements, warnings: context.measured_on_training_values(Self::NAME).into_iter().collect(), ..Outcome::default() })
     }
 }

@@ -20,6 +20,7 @@ impl Measure for PcaBaseline {
     const NAME: &'static str = "pca_baseline";
     const SUMMARY: &'static str = "the errors of exact PCA with the model's code size, fitted on the training split";
     const IS_DEFAULT: bool = true;
+    const NEEDS: &'static str = "examples of at most 4,096 features";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.num_features() <= MAX_PCA_SIDE
@@ -31,6 +32,10 @@ impl Measure for PcaBaseline {
 
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         context.require_test(Self::NAME)?;
+        if let Some(reason) = context.pca_impossible() {
+            let warnings = vec![format!("`pca_baseline` measures nothing: {reason}")];
+            return Ok(Outcome { warnings, ..Outcome::default() });
+        }
         let data = context.test.spec();
         let (pca, warnings) = context.pca(Self::NAME)?;
         let mut errors = ReconstructionErrors::new(data);

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::metric::ExampleMean;
 use crate::metric::ease::{CoOccurrences, Ease};
 use crate::metric::info::{MetricInfo, higher, lower};
-use crate::metric::ranking::{ndcg, ranked, recall};
+use crate::metric::ranking::{ndcg, recall, ties_by_score};
 use crate::metric::rating_biases::{Rating, RatingBiases, mean_rating};
 use crate::pass::{Draw, Rows, for_each_batch, to_values};
 use crate::registry::Measure;
@@ -32,17 +32,17 @@ pub(crate) const METRICS: &[MetricInfo] = &[
     higher(
         "ndcg",
         "",
-        "at k: normalised discounted cumulative gain of the first k items by prediction, those shown left out, the ideal cut at k too, mean over rows that hold something out",
-    ).headline(),
+        "at k: normalised discounted cumulative gain of the first k items by prediction, those shown left out, the ideal cut at k too, expected over orders of equal predictions (McSherry & Najork 2008), mean over rows that hold something out",
+    ).version(2).headline(),
     higher(
         "recall",
         "",
-        "at k: share of a row's held-out items among the first k by prediction, of as many as there could be, min(k, held out), mean over such rows",
-    ).headline(),
-    higher("ease_ndcg", "", "`ndcg` of EASE (Steck 2019), fitted on the training rows"),
-    higher("ease_recall", "", "`recall` of that EASE"),
-    higher("popularity_ndcg", "", "`ndcg` of the same list for everyone: items by the number of training rows that chose them"),
-    higher("popularity_recall", "", "`recall` of that list"),
+        "at k: share of a row's held-out items among the first k by prediction, of as many as there could be, min(k, held out), expected over orders of equal predictions, mean over such rows",
+    ).version(2).headline(),
+    higher("ease_ndcg", "", "`ndcg` of EASE (Steck 2019), fitted on the training rows").version(2),
+    higher("ease_recall", "", "`recall` of that EASE").version(2),
+    higher("popularity_ndcg", "", "`ndcg` of the same list for everyone: items by the number of training rows that chose them").version(2),
+    higher("popularity_recall", "", "`recall` of that list").version(2),
 ];
 
 /// Errors of predicted ratings, or how high what was held out is ranked, where the test split holds something out; with baselines.
@@ -96,6 +96,7 @@ fn prices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Err
 impl Measure for Recommendation {
     const NAME: &'static str = "recommendation";
     const SUMMARY: &'static str = "held-out ratings or choices of test rows, predicted from the rest of the row, beside EASE, popularity or biases; asked for by name only";
+    const NEEDS: &'static str = "rows of a table";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.event_shape.len() == 1
@@ -239,9 +240,9 @@ impl Recommendation {
             if wanted.contains(&true) {
                 found = true;
                 // What the row shows is not recommended again.
-                let hits: Vec<bool> = ranked(scores, shown).into_iter().map(|item| wanted[item]).collect();
-                let gains = self.ndcg.iter().map(|k| ndcg(&hits, k.get() as usize));
-                let recalls = self.recall.iter().map(|k| recall(&hits, k.get() as usize));
+                let ties = ties_by_score(scores, shown, &wanted);
+                let gains = self.ndcg.iter().map(|k| ndcg(&ties, k.get() as usize));
+                let recalls = self.recall.iter().map(|k| recall(&ties, k.get() as usize));
                 means.iter_mut().zip(gains.chain(recalls)).for_each(|(mean, value)| mean.push(value));
             }
         })?;

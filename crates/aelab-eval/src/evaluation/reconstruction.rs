@@ -10,11 +10,10 @@ use serde_json::Value;
 use crate::metric::ExampleMean;
 use crate::metric::bce::cross_entropy;
 use crate::metric::errors::{ErrorMeans, ExampleErrors, ReconstructionErrors, applicable};
+use crate::metric::sse::squared_error;
 use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, to_values};
 use crate::registry::Measure;
-use crate::{
-    BarSeries, DataTable, EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Measurement, Outcome, Pca, Picture, PictureContent,
-};
+use crate::{BarSeries, DataTable, EvaluationContext, EvaluationError, ExampleRow, Measurement, Outcome, Pca, Picture, PictureContent};
 
 const METRICS: &[&str] = &["sse", "mse", "mae", "bce", "psnr", "ssim", "ms_ssim"];
 /// Up to this many classes, the picture shows two images of each.
@@ -44,6 +43,7 @@ impl Default for Reconstruction {
 
 impl Measure for Reconstruction {
     const NAME: &'static str = "reconstruction";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pca"];
     const SUMMARY: &'static str = "errors between test examples and their reconstructions, by class, too, and pictures of both";
     const IS_DEFAULT: bool = true;
 
@@ -61,8 +61,12 @@ impl Measure for Reconstruction {
         let mut errors = ReconstructionErrors::new(data);
         let mut cross_entropies = ExampleMean::default();
         let mut has_logits = data.domain.is_unit_interval();
-        let is_compared = context.test.labels().is_some() || data.image_shape().is_some();
-        let pca = if is_compared { self.pca(context)? } else { None };
+        let is_compared = self.pca && (context.test.labels().is_some() || data.image_shape().is_some());
+        let mut warnings: Vec<String> = context.measured_on_training_values(Self::NAME).into_iter().collect();
+        if let Some(reason) = context.pca_impossible().filter(|_| is_compared) {
+            warnings.push(format!("`reconstruction` has no PCA beside the model: {reason}"));
+        }
+        let pca = if is_compared && context.has_pca() { Some(&context.pca(Self::NAME)?.0) } else { None };
         let mut classes = Classes::new(data, pca.is_some());
         let mut extremes = Extremes::new(if data.image_shape().is_some() { NUM_EXTREMES } else { NUM_EXTREME_SERIES });
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
@@ -95,18 +99,11 @@ impl Measure for Reconstruction {
         pictures.extend(extremes.picture(context, pca));
         let names = context.test.class_names().unwrap_or_default();
         pictures.extend(classes.picture(names, context));
-        Ok(Outcome { measurements, pictures, tables: classes.table(names).into_iter().collect(), ..Outcome::default() })
+        Ok(Outcome { measurements, pictures, tables: classes.table(names).into_iter().collect(), warnings, ..Outcome::default() })
     }
 }
 
 impl Reconstruction {
-    /// PCA where it is asked for and not too large.
-    fn pca<'a>(&self, context: &'a EvaluationContext<'_>) -> Result<Option<&'a Pca>, EvaluationError> {
-        let num_features = context.test.spec().num_features();
-        let is_affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
-        if self.pca && is_affordable { context.pca(Self::NAME).map(|(pca, _)| Some(pca)) } else { Ok(None) }
-    }
-
     fn picture(&self, context: &EvaluationContext<'_>, shape: [usize; 3], pca: Option<&Pca>) -> Result<Picture, EvaluationError> {
         let indices = shown(context.test.len(), context.test.labels());
         let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
@@ -125,7 +122,7 @@ impl Reconstruction {
         shown.push(ExampleRow::new("reconstruction", reconstructions));
         shown.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
         let labels = rows.labels.iter().flatten().map(u32::to_string).collect();
-        let title = format!("{}-dimensional code", context.code_size);
+        let title = format!("test examples and their reconstructions, {}-dimensional code", context.code_size);
         Ok(Picture::new("reconstruction", title, PictureContent::ImageRows { rows: shown, shape, labels }))
     }
 }
@@ -153,14 +150,10 @@ impl<'a> Classes<'a> {
         let mut of_pca = Vec::new();
         // In chunks, as what PCA makes of examples is in double precision.
         for start in (0..num).step_by(chunk_rows(num_features)) {
-            let features = start * num_features..num.min(start + chunk_rows(num_features)) * num_features;
-            let values = &rows.values[features.clone()];
+            let values = &rows.values[start * num_features..num.min(start + chunk_rows(num_features)) * num_features];
             let Some(reconstructions) = pca.map(|pca| pca.reconstruct(values, code_size)) else { break };
-            let mask = rows.mask.as_ref().map(|mask| &mask[features]);
-            for (index, (x, row)) in values.chunks_exact(num_features).zip(reconstructions.chunks_exact(num_features)).enumerate() {
-                let is_observed = |feature: usize| mask.is_none_or(|mask| mask[index * num_features + feature] > 0.0);
-                let errors = x.iter().zip(row).enumerate().filter(|(feature, _)| is_observed(*feature));
-                of_pca.push(errors.map(|(_, (&x, &value))| (f64::from(x) - value).powi(2)).sum::<f64>());
+            for (x, row) in values.chunks_exact(num_features).zip(reconstructions.chunks_exact(num_features)) {
+                of_pca.push(squared_error(x, row));
             }
         }
         for (index, (class, errors)) in rows.labels.iter().flatten().zip(errors).enumerate() {
@@ -259,7 +252,7 @@ impl Extremes {
             ExampleRow::new(one, all.iter().flat_map(|example| example.x.clone()).collect()),
             ExampleRow::new("reconstruction", all.iter().flat_map(|example| example.reconstruction.clone()).collect()),
         ];
-        if let Some(pca) = pca.filter(|_| all.iter().all(|example| example.mask.is_none())) {
+        if let Some(pca) = pca {
             rows.push(ExampleRow::new(context.pca_caption(), pca_rows(pca, &rows[0].values, context.code_size)));
         }
         let labels = all.iter().map(|example| short(example.error)).collect();
@@ -300,17 +293,10 @@ fn short(error: f64) -> String {
 /// The cross-entropy of each example, summed over what was observed of it.
 fn push_cross_entropies(rows: &Rows, logits: &[f32], cross_entropies: &mut ExampleMean) {
     let [_, num_features] = rows.shape();
-    for (index, (x, logits)) in rows.values.chunks_exact(num_features).zip(logits.chunks_exact(num_features)).enumerate() {
-        cross_entropies.push(match &rows.mask {
-            None => cross_entropy(x, logits),
-            Some(mask) => {
-                let mask = &mask[index * num_features..][..num_features];
-                let observed = |values: &[f32]| -> Vec<f32> {
-                    values.iter().zip(mask).filter(|(_, mask)| **mask > 0.0).map(|(&value, _)| value).collect()
-                };
-                cross_entropy(&observed(x), &observed(logits))
-            }
-        });
+    for (index, logits) in logits.chunks_exact(num_features).enumerate() {
+        let (x, features) = rows.observed(index);
+        let of_observed: Vec<f32> = features.into_iter().map(|feature| logits[feature]).collect();
+        cross_entropies.push(cross_entropy(&x, &of_observed));
     }
 }
 

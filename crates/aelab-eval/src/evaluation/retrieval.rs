@@ -33,14 +33,16 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "",
         "average precision of the ranking of all those training codes by distance (Euclidean by default), ties as there, mean over queries whose class is among them",
     )
-    .headline(),
-    higher("hamming_precision", "", "`retrieval_precision` by Hamming distance of codes of bits: whether each dimension is above its median over those training codes"),
-    higher("hamming_map", "", "`retrieval_map` by that distance").headline(),
+    .headline()
+    .version(2),
+    higher("hamming_precision", "", "`retrieval_precision` by Hamming distance of codes of bits: whether each dimension is above its median over those training codes").version(2),
+    higher("hamming_map", "", "`retrieval_map` by that distance").headline()
+    .version(2),
     higher(
         "hamming_radius_2_precision",
         "",
         "share of the query's class among training codes at a Hamming distance of at most 2; 0 for a query without any, mean over queries",
-    ),
+    ).version(2),
     higher("pca_retrieval_precision", "", "`retrieval_precision` of the codes of PCA with as many components as the model's code has dimensions"),
     higher("pca_retrieval_map", "", "`retrieval_map` of those codes"),
     higher("pca_hamming_precision", "", "`hamming_precision` of those codes, cut at their medians"),
@@ -96,6 +98,7 @@ impl Measure for Retrieval {
     const NAME: &'static str = "retrieval";
     const SUMMARY: &'static str =
         "precision of the training codes nearest to test codes, as they are and as bits, beside PCA; asked for by name only";
+    const NEEDS: &'static str = "data with two classes or more";
 
     fn applies(&self, data: &DataSpec) -> bool {
         has_classes(data)
@@ -128,16 +131,25 @@ impl Measure for Retrieval {
                 return Ok(outcome);
             }
         };
+        let (numbers, too_large): (Vec<usize>, Vec<usize>) = self.numbers().into_iter().partition(|&k| k <= labels.0.len());
+        if !too_large.is_empty() {
+            let too_large: Vec<String> = too_large.iter().map(usize::to_string).collect();
+            outcome.warnings.push(format!(
+                "`retrieval` has no precision at k = {}: there are {} training examples to find",
+                too_large.join(", "),
+                labels.0.len()
+            ));
+        }
         for codes in all.of_code_size() {
-            let rankings = match self.distance {
-                Distance::Euclidean => rankings(codes, labels, euclidean),
-                Distance::Cosine => rankings(codes, labels, cosine),
+            let found = match self.distance {
+                Distance::Euclidean => by_distance(codes, labels, &numbers, euclidean),
+                Distance::Cosine => by_distance(codes, labels, &numbers, cosine),
             };
-            self.push(&format!("{}retrieval", codes.prefix), &rankings, &mut outcome)?;
-            let rankings = hamming_rankings(codes, labels);
-            self.push(&format!("{}hamming", codes.prefix), &rankings, &mut outcome)?;
+            push(&format!("{}retrieval", codes.prefix), &numbers, &found, &mut outcome)?;
+            let found = by_hamming_distance(codes, labels, &numbers);
+            push(&format!("{}hamming", codes.prefix), &numbers, &found, &mut outcome)?;
             let name = format!("{}hamming_radius_2_precision", codes.prefix);
-            outcome.measurements.push(Measurement::new(&name, precision_within(&rankings, RADIUS))?);
+            outcome.measurements.push(Measurement::new(&name, mean(found.iter().map(|query| query.near)))?);
         }
         if let Some(shape) = context.test.spec().image_shape().filter(|_| all.codes.size > 0) {
             outcome.pictures.push(picture(&all, labels.1, shape));
@@ -146,45 +158,68 @@ impl Measure for Retrieval {
     }
 }
 
-/// For one query, what there is at each distance, nearest first; there may be nothing.
-type Ranking = Vec<Tie>;
-
 impl Retrieval {
     /// What precision is measured at, each once.
-    fn numbers(&self) -> Vec<NonZeroU32> {
-        let mut numbers = self.k.clone();
+    fn numbers(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = self.k.iter().map(|k| k.get() as usize).collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
     }
+}
 
-    fn push(&self, kind: &str, rankings: &[Ranking], outcome: &mut Outcome) -> Result<(), EvaluationError> {
-        for k in self.numbers() {
-            let mut mean = ExampleMean::default();
-            rankings.iter().for_each(|ties| mean.push(precision_at(ties, k.get() as usize)));
-            outcome.measurements.push(Measurement::new(&format!("{kind}_precision@{k}"), mean.mean())?);
+/// What is kept of the ranking of one query: rankings of all queries would be as large as all their distances.
+struct Found {
+    /// One for each of the numbers asked for.
+    precisions: Vec<f64>,
+    /// None where no training example is right.
+    average_precision: Option<f64>,
+    /// The share of right ones within [`RADIUS`], for distances in bits.
+    near: f64,
+}
+
+impl Found {
+    /// From what there is at each distance, nearest first; there may be nothing.
+    fn of(ties: &[Tie], numbers: &[usize]) -> Self {
+        Self {
+            precisions: numbers.iter().map(|&k| precision_at(ties, k)).collect(),
+            average_precision: average_precision_with_ties(ties),
+            near: precision_within(ties, RADIUS),
         }
-        let averages: Vec<f64> = rankings.par_iter().filter_map(|ties| average_precision_with_ties(ties)).collect();
-        if averages.is_empty() {
-            outcome.warnings.push(format!("`{kind}_map` is not measured: no query has a training example of its class"));
-        } else {
-            let mean = averages.iter().sum::<f64>() / averages.len() as f64;
-            outcome.measurements.push(Measurement::new(&format!("{kind}_map"), mean)?);
-        }
-        Ok(())
     }
 }
 
-/// The ranking of all training codes for each test code.
-fn rankings(
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let mut mean = ExampleMean::default();
+    values.for_each(|value| mean.push(value));
+    mean.mean()
+}
+
+fn push(kind: &str, numbers: &[usize], found: &[Found], outcome: &mut Outcome) -> Result<(), EvaluationError> {
+    for (at, k) in numbers.iter().enumerate() {
+        let precision = mean(found.iter().map(|query| query.precisions[at]));
+        outcome.measurements.push(Measurement::new(&format!("{kind}_precision@{k}"), precision)?);
+    }
+    let average = mean(found.iter().filter_map(|query| query.average_precision));
+    if average.is_nan() {
+        outcome.warnings.push(format!("`{kind}_map` is not measured: no query has a training example of its class"));
+    } else {
+        outcome.measurements.push(Measurement::new(&format!("{kind}_map"), average)?);
+    }
+    Ok(())
+}
+
+/// What each test code finds among all training codes.
+fn by_distance(
     codes: &Representation,
     (train_labels, test_labels): (&[u32], &[u32]),
+    numbers: &[usize],
     distance: impl Fn(&[f32], &[f32]) -> f64 + Sync,
-) -> Vec<Ranking> {
+) -> Vec<Found> {
     let of_query = |(query, label): (&[f32], &u32)| {
         let distances: Vec<f64> = codes.train.chunks_exact(codes.size).map(|code| distance(query, code)).collect();
         let is_right: Vec<bool> = train_labels.iter().map(|other| other == label).collect();
-        ties_by_distance(&distances, &is_right)
+        Found::of(&ties_by_distance(&distances, &is_right), numbers)
     };
     codes.test.par_chunks_exact(codes.size).zip(test_labels).map(of_query).collect()
 }
@@ -202,7 +237,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The same by Hamming distance: tie `d` holds the training codes at distance `d`.
-fn hamming_rankings(codes: &Representation, (train_labels, test_labels): (&[u32], &[u32])) -> Vec<Ranking> {
+fn by_hamming_distance(codes: &Representation, (train_labels, test_labels): (&[u32], &[u32]), numbers: &[usize]) -> Vec<Found> {
     let thresholds = medians(&codes.train, codes.size);
     let words = |rows: &[f32]| -> Vec<u64> { rows.chunks_exact(codes.size).flat_map(|row| bits(row, &thresholds)).collect() };
     let num_words = codes.size.div_ceil(64);
@@ -215,7 +250,7 @@ fn hamming_rankings(codes: &Representation, (train_labels, test_labels): (&[u32]
             tie.num += 1;
             tie.num_right += usize::from(other == label);
         }
-        ties
+        Found::of(&ties, numbers)
     };
     words(&codes.test).par_chunks_exact(num_words).zip(test_labels).map(of_query).collect()
 }
@@ -240,15 +275,11 @@ fn medians(rows: &[f32], size: usize) -> Vec<f64> {
     (0..size).map(of_column).collect()
 }
 
-/// The mean share of right ones within a Hamming distance; 0 where nothing is.
-fn precision_within(rankings: &[Ranking], radius: u32) -> f64 {
-    let mut mean = ExampleMean::default();
-    for ties in rankings {
-        let near = ties.iter().take(radius as usize + 1);
-        let (num, num_right) = near.fold((0, 0), |(num, right), tie| (num + tie.num, right + tie.num_right));
-        mean.push(if num > 0 { num_right as f64 / num as f64 } else { 0.0 });
-    }
-    mean.mean()
+/// The share of right ones within a Hamming distance; 0 where nothing is.
+fn precision_within(ties: &[Tie], radius: u32) -> f64 {
+    let near = ties.iter().take(radius as usize + 1);
+    let (num, num_right) = near.fold((0, 0), |(num, right), tie| (num + tie.num, right + tie.num_right));
+    if num > 0 { num_right as f64 / num as f64 } else { 0.0 }
 }
 
 /// Some queries and, below each, the images of the nearest training codes.

@@ -27,8 +27,10 @@ impl Default for Samples {
 
 impl Measure for Samples {
     const NAME: &'static str = "samples";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num"];
     const SUMMARY: &'static str = "a picture of images generated from the prior, where the model has one";
     const IS_DEFAULT: bool = true;
+    const NEEDS: &'static str = "images";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.image_shape().is_some()
@@ -41,7 +43,9 @@ impl Measure for Samples {
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         let data = context.test.spec();
         let num = usize::from(self.num.get());
-        let Some(shape) = data.image_shape() else { return Ok(Outcome::default()) };
+        let Some(shape) = data.image_shape() else {
+            return Ok(Outcome::nothing(Self::NAME, "samples are shown as images, and the data are none"));
+        };
         let (of_classes, columns) = match conditioned_on_classes(num, context) {
             Some((model, num_classes)) => (Some(model), Some(num_classes)),
             None => (None, None),
@@ -49,7 +53,9 @@ impl Measure for Samples {
         let model = of_classes.as_deref().unwrap_or(context.model);
         let num = columns.map_or(num, |columns| whole_rows(num, columns));
         let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
-        let Some(codes) = model.sample_prior(num, &mut noise, context.device) else { return Ok(Outcome::default()) };
+        let Some(codes) = model.sample_prior(num, &mut noise, context.device) else {
+            return Ok(Outcome::nothing(Self::NAME, "the model has no prior to draw codes from"));
+        };
         let images = to_values(model.decode(codes), [num, data.num_features()], "decoded samples")?;
         let each = if columns.is_some() { ", one class per column" } else { "" };
         let title = format!("samples from the prior{each}");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::reconstruction::shown;
 use crate::pass::{Draw, Rows, to_values};
 use crate::registry::Measure;
-use crate::{EvaluationContext, EvaluationError, ExampleRow, MAX_PCA_SIDE, Outcome, Picture, PictureContent};
+use crate::{EvaluationContext, EvaluationError, ExampleRow, Outcome, Picture, PictureContent};
 
 /// Series in the picture of samples.
 const NUM_SAMPLES: usize = 12;
@@ -28,8 +28,10 @@ impl Default for Sequence {
 
 impl Measure for Sequence {
     const NAME: &'static str = "sequence";
+    const DISPLAY_ONLY: &'static [&'static str] = &["pca"];
     const SUMMARY: &'static str = "pictures of series beside their reconstructions, and of series generated from the prior";
     const IS_DEFAULT: bool = true;
+    const NEEDS: &'static str = "series";
 
     fn applies(&self, data: &DataSpec) -> bool {
         data.event_shape.len() == 2
@@ -42,7 +44,9 @@ impl Measure for Sequence {
     fn measure(&self, context: &EvaluationContext<'_>) -> Result<Outcome, EvaluationError> {
         context.require_test(Self::NAME)?;
         let data = context.test.spec();
-        let [num_steps, num_channels] = data.event_shape[..] else { return Ok(Outcome::default()) };
+        let [num_steps, num_channels] = data.event_shape[..] else {
+            return Ok(Outcome::nothing(Self::NAME, "the data are no series"));
+        };
         let (shape, num_features) = ([num_steps, num_channels], data.num_features());
         let mut pictures = vec![self.reconstructions(context, shape)?];
         let mut noise = StreamNoise(Draw::Samples.stream(context.seed));
@@ -58,7 +62,6 @@ impl Measure for Sequence {
 
 impl Sequence {
     fn reconstructions(&self, context: &EvaluationContext<'_>, shape: [usize; 2]) -> Result<Picture, EvaluationError> {
-        let num_features = shape[0] * shape[1];
         let indices = shown(context.test.len(), context.test.labels());
         let rows = Rows::gather(context.test, &indices, &mut Draw::Pictures.stream(context.seed));
         let batch = rows.batch(context.device);
@@ -66,8 +69,7 @@ impl Sequence {
         let model = conditioned.as_deref().unwrap_or(context.model);
         let mut reconstructions = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
         let Rows { values: mut inputs, mask, labels, .. } = rows;
-        let affordable = num_features.min(context.train.len()) <= MAX_PCA_SIDE && !context.train.is_empty();
-        let pca = if self.pca && affordable && mask.is_none() {
+        let pca = if self.pca && context.has_pca() {
             let (pca, _) = context.pca(Self::NAME)?;
             Some(pca.reconstruct(&inputs, context.code_size).into_iter().map(|value| value as f32).collect())
         } else {
@@ -79,7 +81,7 @@ impl Sequence {
         let mut rows = vec![ExampleRow::new("test series", inputs), ExampleRow::new("reconstruction", reconstructions)];
         rows.extend(pca.map(|values| ExampleRow::new(context.pca_caption(), values)));
         let labels = labels.iter().flatten().map(|label| format!("class {label}")).collect();
-        let title = format!("{}-dimensional code", context.code_size);
+        let title = format!("test series and their reconstructions, {}-dimensional code", context.code_size);
         Ok(Picture::new("series", title, PictureContent::SeriesRows { rows, shape, labels }))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroUsize;
 
-use aelab_core::DataSpec;
+use aelab_core::{DataSpec, Noise, StreamNoise};
 use burn::tensor::{Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,6 +29,7 @@ pub(crate) const METRICS: &[MetricInfo] = &[
         "",
         "fraction of variance unexplained: squared error of the reconstruction over squared distance to the training mean, both summed over all examples and observed features",
     )
+    .version(2)
     .headline(),
     neutral("hoyer_sparseness", "", "sparseness of the code of an example (Hoyer 2004, Eq. 4), mean over examples whose code is not 0"),
     neutral(
@@ -48,10 +49,12 @@ pub(crate) const METRICS: &[MetricInfo] = &[
 
 /// Cosine from which on a true atom counts as recovered.
 const RECOVERED: f64 = 0.9;
-/// Codes that the decoder's linearity is tried on.
+/// Codes of examples, and random ones, that the decoder's linearity is tried on.
 const NUM_TRIED: usize = 64;
-/// Of the length of what is decoded: how far a decoder may be from the sum of its atoms.
+/// How far a decoder may be from the sum of its atoms, in lengths of that sum.
 const LINEAR_WITHIN: f64 = 1e-3;
+/// What rounding to single precision may add, in lengths of what is decoded and of what a code of zeros is decoded as.
+const ROUNDED_WITHIN: f64 = 1e-4;
 /// Rows that are decoded at once.
 const ROWS_AT_ONCE: usize = 1024;
 
@@ -86,6 +89,7 @@ fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Er
 
 impl Measure for Sparsity {
     const NAME: &'static str = "sparsity";
+    const DISPLAY_ONLY: &'static [&'static str] = &["num_units", "num_images"];
     const SUMMARY: &'static str = "active and dead units, unexplained variance, recovery of known atoms; asked for by name only";
 
     fn applies(&self, _data: &DataSpec) -> bool {
@@ -103,7 +107,7 @@ impl Measure for Sparsity {
             return Ok(Outcome { warnings: vec![warning], ..Outcome::default() });
         }
         let activity = Activity::of(codes, self.threshold);
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { warnings: context.measured_on_training_values(Self::NAME).into_iter().collect(), ..Outcome::default() };
         let mut add = |name: &str, value: f64| -> Result<(), EvaluationError> {
             outcome.measurements.push(Measurement::new(name, value)?);
             Ok(())
@@ -178,7 +182,7 @@ impl Activity {
             let share = unit.num_active as f64 / codes.len() as f64;
             let mean = if unit.num_active > 0 { json!(unit.sum / unit.num_active as f64) } else { Value::Null };
             let at = if unit.largest > 0.0 { json!(unit.at) } else { Value::Null };
-            table.push([json!(index), json!(share), mean, json!(unit.largest), at]);
+            table.push([json!(index + 1), json!(share), mean, json!(unit.largest), at]);
         }
         table
     }
@@ -268,16 +272,21 @@ fn decoder_atoms(context: &EvaluationContext<'_>, codes: &Codes) -> Result<Optio
             atoms.extend(decoded.iter().zip(&origin).map(|(value, origin)| value - origin));
         }
     }
-    // Decoded codes are the sum of their atoms, if the decoder is linear.
-    let tried = &codes.values[..codes.len().min(NUM_TRIED) * size];
-    for (code, decoded) in tried.chunks_exact(size).zip(decode(tried.to_vec())?.chunks_exact(num_features)) {
+    // Decoded codes are the sum of their atoms, if the decoder is linear. Codes of examples alone would not show it: those of a dead
+    // model are all 0.
+    let mut tried = codes.values[..codes.len().min(NUM_TRIED) * size].to_vec();
+    let mut noise = StreamNoise(Draw::Sparsity.stream(context.seed));
+    tried.extend(to_values(noise.normal([NUM_TRIED, size], context.device), [NUM_TRIED, size], "random codes")?);
+    for (code, decoded) in tried.chunks_exact(size).zip(decode(tried.clone())?.chunks_exact(num_features)) {
         let mut sum: Vec<f64> = origin.iter().map(|&value| f64::from(value)).collect();
         for (&value, atom) in code.iter().zip(atoms.chunks_exact(num_features)).filter(|(value, _)| **value != 0.0) {
             sum.iter_mut().zip(atom).for_each(|(sum, &atom)| *sum += f64::from(value) * f64::from(atom));
         }
         let length = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        let of_row = |row: &[f32]| length(&mut row.iter().map(|&value| f64::from(value)));
         let apart = length(&mut sum.iter().zip(decoded).map(|(sum, &value)| sum - f64::from(value)));
-        if apart > LINEAR_WITHIN * (1.0 + length(&mut decoded.iter().map(|&value| f64::from(value)))) {
+        let moved = length(&mut decoded.iter().zip(&origin).map(|(&value, &origin)| f64::from(value) - f64::from(origin)));
+        if apart > LINEAR_WITHIN * moved + ROUNDED_WITHIN * (of_row(decoded) + of_row(&origin)) {
             return Ok(None);
         }
     }
@@ -298,7 +307,7 @@ impl Sparsity {
             order.truncate(num_images);
             let images = Rows::gather(context.test, &order, &mut Draw::Pictures.stream(context.seed)).values;
             let share = 100.0 * activity.units[unit].num_active as f64 / codes.len() as f64;
-            ExampleRow::new(format!("unit {unit} ({share:.0} %)"), images)
+            ExampleRow::new(format!("unit {} ({share:.0} %)", unit + 1), images)
         };
         let rows: Vec<ExampleRow> = units.iter().map(row).collect();
         let title = "test images with the largest values of the most often active units";

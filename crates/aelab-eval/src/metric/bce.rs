@@ -34,11 +34,10 @@ pub(crate) fn cross_entropy(x: &[f32], logits: &[f32]) -> f64 {
     total
 }
 
-/// Cross-entropy of a constant prediction: `-sum_j mean_j ln p_j + (1 - mean_j) ln(1 - p_j)`, where `mean` is
-/// the mean of the examples that are predicted and `probabilities` lie strictly between 0 and 1. Nats per
-/// example.
-pub fn bce_of_probabilities(mean: &[f64], probabilities: &[f64]) -> f64 {
-    -mean.iter().zip(probabilities).map(|(mean, p)| mean * p.ln() + (1.0 - mean) * (-p).ln_1p()).sum::<f64>()
+/// Cross-entropy of one example from probabilities that lie strictly between 0 and 1: `-sum_j x_j ln p_j + (1 - x_j) ln(1 - p_j)`,
+/// in nats.
+pub fn cross_entropy_of_probabilities(x: &[f32], probabilities: &[f64]) -> f64 {
+    -x.iter().zip(probabilities).map(|(&x, p)| f64::from(x) * p.ln() + (1.0 - f64::from(x)) * (-p).ln_1p()).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -80,9 +79,9 @@ mod tests {
     }
 
     #[test]
-    fn of_a_constant_prediction_is_the_mean_over_the_examples() {
-        let (x, p) = ([0.0f32, 1.0, 0.5, 0.25], [0.2f64, 0.7]);
-        let logits: Vec<f32> = [p, p].concat().iter().map(|p| (p / (1.0 - p)).ln() as f32).collect();
-        assert!((bce_of_probabilities(&[0.25, 0.625], &p) - bce(&x, &logits, 2)).abs() < 1e-6);
+    fn from_probabilities_is_the_same_as_from_their_logits() {
+        let (x, p) = ([0.0f32, 1.0, 0.5, 0.25], [0.2f64, 0.7, 0.2, 0.7]);
+        let logits: Vec<f32> = p.iter().map(|p| (p / (1.0 - p)).ln() as f32).collect();
+        assert!((cross_entropy_of_probabilities(&x, &p) - cross_entropy(&x, &logits)).abs() < 1e-6);
     }
 }

@@ -30,13 +30,20 @@ pub fn copying_score(sample_distances: &[f64], test_distances: &[f64]) -> Option
     Some((0.5 - probability) / deviation)
 }
 
-/// Percent of samples nearer to the training examples than the share `quantile` of the nearest test examples (the smallest distance
-/// that at least that share does not exceed): 100 `quantile` or less for samples like test data. `None` where a side is empty.
-pub fn copied_share(sample_distances: &[f64], test_distances: &[f64], quantile: f64) -> Option<f64> {
+/// The smallest distance that at least the share `quantile` of the test examples does not exceed. `None` without any.
+pub fn copying_threshold(test_distances: &[f64], quantile: f64) -> Option<f64> {
     let mut sorted = test_distances.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = ((quantile * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len().max(1));
-    let threshold = *sorted.get(rank - 1)?;
-    let nearer = sample_distances.iter().filter(|&&distance| distance < threshold).count();
-    (!sample_distances.is_empty()).then(|| 100.0 * nearer as f64 / sample_distances.len() as f64)
+    sorted.get(rank - 1).copied()
+}
+
+/// Percent of samples nearer to the training examples than the share `quantile` of the nearest test examples, those at the very
+/// [threshold](copying_threshold) half: about 100 `quantile` for samples like test data, where no two distances are equal. `None` where
+/// a side is empty.
+pub fn copied_share(sample_distances: &[f64], test_distances: &[f64], quantile: f64) -> Option<f64> {
+    let threshold = copying_threshold(test_distances, quantile)?;
+    let weight = |distance: f64| if distance < threshold { 1.0 } else { f64::from(u8::from(distance == threshold)) / 2.0 };
+    let nearer: f64 = sample_distances.iter().map(|&distance| weight(distance)).sum();
+    (!sample_distances.is_empty()).then(|| 100.0 * nearer / sample_distances.len() as f64)
 }

@@ -69,6 +69,11 @@ pub(crate) const fn neutral(name: &'static str, unit: &'static str, definition: 
 }
 
 impl MetricInfo {
+    /// The same, its definition changed so often that values of this version do not compare with earlier ones.
+    pub(crate) const fn version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
     /// The same, shown in the tables for people.
     pub(crate) const fn headline(self) -> Self {
         Self { is_headline: true, ..self }
@@ -136,16 +141,26 @@ const GENERAL: &[MetricInfo] = &[
     higher("log_likelihood_5", NATS, "the same from 5 samples, mean over groups"),
     higher("log_likelihood_50", NATS, "the same from 50 samples, mean over groups"),
     neutral("effective_samples", "", "how many samples of equal weight would say as much, (sum w)^2 / sum w^2, mean over examples"),
-    lower("mean_sse", SQUARED_UNITS, "`sse` of the mean of the training split as the reconstruction of everything"),
-    lower("mean_mse", "squared units", "`mean_sse` divided by the number of features"),
-    lower("mean_bce", NATS, "`bce` of the training mean as probability, kept 1/(n + 2) away from 0 and 1 for n training examples"),
-    higher("mean_psnr", "dB", "`psnr` of the training mean"),
-    higher("mean_ssim", "", "`ssim` of the training mean"),
-    higher("mean_ms_ssim", "", "`ms_ssim` of the training mean"),
+    lower(
+        "mean_sse",
+        SQUARED_UNITS,
+        "`sse` of the mean of each feature over what training observed of it as the reconstruction of everything",
+    )
+    .version(2),
+    lower("mean_mse", "squared units", "`mean_sse` divided by the number of features, of observed ones where some are missing").version(2),
+    lower(
+        "mean_bce",
+        NATS,
+        "`bce` of that training mean as probability, kept 1/(n + 2) away from 0 and 1 for a feature that n training examples show",
+    )
+    .version(2),
+    higher("mean_psnr", "dB", "`psnr` of that mean").version(2),
+    higher("mean_ssim", "", "`ssim` of that mean").version(2),
+    higher("mean_ms_ssim", "", "`ms_ssim` of that mean").version(2),
     lower(
         "pca_sse",
         SQUARED_UNITS,
-        "`sse` of PCA, fitted on the training split, with as many components as the model's code has dimensions; not clipped",
+        "`sse` of PCA, fitted on the training split, with as many components as the model's code has dimensions; not clipped; absent where values are missing",
     ),
     lower("pca_mse", "squared units", "`pca_sse` divided by the number of features"),
     higher("pca_psnr", "dB", "`psnr` of that PCA"),

@@ -25,9 +25,8 @@ pub fn ties_by_distance(distances: &[f64], is_right: &[bool]) -> Vec<Tie> {
     order.chunk_by(|a, b| a.0 == b.0).map(tie).collect()
 }
 
-/// Expected share of right ones among the first `k`, or among all where there are fewer. NaN without examples.
-pub fn precision_at(ties: &[Tie], k: usize) -> f64 {
-    let k = k.min(ties.iter().map(|tie| tie.num).sum());
+/// Expected number of right ones among the first `k`.
+pub(crate) fn expected_right(ties: &[Tie], k: usize) -> f64 {
     let (mut left, mut found) = (k, 0.0);
     for tie in ties {
         let taken = left.min(tie.num);
@@ -36,7 +35,13 @@ pub fn precision_at(ties: &[Tie], k: usize) -> f64 {
         }
         left -= taken;
     }
-    found / k as f64
+    found
+}
+
+/// Expected share of right ones among the first `k`, or among all where there are fewer. NaN without examples.
+pub fn precision_at(ties: &[Tie], k: usize) -> f64 {
+    let k = k.min(ties.iter().map(|tie| tie.num).sum());
+    expected_right(ties, k) / k as f64
 }
 
 /// Expected average precision: the mean over right ones of the share of right ones down to their place. `None` where none is right.

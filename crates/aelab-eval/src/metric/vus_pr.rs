@@ -8,7 +8,7 @@
 const NUM_THRESHOLDS: usize = 250;
 
 /// The mean over tolerances `0..=max_buffer` of the area under precision against range-recall. Labels around a stretch fall off as
-/// `sqrt(1 - distance / tolerance)` up to half a tolerance away; recall is weighted by the share of stretches of which something is
+/// `sqrt(1 - distance / tolerance)`: up to half a tolerance before it and one step less after it, as the authors have it. Recall is weighted by the share of stretches of which something is
 /// found. `None` where no point or every point is anomalous, or a score is not a number.
 ///
 /// # Panics
@@ -63,7 +63,8 @@ fn area(is_anomalous: &[bool], scores: &[f64], thresholds: &[f64], buffer: usize
     sum
 }
 
-/// 1 on a stretch, and what falls off around it.
+/// 1 on a stretch, and what falls off around it: `extend_postive_range` of the authors (VUS, and TSB-AD after it), whose range after a
+/// stretch starts at its last point and is a step shorter than that before it.
 fn soft_labels(is_anomalous: &[bool], buffer: usize) -> Vec<f64> {
     let mut labels: Vec<f64> = is_anomalous.iter().map(|&label| f64::from(u8::from(label))).collect();
     let half = buffer / 2;

@@ -309,11 +309,24 @@ fn the_evaluation_measures_what_it_announces_of_the_scores_it_is_asked_for() {
     expected.extend(histograms.iter().map(String::as_str));
     expected.extend(["anomaly_features", "anomaly_false_alarms", "anomaly_overlooked"]);
     assert_eq!(pictures, expected);
-    let PictureContent::ImageGrid { images, shape: [1, 12, 12], .. } = &outcome.pictures[6].content else { panic!("an image of errors") };
-    assert!(images[144..].iter().zip(&images[..144]).all(|(anomalies, normal)| anomalies > normal));
+    let PictureContent::Heatmap { rows, columns, values, .. } = &outcome.pictures[6].content else { panic!("a map of errors") };
+    assert_eq!((rows.len(), columns.len(), values.len()), (12, 12 + 2 + 12, 12 * 26));
+    let features = &outcome.tables.iter().find(|table| table.name == "anomaly_features").unwrap().rows;
+    for (row, values) in values.chunks(26).enumerate() {
+        assert!(values[12].is_nan() && values[13].is_nan());
+        assert!(values[14..].iter().zip(&values[..12]).all(|(anomalies, normal)| anomalies > normal));
+        assert_eq!((features[12 * row + 3][2].as_f64(), features[12 * row + 3][3].as_f64()), (Some(values[3]), Some(values[17])));
+    }
+    let above = |scores: &[f64]| scores.iter().filter(|score| **score > threshold).count();
     let PictureContent::ImageRows { labels, .. } = &outcome.pictures[8].content else { panic!("images") };
     // The overlooked are of the class next in brightness.
-    assert_eq!(labels.iter().filter(|label| *label == "1").count(), 10);
+    assert_eq!(labels.iter().filter(|label| *label == "class 1").count(), 10);
+    for (picture, part) in [
+        (7, format!("(reconstruction error): {} of 15 above the threshold, 0.0", above(&normal))),
+        (8, format!("(reconstruction error): {} of 45 not above the threshold, 0.0", 45 - above(&anomalies))),
+    ] {
+        assert!(outcome.pictures[picture].title.contains(&part), "{}", outcome.pictures[picture].title);
+    }
     let table = |name: &str| outcome.tables.iter().find(|table| table.name == name).unwrap();
     assert_eq!(table("anomaly_scores").rows.len(), 60);
     assert_eq!(table("anomaly_features").rows.len(), 144);
@@ -339,9 +352,134 @@ fn what_the_data_call_normal_is_normal_unless_the_evaluation_says_otherwise() {
     }
     let other = measure(&setting, json!({"normal": [3, "class 2"], "num_resamples": 5})).unwrap();
     assert!(value(&other, "auroc") < 0.1);
-    let error = measure(&setting, json!({"normal": ["clas 3"]})).unwrap_err();
-    assert!(error.to_string().starts_with("`normal` of `anomaly`: there is no class `clas 3`"), "{error}");
-    assert!(error.to_string().ends_with("did you mean `class 3`?"), "{error}");
+    // The other evaluations of a trained model are not to be lost by it.
+    let unknown = measure(&setting, json!({"normal": ["clas 3"]})).unwrap();
+    let warning = &unknown.warnings[0];
+    assert!(warning.starts_with("`anomaly` measures nothing: `normal`: there is no class `clas 3`"), "{warning}");
+    assert!(warning.ends_with("did you mean `class 3`?") && unknown.measurements.is_empty(), "{warning}");
+}
+
+#[test]
+fn options_that_the_data_cannot_satisfy_are_refused_before_anything_is_run() {
+    let check = |options: Value| {
+        let evaluation = (aelab_eval::find("anomaly").unwrap().parse)(options).unwrap();
+        let names = || Some(["1", "2", "3"].map(str::to_owned).to_vec());
+        evaluation.check(&aelab_core::DataSpec { num_classes: Some(3), ..aelab_core::DataSpec::new([4], Domain::Real) }, &names)
+    };
+    assert!(check(json!({"normal": [1, "3"], "pca_components": 3})).is_ok());
+    assert!(check(json!({"pca_components": 4, "pca": false})).is_ok());
+    for (options, path, message) in [
+        (json!({"normal": [1, 11]}), "normal[1]", "there is no class `11` among the classes `1`, `2`, `3`"),
+        (json!({"normal": [1, 2, 3]}), "normal", "nothing is an anomaly"),
+        (json!({"pca_components": 4}), "pca_components", "4 components reconstructs every example of 4 features exactly"),
+    ] {
+        let error = check(options).unwrap_err();
+        assert!(error.path == path && error.message.contains(message), "{error:?}");
+    }
+    assert_eq!((aelab_eval::find("anomaly").unwrap().parse)(json!({"normal": []})).unwrap_err().path, "normal");
+}
+
+/// Noise with labels that have nothing to do with it, and a model that adds the class it is told to all it says.
+fn noise_with_labels() -> Setting {
+    let noise = |num, seed| Table { spec: aelab_core::DataSpec::new([6], Domain::Real), ..Table::random(num, &[6], seed) }.labelled(5);
+    Setting {
+        batch_size: 100,
+        ..Setting::new(Fixed { adds_class: true, variational: true, ..Fixed::new(0.5, 3, 6) }, noise(800, 1), noise(800, 2))
+    }
+}
+
+#[test]
+fn a_model_that_wants_the_class_is_not_told_it_where_classes_are_to_be_found() {
+    let mut setting = noise_with_labels();
+    let scores = ["reconstruction_error", "likelihood", "latent_density"];
+    let outcome = measure(&setting, json!({"normal": [0], "scores": scores, "num_resamples": 5})).unwrap();
+    for name in ["auroc", "auroc@likelihood", "auroc@latent_density"] {
+        assert!((value(&outcome, name) - 0.5).abs() < 0.1, "{name}: {}", value(&outcome, name));
+    }
+    let probe = setting.values("linear_probe");
+    assert!((probe["probe_accuracy"] - 0.2).abs() < 0.06, "{}", probe["probe_accuracy"]);
+    let codes = setting.values("dimension_reduction");
+    assert!((codes["knn_accuracy"] - 0.2).abs() < 0.06 && codes["kmeans_nmi"] < 0.05, "{codes:?}");
+    assert!((setting.values("retrieval")["retrieval_precision@10"] - 0.2).abs() < 0.06);
+    // Told or not, what is measured is that of a model that has no use for classes.
+    setting.model.adds_class = false;
+    assert_eq!(setting.values("linear_probe")["probe_accuracy"], probe["probe_accuracy"]);
+    // What is not measured against classes may be told them: the reconstruction of this model is off by the class.
+    assert!(setting.values("reconstruction")["mse"] < 0.3);
+    setting.model.adds_class = true;
+    assert!(setting.values("reconstruction")["mse"] > 3.0);
+}
+
+#[test]
+fn what_decodes_by_the_class_alone_has_no_reconstruction_error() {
+    let mut setting = setting();
+    setting.model.decodes_by_class_only = true;
+    let outcome =
+        measure(&setting, json!({"normal": [0], "scores": ["reconstruction_error", "latent_density"], "num_resamples": 5})).unwrap();
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("decodes an example by its class only")), "{:?}", outcome.warnings);
+    assert!(!outcome.measurements.iter().any(|found| found.name == "auroc") && value(&outcome, "auroc@latent_density") > 0.5);
+    assert!(!outcome.tables.iter().any(|table| table.name == "anomaly_features"));
+    let picture = outcome.pictures.iter().find(|picture| picture.name == "anomaly_overlooked").unwrap();
+    let PictureContent::ImageRows { rows, .. } = &picture.content else { panic!("images") };
+    assert_eq!(rows.len(), 1);
+}
+
+#[test]
+fn the_number_of_samples_does_not_decide_how_much_is_decoded_at_once() {
+    let options = json!({"normal": [0], "scores": ["likelihood"], "num_samples": 300, "pca": false, "num_resamples": 5});
+    assert_eq!(measure(&setting(), options).unwrap().measurements.len(), 13);
+}
+
+/// Four features, the last of them twice the first.
+fn table_of_rank_three(code_size: usize) -> Setting {
+    let rows = |num, seed| {
+        let mut table = Table { spec: aelab_core::DataSpec::new([4], Domain::Real), ..Table::random(num, &[4], seed) }.labelled(2);
+        table.values.chunks_exact_mut(4).for_each(|row| row[3] = 2.0 * row[0]);
+        table
+    };
+    Setting::new(Fixed::new(0.9, code_size, 4), rows(50, 1), rows(40, 2))
+}
+
+#[test]
+fn pca_that_reconstructs_everything_is_no_detector_made_of_rounding() {
+    for code_size in [3, 4] {
+        let setting = table_of_rank_three(code_size);
+        let outcome = measure(&setting, json!({"normal": [0], "num_resamples": 5})).unwrap();
+        assert!(!outcome.measurements.iter().any(|found| found.name.starts_with("pca_")));
+        let warning = format!("{code_size} components reconstruct every example of 4 features exactly");
+        assert!(outcome.warnings.iter().any(|found| found.contains(&warning)), "{:?}", outcome.warnings);
+        assert_eq!(setting.values("pca_baseline")["pca_sse"], 0.0);
+        assert_eq!(setting.values("memorisation")["pca_sse_gap"], 0.0);
+        assert_eq!(setting.values("generation")["pca_reconstruction_frechet_distance"], 0.0);
+    }
+    let outcome = measure(&table_of_rank_three(2), json!({"normal": [0], "num_resamples": 5})).unwrap();
+    assert!(value(&outcome, "pca_anomaly_threshold") > 1e-6);
+}
+
+#[test]
+fn pca_of_a_size_of_its_own_says_so_in_its_metrics() {
+    let setting = table_of_rank_three(3);
+    let options = json!({"normal": [0], "num_resamples": 5, "pca_components": 2});
+    let outcome = measure(&setting, options.clone()).unwrap();
+    let same_size = measure(&table_of_rank_three(2), json!({"normal": [0], "num_resamples": 5})).unwrap();
+    assert_eq!(value(&outcome, "pca_auroc@2_components"), value(&same_size, "pca_auroc"));
+    assert!(!outcome.measurements.iter().any(|found| found.name == "pca_auroc"));
+    let names: Vec<&str> = outcome.measurements.iter().map(|found| found.name.as_str()).collect();
+    assert_eq!(names, (aelab_eval::find("anomaly").unwrap().parse)(options).unwrap().metric_names(&setting.test.spec));
+}
+
+#[test]
+fn features_and_classes_have_the_names_that_the_data_give_them() {
+    let mut setting = table_of_rank_three(2);
+    setting.test.feature_names = Some(["speed", "load", "noise", "heat"].map(str::to_owned).to_vec());
+    let outcome = measure(&setting, json!({"normal": [0], "num_resamples": 5, "save_scores": true})).unwrap();
+    let table = |name: &str| outcome.tables.iter().find(|table| table.name == name).unwrap();
+    assert_eq!(table("anomaly_features").columns[..2], ["feature", "name"]);
+    assert_eq!(table("anomaly_features").rows[3][..2], [json!(3), json!("heat")]);
+    assert_eq!(table("anomaly_scores").rows[1][..4], [json!(1), json!(1), json!("class 1"), json!(true)]);
+    let picture = outcome.pictures.iter().find(|picture| picture.name == "anomaly_features").unwrap();
+    let PictureContent::Bars { groups, .. } = &picture.content else { panic!("bars") };
+    assert_eq!(groups[0], "speed");
 }
 
 #[test]
@@ -396,10 +534,9 @@ fn constant_scores_and_single_examples_are_useless_and_finite() {
     setting.train = Table::new(&[1, 12, 12], Domain::UnitInterval, vec![0.5; 2 * 144]).labelled(2);
     let outcome =
         measure(&setting, json!({"normal": [0], "scores": ["reconstruction_error", "latent_density"], "num_resamples": 5})).unwrap();
-    for prefix in ["", "pca_"] {
-        assert_eq!((value(&outcome, &format!("{prefix}auroc")), value(&outcome, &format!("{prefix}f1"))), (0.5, 0.0));
-    }
-    assert_eq!(value(&outcome, "auroc@latent_density"), 0.5);
+    assert_eq!((value(&outcome, "auroc"), value(&outcome, "f1"), value(&outcome, "auroc@latent_density")), (0.5, 0.0, 0.5));
+    // PCA reconstructs what is the same everywhere.
+    assert!(!outcome.measurements.iter().any(|found| found.name.starts_with("pca_")));
 }
 
 #[test]
@@ -420,4 +557,33 @@ fn points_of_series_are_scored_where_they_are_known() {
     // Found elsewhere it is worth less.
     setting.test.values.rotate_right(15);
     assert!(value(&measure(&setting, options).unwrap(), "vus_pr") < 0.5);
+}
+
+#[test]
+fn steps_of_which_nothing_was_observed_are_no_steps_of_a_series() {
+    // Two channels of which the second is missing on the whole, and a gap of eight steps: as if neither were there.
+    let num_steps = 40;
+    let is_anomalous: Vec<bool> = (0..num_steps).map(|step| (10..20).contains(&step)).collect();
+    let errors: Vec<f64> =
+        (0..num_steps).map(|step| ((step * 29 + 3) % 37) as f64 / 10.0 + if is_anomalous[step] { 1.0 } else { 0.0 }).collect();
+    let is_gap = |step: usize| (14..22).contains(&step);
+    // The model reconstructs nothing, so that values are the roots of the errors.
+    let values: Vec<f32> = errors.iter().flat_map(|error| [error.sqrt() as f32, 100.0]).collect();
+    let table = |values: Vec<f32>| Table::new(&[num_steps, 2], Domain::Real, values).labelled(2);
+    let both = |values: &[f32]| [values, &vec![0.0; values.len()][..]].concat();
+    let mut setting = Setting::new(Fixed::new(0.0, 2, 2 * num_steps), table(both(&values)), table(both(&values)));
+    let labels: Vec<f32> = is_anomalous.iter().map(|&label| f32::from(u8::from(label))).collect();
+    setting.test.point_labels = Some([labels, vec![0.0; num_steps]].concat());
+    setting.test.mask = Some((0..2 * num_steps).map(|value| if value % 2 == 1 || is_gap(value / 2) { 0.0 } else { 1.0 }).collect());
+    setting.test.labels = Some(vec![1, 0]);
+    let options = json!({"normal": [0], "num_resamples": 5, "max_buffer": 4, "pca": false});
+    let observed = (0..num_steps).filter(|step| !is_gap(*step)).map(|step| (is_anomalous[step], f64::from(values[2 * step]).powi(2)));
+    let (observed_labels, observed_errors): (Vec<bool>, Vec<f64>) = observed.unzip();
+    assert_eq!(value(&measure(&setting, options.clone()).unwrap(), "vus_pr"), vus_pr(&observed_labels, &observed_errors, 4).unwrap());
+    // Where one of two channels is missing now and then, a step's error is the mean of what is there, and not smaller for it.
+    let twice: Vec<f32> = errors.iter().flat_map(|error| [error.sqrt() as f32; 2]).collect();
+    setting.test.values = both(&twice);
+    setting.test.mask = Some((0..2 * num_steps).map(|value| if value % 6 == 1 { 0.0 } else { 1.0 }).collect());
+    let errors: Vec<f64> = errors.iter().map(|error| f64::from(error.sqrt() as f32).powi(2)).collect();
+    assert_eq!(value(&measure(&setting, options).unwrap(), "vus_pr"), vus_pr(&is_anomalous, &errors, 4).unwrap());
 }

@@ -18,9 +18,12 @@ pub(crate) struct Table {
     pub(crate) values: Vec<f32>,
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Option<Vec<String>>,
+    pub(crate) feature_names: Option<Vec<String>>,
     pub(crate) binarised: bool,
     /// Values of each example that are there, from the first on; all where left out.
     pub(crate) num_observed: Option<usize>,
+    /// Which values of every example are there, where that is not the first ones.
+    pub(crate) mask: Option<Vec<f32>>,
     /// What is held out of all examples: values and marks, row after row.
     pub(crate) held_out: Option<(Vec<f32>, Vec<f32>)>,
     pub(crate) normal_classes: Option<Vec<u32>>,
@@ -39,8 +42,10 @@ impl Table {
             values,
             labels: None,
             class_names: None,
+            feature_names: None,
             binarised: false,
             num_observed: None,
+            mask: None,
             held_out: None,
             normal_classes: None,
             point_labels: None,
@@ -85,6 +90,10 @@ impl Examples for Table {
     }
 
     fn gather_mask(&self, indices: &[usize], out: &mut Vec<f32>) -> bool {
+        if let Some(mask) = &self.mask {
+            indices.iter().for_each(|_| out.extend_from_slice(mask));
+            return true;
+        }
         let Some(num_observed) = self.num_observed else { return false };
         let of_one = (0..self.spec.num_features()).map(|feature| if feature < num_observed { 1.0 } else { 0.0 });
         out.extend(indices.iter().flat_map(|_| of_one.clone()));
@@ -107,6 +116,10 @@ impl Examples for Table {
 
     fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
+    }
+
+    fn feature_names(&self) -> Option<&[String]> {
+        self.feature_names.as_deref()
     }
 
     fn class_names(&self) -> Option<&[String]> {
@@ -138,13 +151,24 @@ pub(crate) struct Fixed {
     pub(crate) corrupting: bool,
     /// Whether the class of an example is added to each value of its code and its reconstruction.
     pub(crate) adds_class: bool,
+    /// Whether it is no model of examples without their classes.
+    pub(crate) decodes_by_class_only: bool,
     /// The classes of the rows at hand.
     pub(crate) classes: Option<Tensor<2>>,
 }
 
 impl Fixed {
     pub(crate) fn new(scale: f32, code_size: usize, num_features: usize) -> Self {
-        Self { scale, code_size, num_features, variational: false, corrupting: false, adds_class: false, classes: None }
+        Self {
+            scale,
+            code_size,
+            num_features,
+            variational: false,
+            corrupting: false,
+            adds_class: false,
+            decodes_by_class_only: false,
+            classes: None,
+        }
     }
 
     fn with_class(&self, values: Tensor<2>) -> Tensor<2> {
@@ -179,7 +203,12 @@ impl TrainedModel for Fixed {
 
     /// Weights whose logarithms are standard normal.
     fn log_importance_weights(&self, batch: &Batch, num_samples: usize, noise: &mut dyn Noise) -> Option<Tensor<2>> {
+        assert!(batch.size() * num_samples <= 4096, "{num_samples} samples of {} examples do not fit", batch.size());
         self.variational.then(|| noise.normal([batch.size(), num_samples], &batch.x.device()))
+    }
+
+    fn decodes_by_class_only(&self) -> bool {
+        self.decodes_by_class_only
     }
 
     fn conditioned(&self, batch: &Batch) -> Option<Box<dyn TrainedModel>> {

@@ -404,6 +404,7 @@ fn options_that_no_data_could_satisfy_are_refused() {
     assert!(message(json!({"scores": ["mig", "mig"]})).contains("\"mig\" stands twice"));
     assert!(message(json!({"scores": ["gap"]})).contains("expected one of `beta_vae`"));
     assert!(message(json!({"num_bins": 0})).contains("nonzero"));
+    assert!(message(json!({"num_bins": 4_000_000_000u32})).contains("at most 10000 bins"));
     assert!(message(json!({"min_deviation": -1})).contains("-1 is no standard deviation"));
 }
 

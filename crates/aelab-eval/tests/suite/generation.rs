@@ -298,3 +298,46 @@ fn tables_and_series_are_compared_without_pictures() {
     assert!(outcome.pictures.is_empty());
     assert_eq!(value(&outcome, "classifier_accuracy"), 1.0);
 }
+
+#[test]
+fn what_was_trained_on_some_classes_is_compared_with_test_examples_of_these() {
+    let mut all = setting(variational(2));
+    for table in [&mut all.train, &mut all.test] {
+        table.normal_classes = Some(vec![0, 2]);
+    }
+    let outcome = measure(&all, json!({"pictures": false})).unwrap();
+    assert!(outcome.warnings[0].contains("test examples that are of the `normal_classes`"), "{:?}", outcome.warnings);
+    // The same as if there were no other test examples.
+    let mut only = setting(variational(2));
+    let labels = only.test.labels.take().unwrap();
+    let kept: Vec<usize> = (0..labels.len()).filter(|index| labels[*index].is_multiple_of(2)).collect();
+    only.test.values = kept.iter().flat_map(|index| only.test.values[index * 144..][..144].to_vec()).collect();
+    only.test.labels = Some(kept.iter().map(|index| labels[*index]).collect());
+    let expected = measure(&only, json!({"pictures": false})).unwrap();
+    for name in ["frechet_distance", "sample_precision", "reconstruction_frechet_distance", "classifier_accuracy", "mode_coverage"] {
+        assert_eq!(value(&outcome, name), value(&expected, name), "{name}");
+    }
+}
+
+#[test]
+fn a_classifier_of_one_class_is_none_however_many_the_data_declare() {
+    let mut setting = setting(variational(2));
+    setting.train.labels.as_mut().unwrap().fill(1);
+    setting.train.normal_classes = Some(vec![1]);
+    let outcome = measure(&setting, json!({"pictures": false})).unwrap();
+    assert!(outcome.warnings.iter().any(|warning| warning.contains("principal components")), "{:?}", outcome.warnings);
+    assert!(!outcome.measurements.iter().any(|found| found.name == "classifier_accuracy"));
+}
+
+#[test]
+fn codes_that_are_not_compared_with_classes_are_those_of_a_model_that_knows_them() {
+    // Examples that are all the same: what varies in their codes is the class that the model was told.
+    let active = |adds_class: bool| {
+        let mut setting = setting(Fixed { adds_class, ..variational(2) });
+        for table in [&mut setting.train, &mut setting.test] {
+            table.values.fill(0.5);
+        }
+        value(&measure(&setting, json!({"pictures": false})).unwrap(), "active_units")
+    };
+    assert_eq!((active(true), active(false)), (2.0, 0.0));
+}

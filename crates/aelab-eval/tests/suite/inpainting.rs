@@ -55,6 +55,21 @@ fn the_conditional_gaussian_is_ridge_regression_of_the_hidden_on_the_observed() 
 }
 
 #[test]
+fn many_masks_are_measured_as_few_are() {
+    // 20 masks of 1,024 features have more weights than are held at once; with as many masks as test examples, each has its own.
+    let image = |num, seed| Table::random(num, &[1, 32, 32], seed);
+    let setting = Setting::new(Fixed::new(1.0, 2, 1024), image(60, 1), image(40, 2));
+    let options = |num_masks| json!({"holes": [{"random": {"rate": 0.5}}], "num_masks": num_masks});
+    let all = values(&setting, options(40));
+    // The masks of the first test examples do not depend on how many there are.
+    let mut first = setting;
+    first.test.values.truncate(35 * 1024);
+    let (some, others) = (values(&first, options(40)), values(&first, options(35)));
+    assert_eq!(some, others);
+    assert!(all["gaussian_inpainting_mse@random_0.5"] != some["gaussian_inpainting_mse@random_0.5"]);
+}
+
+#[test]
 fn what_follows_linearly_is_recovered_and_hidden_values_are_not_looked_at() {
     let rows = Table::random(40, &[2], 3).values;
     let table: Vec<f32> = rows.chunks_exact(2).flat_map(|row| [row[0], row[1], row[0] - 2.0 * row[1] + 1.0, 0.5]).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aelab_eval::{PictureContent, copied_share, copying_probability, copying_score, sse};
 use proptest::prelude::*;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::common::{Fixed, Setting, Table, cases};
 
@@ -41,6 +42,8 @@ fn copies_are_certain_far_samples_impossible_and_nothing_says_nothing() {
     assert_eq!(copying_probability(&[9.0; 5], &test), Some(0.0));
     assert_eq!(copying_probability(&test, &test), Some(0.5));
     assert_eq!(copied_share(&[0.0; 5], &test, 0.01), Some(100.0));
+    // Of test examples that are copies themselves, copies are as near.
+    assert_eq!(copied_share(&[0.0; 5], &[0.0, 0.0, 3.0], 0.01), Some(50.0));
     for (samples, test) in [(&[][..], &test[..]), (&test[..], &[][..])] {
         assert_eq!(
             (copying_probability(samples, test), copying_score(samples, test), copied_share(samples, test, 0.5)),
@@ -82,6 +85,31 @@ fn samples_that_are_training_examples_are_found_to_be() {
     setting.model.variational = false;
     let outcome = setting.measure("memorisation").unwrap();
     assert_eq!((outcome.measurements.len(), outcome.pictures.len()), (4, 0));
+}
+
+#[test]
+fn copies_are_counted_and_a_warning_is_given_where_the_test_split_has_copies_of_training_examples() {
+    let mut setting = setting();
+    setting.train.values[7 * 12..8 * 12].fill(0.5);
+    assert!(setting.measure("memorisation").unwrap().warnings.is_empty());
+    setting.test.values[..12].copy_from_slice(&setting.train.values[..12]);
+    let outcome = setting.measure("memorisation").unwrap();
+    assert_eq!(setting.values("memorisation")["copied_samples"], 50.0);
+    assert!(outcome.warnings[0].contains("1 of 30 test examples are copies"), "{:?}", outcome.warnings);
+}
+
+#[test]
+fn neighbours_are_found_in_every_chunk_of_a_large_training_split() {
+    // Examples of 4,096 features are gone through 512 at a time; the copy is the last but one of 1,030.
+    let mut setting = setting();
+    setting.model.num_features = 4096;
+    setting.train = Table::random(1030, &[1, 64, 64], 1);
+    setting.test = Table::random(3, &[1, 64, 64], 2);
+    setting.train.values[1028 * 4096..1029 * 4096].fill(0.5);
+    let outcome = setting.measure_with("memorisation", json!({"num_samples": 4})).unwrap();
+    assert!(outcome.tables[0].rows.iter().all(|row| row[2] == 1028 && row[3] == 0.0), "{:?}", outcome.tables[0].rows);
+    let PictureContent::ImageRows { rows, .. } = &outcome.pictures[0].content else { panic!("rows of images") };
+    assert!(rows[1].values.iter().all(|value| *value == 0.5));
 }
 
 #[test]

@@ -157,6 +157,37 @@ fn atoms_of_a_linear_decoder_are_compared_with_the_true_ones_and_others_are_refu
 }
 
 #[test]
+fn a_dead_model_has_no_atoms_where_its_decoder_is_not_linear() {
+    let Golden { atoms, .. } = golden();
+    // Codes of positive examples with negative atoms are all 0.
+    let negative: Vec<f32> = atoms.iter().map(|value| -value.abs()).collect();
+    let outcome = sparsity_of(&negative, true, &atoms);
+    assert_eq!((value(&outcome, "dead_units"), value(&outcome, "mmcs")), (Some(100.0), None));
+    assert!(outcome.warnings[0].contains("not linear"), "{:?}", outcome.warnings);
+    assert!(value(&sparsity_of(&negative, false, &atoms), "mmcs").is_some());
+}
+
+#[test]
+fn the_linearity_of_a_decoder_does_not_depend_on_its_scale() {
+    let Golden { atoms, .. } = golden();
+    for scale in [1e-5f32, 1.0, 1e5] {
+        let scaled: Vec<f32> = atoms.iter().map(|value| value * scale).collect();
+        assert!(value(&sparsity_of(&scaled, false, &atoms), "mmcs").is_some(), "{scale}");
+    }
+}
+
+#[test]
+fn units_are_counted_from_1() {
+    let setting = Setting::new(Fixed::new(0.5, 3, 12), Table::random(40, &[1, 3, 4], 1), Table::random(30, &[1, 3, 4], 2));
+    let outcome = setting.measure("sparsity").unwrap();
+    assert_eq!(outcome.tables[0].rows.iter().map(|row| row[0].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+    let PictureContent::ImageRows { rows, .. } = &outcome.pictures[1].content else { panic!("rows of images") };
+    let mut captions: Vec<&str> = rows.iter().map(|row| &row.caption[..6]).collect();
+    captions.sort_unstable();
+    assert_eq!(captions, ["unit 1", "unit 2", "unit 3"]);
+}
+
+#[test]
 fn permuted_atoms_are_all_recovered_turned_ones_are_not_and_random_ones_hardly() {
     let Golden { atoms, .. } = golden();
     let of = |learned: &[f32]| {

@@ -1,6 +1,8 @@
 //! Reading runs: every trial of every plan with its state and result.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -9,8 +11,58 @@ use crate::comparison::filter::Filter;
 use crate::comparison::keys::KnownKeys;
 use crate::hash::short_hash;
 use crate::plan::PlannedTrial;
-use crate::result::{TrialResult, TrialState};
+use crate::result::{MetricValue, TrialResult, TrialState};
 use crate::run_dir::RunDir;
+
+/// Evaluations of a trial by name, with the options on which their metrics depend.
+type Evaluations = BTreeMap<String, Value>;
+
+/// A number of a trial with how it was measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) metric: &'a MetricValue,
+    /// Name of the run.
+    pub(super) run: &'a str,
+    /// Hash of the trial.
+    pub(super) trial: &'a str,
+    evaluations: &'a Evaluations,
+}
+
+impl<'a> Reading<'a> {
+    /// The evaluations that may have measured it: the one that the result names, or else all of its trial.
+    pub(super) fn evaluations(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let wanted = self.metric.evaluation.as_deref();
+        let all = self.evaluations.iter().map(|(name, options)| (name.as_str(), options));
+        all.filter(move |(name, _)| wanted.is_none_or(|wanted| wanted == *name))
+    }
+
+    /// Whether both say the same of how they were measured.
+    pub(super) fn has_source_of(&self, other: &Reading<'_>) -> bool {
+        self.metric.evaluation == other.metric.evaluation
+            && (std::ptr::eq(self.evaluations, other.evaluations) || self.evaluations().eq(other.evaluations()))
+    }
+
+    /// Whether they were measured by different evaluations or with different options. Of results that do not say which evaluation
+    /// it was, the options of all that both trials have count.
+    pub(super) fn contradicts(&self, other: &Reading<'_>) -> bool {
+        match (&self.metric.evaluation, &other.metric.evaluation) {
+            (Some(mine), Some(theirs)) => mine != theirs || self.evaluations.get(mine) != other.evaluations.get(theirs),
+            (Some(name), None) | (None, Some(name)) => self.evaluations.get(name) != other.evaluations.get(name),
+            (None, None) => {
+                self.evaluations.iter().any(|(name, options)| other.evaluations.get(name).is_some_and(|theirs| theirs != options))
+            }
+        }
+    }
+}
+
+/// What the same trial measured in another run, and differently.
+#[derive(Debug, Clone)]
+struct Elsewhere {
+    metric: MetricValue,
+    run: String,
+    trial: String,
+    evaluations: Arc<Evaluations>,
+}
 
 /// A trial of a run with its outcome.
 #[derive(Debug, Clone)]
@@ -27,6 +79,8 @@ pub struct CollectedTrial {
     pub(super) configuration: String,
     /// Hash of its data section and the checksum of the data.
     pub(super) data: String,
+    evaluations: Arc<Evaluations>,
+    elsewhere: Vec<Elsewhere>,
 }
 
 impl CollectedTrial {
@@ -34,25 +88,28 @@ impl CollectedTrial {
         self.state == TrialState::Finished
     }
 
-    /// Names and values of what it measured, its size and time among them.
-    pub(super) fn metric_values(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.result.iter().filter(|_| self.is_finished()).flat_map(|result| {
-            let measured = result.metrics.iter().map(|metric| (metric.name.as_str(), metric.value));
-            measured.chain([("num_parameters", result.num_parameters as f64), ("seconds", result.seconds)])
-        })
+    /// Everything that it measured; in other runs, too, where it measured something else there.
+    pub(super) fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
+        let result = self.result.iter().filter(|_| self.is_finished());
+        let here = result.flat_map(|result| &result.metrics).map(|metric| Reading {
+            metric,
+            run: &self.run,
+            trial: &self.planned.hash,
+            evaluations: &self.evaluations,
+        });
+        here.chain(self.elsewhere.iter().map(|other| Reading {
+            metric: &other.metric,
+            run: &other.run,
+            trial: &other.trial,
+            evaluations: &other.evaluations,
+        }))
     }
 
-    /// Unit, direction and version of a metric.
-    pub(super) fn metric_definition(&self, name: &str) -> Option<(String, String, u32)> {
-        let result = self.result.as_ref().filter(|_| self.is_finished())?;
-        match name {
-            "num_parameters" => Some((String::new(), "none".to_owned(), 1)),
-            "seconds" => Some(("s".to_owned(), "none".to_owned(), 1)),
-            _ => {
-                let metric = result.metrics.iter().find(|metric| metric.name == name)?;
-                Some((metric.unit.clone(), metric.direction.clone(), metric.version))
-            }
-        }
+    /// Names and values of what it measured, its size and time among them.
+    pub(super) fn metric_values(&self) -> impl Iterator<Item = (&str, f64)> {
+        let result = self.result.iter().filter(|_| self.is_finished());
+        let of_training = result.flat_map(|result| [("num_parameters", result.num_parameters as f64), ("seconds", result.seconds)]);
+        self.readings().map(|reading| (reading.metric.name.as_str(), reading.metric.value)).chain(of_training)
     }
 
     pub(super) fn reason(&self) -> String {
@@ -66,13 +123,11 @@ impl CollectedTrial {
 pub struct Collected {
     /// Names of the runs; their folders where names are shared.
     pub runs: Vec<String>,
-    /// In the order of the runs and their plans.
+    /// In the order of the runs and their plans; one that several runs have is there several times.
     pub trials: Vec<CollectedTrial>,
-    /// What a reader must know of the collection.
-    pub notes: Vec<String>,
 }
 
-/// Reads the plans and results of `runs`. A trial that several runs have counts once.
+/// Reads the plans and results of `runs`.
 pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
     let plans = runs.iter().map(RunDir::plan).collect::<Result<Vec<_>, _>>()?;
     let is_shared = |name: &str| plans.iter().filter(|plan| plan.name == name).count() > 1;
@@ -82,8 +137,7 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
         .map(|(run, plan)| if is_shared(&plan.name) { run.root().display().to_string() } else { plan.name.clone() })
         .collect();
     let mut trials: Vec<CollectedTrial> = Vec::new();
-    let mut places: HashMap<(String, String, u64), usize> = HashMap::new();
-    let (mut num_shared, mut num_contradicting) = (0, 0);
+    let mut known_evaluations: HashMap<String, Arc<Evaluations>> = HashMap::new();
     for ((run, plan), name) in runs.iter().zip(plans).zip(&names) {
         for planned in plan.trials {
             let folder = run.trial(&planned.hash);
@@ -93,18 +147,46 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
                 None => folder.state()?,
             };
             let (configuration, data) = identities(&planned.definition);
-            let key = (configuration.clone(), data.clone(), planned.seed);
-            let trial = CollectedTrial { run: name.clone(), planned, state, result, configuration, data };
-            match places.get(&key).copied() {
-                // Measured in another way it is no repetition; whether that may be compared is decided later.
-                Some(place) if measured_alike(&trials[place], &trial) => {
-                    num_shared += 1;
-                    num_contradicting += usize::from(!merge(&mut trials[place], trial));
-                }
-                _ => {
-                    places.insert(key, trials.len());
-                    trials.push(trial);
-                }
+            let evaluate = planned.definition.get("evaluate").unwrap_or(&Value::Null);
+            let evaluations = known_evaluations.entry(evaluate.to_string()).or_insert_with(|| Arc::new(evaluations_of(evaluate))).clone();
+            trials.push(CollectedTrial {
+                run: name.clone(),
+                planned,
+                state,
+                result,
+                configuration,
+                data,
+                evaluations,
+                elsewhere: Vec::new(),
+            });
+        }
+    }
+    Ok(Collected { runs: names, trials })
+}
+
+fn evaluations_of(evaluate: &Value) -> Evaluations {
+    let entries = evaluate.as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+    let measuring = |(name, options): (&String, &Value)| {
+        let options = aelab_eval::find(name).map_or_else(|| options.clone(), |entry| entry.measuring_options(options));
+        (name.clone(), options)
+    };
+    entries.map(measuring).collect()
+}
+
+/// Trials each once, with what a reader must know of those that several runs have.
+pub(super) fn each_once<'a>(trials: &[&'a CollectedTrial]) -> (Vec<Cow<'a, CollectedTrial>>, Vec<String>) {
+    let mut once: Vec<Cow<'a, CollectedTrial>> = Vec::new();
+    let mut places: HashMap<(&str, &str, u64), usize> = HashMap::new();
+    let (mut num_shared, mut num_contradicting) = (0, 0);
+    for trial in trials {
+        match places.entry((&trial.configuration, &trial.data, trial.planned.seed)) {
+            std::collections::hash_map::Entry::Occupied(place) => {
+                num_shared += 1;
+                num_contradicting += usize::from(!merge(&mut once[*place.get()], trial));
+            }
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(Cow::Borrowed(trial));
             }
         }
     }
@@ -115,39 +197,36 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
     if num_contradicting > 0 {
         notes.push(format!("{num_contradicting} of them measured other values there; those of the run named first count"));
     }
-    Ok(Collected { runs: names, trials, notes })
+    (once, notes)
 }
 
-/// Whether the evaluations that two trials share have the same options.
-fn measured_alike(left: &CollectedTrial, right: &CollectedTrial) -> bool {
-    let options = |trial: &CollectedTrial| -> HashMap<String, Value> {
-        let evaluations = trial.planned.definition.get("evaluate").and_then(Value::as_array).into_iter().flatten();
-        let entries = evaluations.filter_map(Value::as_object).flatten();
-        entries
-            .flat_map(|(name, inner)| {
-                inner.as_object().into_iter().flatten().map(move |(key, value)| (format!("{name}.{key}"), value.clone()))
-            })
-            .collect()
-    };
-    let (left, right) = (options(left), options(right));
-    left.iter().all(|(key, value)| right.get(key).is_none_or(|other| other == value))
-}
-
-/// Adds what the same trial measured in another run. `false` where values differ.
-fn merge(kept: &mut CollectedTrial, other: CollectedTrial) -> bool {
+/// Adds what the same trial measured in another run. `false` where values differ that should be the same. What was measured in
+/// another way is kept beside the first, so that a comparison of that metric is refused whatever the order of the runs.
+fn merge<'a>(kept: &mut Cow<'a, CollectedTrial>, other: &'a CollectedTrial) -> bool {
     if !other.is_finished() {
         return true;
     }
     if !kept.is_finished() {
-        *kept = other;
+        *kept = Cow::Borrowed(other);
         return true;
     }
-    let (Some(mine), Some(theirs)) = (&mut kept.result, other.result) else { return true };
     let mut agrees = true;
-    for metric in theirs.metrics {
-        match mine.metrics.iter().find(|known| known.name == metric.name) {
-            Some(known) => agrees &= known.value == metric.value || known.version != metric.version,
-            None => mine.metrics.push(metric),
+    for reading in other.readings() {
+        let is_alike = |known: &Reading<'_>| {
+            known.metric.name == reading.metric.name
+                && (known.metric.version, &known.metric.unit, &known.metric.direction)
+                    == (reading.metric.version, &reading.metric.unit, &reading.metric.direction)
+                && !known.contradicts(&reading)
+        };
+        let alike = kept.readings().find(is_alike).map(|known| known.metric.value);
+        match alike {
+            Some(value) => agrees &= value == reading.metric.value,
+            None => kept.to_mut().elsewhere.push(Elsewhere {
+                metric: reading.metric.clone(),
+                run: other.run.clone(),
+                trial: other.planned.hash.clone(),
+                evaluations: other.evaluations.clone(),
+            }),
         }
     }
     agrees

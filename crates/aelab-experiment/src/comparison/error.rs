@@ -82,15 +82,52 @@ pub enum ComparisonError {
         hint: String,
     },
     /// A metric of several definitions.
-    #[error(
-        "the metric `{metric}` is not the same quantity in all results:\n{}\n = choose results of one definition (--filter run=...), other metrics \
-         (--metric), or measure again with this aelab", differences.join("\n")
-    )]
+    #[error("the metric `{metric}` is not the same quantity in all results:\n{}\n{hint}", differences.join("\n"))]
     DifferentMetric {
         /// The metric.
         metric: String,
         /// One line per definition.
         differences: Vec<String>,
+        /// How to go on.
+        hint: String,
+    },
+    /// A metric of several evaluations, or of one with several options.
+    #[error("the metric `{metric}` was measured {how} and cannot be compared:\n{}\n{hint}", differences.join("\n"))]
+    DifferentEvaluation {
+        /// The metric.
+        metric: String,
+        /// What differs, in words.
+        how: String,
+        /// One line per option that differs.
+        differences: Vec<String>,
+        /// How to go on.
+        hint: String,
+    },
+    /// A list of names with nothing between its commas.
+    #[error("a name in {option} is empty: write names separated by single commas, or leave {option} out")]
+    EmptyName {
+        /// `--metric`.
+        option: &'static str,
+    },
+    /// Rows sorted by what the table does not show.
+    #[error("cannot sort by `{name}`: the table shows {shown}{}\n = name it with --metric, too", if *is_measured { "" } else { ", and no finished trial measured it" })]
+    SortNotShown {
+        /// As asked for.
+        name: String,
+        /// The metrics shown.
+        shown: String,
+        /// Whether some finished trial measured it.
+        is_measured: bool,
+    },
+    /// A curve against words.
+    #[error("`{name}` has no numbers to draw a curve against: its values are {values}\n = with numbers: {known}")]
+    NoNumbers {
+        /// As asked for.
+        name: String,
+        /// What there is.
+        values: String,
+        /// Keys and metrics with numbers.
+        known: String,
     },
     /// Rows and columns that do not tell configurations apart.
     #[error("one cell of the table would hold {num} configurations ({place}), which differ in:\n{}\n{hint}", differences.join("\n"))]
@@ -103,6 +140,16 @@ pub enum ComparisonError {
         differences: Vec<String>,
         /// How to go on.
         hint: String,
+    },
+    /// A curve against something that no trial has.
+    #[error("nothing is called `{name}`{hint}\n = a curve is drawn against a key with numbers or a measured metric: {known}")]
+    UnknownAbscissa {
+        /// As asked for.
+        name: String,
+        /// The nearest one, as a question.
+        hint: String,
+        /// Keys and metrics with numbers.
+        known: String,
     },
     /// A curve without a point.
     #[error("no configuration has both `{x}` and `{y}`")]
@@ -121,14 +168,5 @@ impl ComparisonError {
 
     pub(super) fn unknown_key(name: &str, known: &[String], shown: &[String]) -> Self {
         ComparisonError::UnknownKey { name: name.to_owned(), hint: did_you_mean(name, known), known: shown.join(", ") }
-    }
-
-    pub(super) fn unknown_abscissa(name: &str, known: &[String]) -> Self {
-        ComparisonError::UnknownKey {
-            name: name.to_owned(),
-            hint: did_you_mean(name, known),
-            known: "a curve is drawn against a key with numbers (code_size, or any number of the experiment file) or a measured metric"
-                .to_owned(),
-        }
     }
 }

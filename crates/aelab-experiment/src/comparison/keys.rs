@@ -178,14 +178,20 @@ impl KnownKeys {
         names
     }
 
-    /// The names that most want: general ones and what is swept.
-    fn shown(&self) -> Vec<String> {
-        let mut shown: Vec<String> = GENERAL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    /// General keys and what is swept.
+    pub(super) fn swept_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = GENERAL.iter().map(|(name, _)| (*name).to_owned()).collect();
         for name in self.swept.iter().map(|path| self.key(path).name) {
-            if !shown.contains(&name) {
-                shown.push(name);
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
+        names
+    }
+
+    /// The names that most want.
+    fn shown(&self) -> Vec<String> {
+        let mut shown = self.swept_names();
         shown.push("any key of the experiment file".to_owned());
         shown
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aelab_report::ComparedMetric;
 use serde_json::Value;
 
-use crate::comparison::collect::CollectedTrial;
+use crate::comparison::collect::{CollectedTrial, Reading};
 use crate::comparison::compared_metric;
 use crate::comparison::error::ComparisonError;
 use crate::comparison::keys::{Key, KeyKind, KnownKeys, differences, differing};
@@ -56,7 +56,7 @@ fn by_run<'a>(values: impl Iterator<Item = (String, &'a str)>) -> String {
     parts.join("; ")
 }
 
-/// Refuses results of different data sections, contents or evaluation options, but for what the user groups by.
+/// Refuses results of different data sections or contents, but for what the user groups by.
 pub(super) fn refuse_different_data(
     trials: &[&CollectedTrial],
     grouping: &[&Key],
@@ -98,38 +98,81 @@ pub(super) fn refuse_different_data(
                     .push(format!("  checksum of the data: {}", by_run(members.iter().map(|trial| (checksum(trial), trial.run.as_str())))));
             }
         }
-        for (name, values) in different_options(&members) {
-            lines.push(format!("  {name}: {values}"));
-            suggested.get_or_insert(name);
-        }
         if !lines.is_empty() {
             let key = suggested.unwrap_or_else(|| "run".to_owned());
-            let blocks = if distinct.len() > 1 { ", or take data sets as blocks with --across data" } else { "" };
-            let hint = format!(" = choose with --filter {key}=..., put them into columns of their own with --cols {key}{blocks}");
+            let hint = format!(
+                " = choose with --filter {key}=..., put them into columns of their own with --cols {key}, or take data sets as blocks with --across data"
+            );
             return Err(ComparisonError::DifferentData { differences: lines, hint });
         }
     }
     Ok(())
 }
 
-/// Options in which evaluations of one name differ, with their values by run. An option that one of them does not have is newer.
-fn different_options(trials: &[&CollectedTrial]) -> Vec<(String, String)> {
-    let mut options: BTreeMap<(String, String), BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
-    for trial in trials {
-        let evaluations = trial.planned.definition.get("evaluate").and_then(Value::as_array).into_iter().flatten();
-        for (evaluation, inner) in evaluations.filter_map(Value::as_object).flatten() {
-            for (option, value) in inner.as_object().into_iter().flatten() {
-                let values = options.entry((evaluation.clone(), option.clone())).or_default();
-                values.entry(short_value(value)).or_default().insert(&trial.run);
+/// Refuses a metric that several evaluations measured, or one with different options, but for what the user groups by. Options of
+/// other evaluations do not matter.
+pub(super) fn refuse_different_evaluations(
+    trials: &[&CollectedTrial],
+    grouping: &[&Key],
+    value: &impl Fn(&Key, &CollectedTrial) -> Option<Value>,
+    metric: &str,
+) -> Result<(), ComparisonError> {
+    let keys: Vec<&Key> = grouping.iter().copied().filter(|key| key.is_of_context()).collect();
+    for (_, members) in partitions(trials, &keys, value) {
+        let readings: Vec<Reading<'_>> =
+            members.iter().flat_map(|trial| trial.readings()).filter(|reading| reading.metric.name == metric).collect();
+        let mut distinct: Vec<&Reading<'_>> = Vec::new();
+        for reading in &readings {
+            if !distinct.iter().any(|known| known.has_source_of(reading)) {
+                distinct.push(reading);
+            }
+        }
+        let contradicts = |(index, reading): (usize, &&Reading<'_>)| distinct[..index].iter().any(|known| known.contradicts(reading));
+        if !distinct.iter().enumerate().any(contradicts) {
+            continue;
+        }
+        let names: BTreeSet<&str> = distinct.iter().filter_map(|reading| reading.metric.evaluation.as_deref()).collect();
+        let different = different_options(&readings);
+        let mut lines: Vec<String> = Vec::new();
+        if names.len() > 1 || different.is_empty() {
+            let name = |reading: &Reading<'_>| reading.metric.evaluation.clone().unwrap_or_else(|| "an unnamed one".to_owned());
+            lines.push(format!("  evaluation: {}", by_run(readings.iter().map(|reading| (name(reading), reading.run)))));
+        }
+        lines.extend(different.iter().map(|(name, values)| format!("  {name}: {values}")));
+        let how = match different.first().and_then(|(name, _)| name.split('.').nth(1)).filter(|_| names.len() < 2) {
+            Some(evaluation) => format!("with different options of the evaluation `{evaluation}`"),
+            None => "by different evaluations".to_owned(),
+        };
+        let key = different.first().map_or_else(|| "run".to_owned(), |(name, _)| name.clone());
+        let hint = format!(
+            " = choose with --filter {key}=..., put them into columns of their own with --cols {key}, or name other metrics with --metric"
+        );
+        return Err(ComparisonError::DifferentEvaluation { metric: metric.to_owned(), how, differences: lines, hint });
+    }
+    Ok(())
+}
+
+/// Options in which evaluations of one name differ, with their values by run.
+fn different_options(readings: &[Reading<'_>]) -> Vec<(String, String)> {
+    let mut of_evaluation: BTreeMap<&str, Vec<(&Value, &str)>> = BTreeMap::new();
+    for reading in readings {
+        for (name, options) in reading.evaluations() {
+            of_evaluation.entry(name).or_default().push((options, reading.run));
+        }
+    }
+    let mut different = Vec::new();
+    for (evaluation, measured) in of_evaluation {
+        let options: BTreeSet<&String> =
+            measured.iter().filter_map(|(options, _)| options.as_object()).flat_map(|map| map.keys()).collect();
+        for option in options {
+            if measured.iter().any(|(options, _)| options.get(option) != measured[0].0.get(option)) {
+                let text = |options: &Value| options.get(option).map_or_else(|| "nothing".to_owned(), short_value);
+                different
+                    .push((format!("evaluate.{evaluation}.{option}"), by_run(measured.iter().map(|(options, run)| (text(options), *run)))));
             }
         }
     }
-    let different = options.into_iter().filter(|(_, values)| values.len() > 1);
-    let described = different.map(|((evaluation, option), values)| {
-        let values = values.iter().flat_map(|(value, runs)| runs.iter().map(move |run| (value.clone(), *run)));
-        (format!("evaluate.{evaluation}.{option}"), by_run(values))
-    });
-    described.collect()
+    different
 }
 
 /// Refuses a cell of several configurations: their mean would say nothing about any of them.
@@ -169,34 +212,41 @@ pub(super) fn refuse_mixed_cells(
     Ok(())
 }
 
-/// What is known of a metric, where all trials agree about it, those of its baselines too.
+/// Names of the metrics of baselines that stand beside a metric.
+pub(super) fn baselines_of<'a>(trials: &[&'a CollectedTrial], metric: &str) -> BTreeSet<&'a str> {
+    let names = trials.iter().flat_map(|trial| trial.metric_values()).map(|(name, _)| name);
+    names.filter(|name| aelab_report::baseline_readings(name).any(|(_, of)| of == metric)).collect()
+}
+
+/// What is known of a metric, where all trials agree about it.
 pub(super) fn common_definition(trials: &[&CollectedTrial], name: &str) -> Result<ComparedMetric, ComparisonError> {
-    let check = |name: &str| {
-        let mut found: BTreeMap<(String, String, u32), BTreeSet<&str>> = BTreeMap::new();
-        for trial in trials {
-            if let Some(definition) = trial.metric_definition(name) {
-                found.entry(definition).or_default().insert(&trial.run);
-            }
-        }
-        if found.len() > 1 {
-            let line = |((unit, direction, version), runs): (&(String, String, u32), &BTreeSet<&str>)| {
-                let unit = if unit.is_empty() { "no unit" } else { unit };
-                let runs: Vec<&str> = runs.iter().copied().collect();
-                format!("  version {version}, {unit}, better: {direction} in {}", runs.join(", "))
-            };
-            return Err(ComparisonError::DifferentMetric { metric: name.to_owned(), differences: found.iter().map(line).collect() });
-        }
-        Ok(found.into_keys().next())
-    };
-    let mut baselines: BTreeSet<&str> = BTreeSet::new();
-    for trial in trials {
-        baselines.extend(
-            trial.metric_values().map(|(of, _)| of).filter(|of| aelab_report::baseline_readings(of).any(|(_, metric)| metric == name)),
-        );
+    match name {
+        "num_parameters" => return Ok(compared_metric(name, "", "none", 1)),
+        "seconds" => return Ok(compared_metric(name, "s", "none", 1)),
+        _ => {}
     }
-    for baseline in baselines {
-        check(baseline)?;
+    let mut found: BTreeMap<(&str, &str, u32), BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for reading in trials.iter().flat_map(|trial| trial.readings()).filter(|reading| reading.metric.name == name) {
+        let definition = (reading.metric.unit.as_str(), reading.metric.direction.as_str(), reading.metric.version);
+        found.entry(definition).or_default().entry(reading.run).or_default().insert(reading.trial);
     }
-    let (unit, direction, version) = check(name)?.unwrap_or_default();
-    Ok(compared_metric(name, &unit, &direction, version))
+    if found.len() > 1 {
+        let of_run = |(run, trials): (&&str, &BTreeSet<&str>)| {
+            let named: Vec<&str> = trials.iter().take(3).copied().collect();
+            let more = if trials.len() > 3 { format!(" and {} more", trials.len() - 3) } else { String::new() };
+            format!("{run} (trial{} {}{more})", if trials.len() == 1 { "" } else { "s" }, named.join(", "))
+        };
+        let line = |((unit, direction, version), runs): (&(&str, &str, u32), &BTreeMap<&str, BTreeSet<&str>>)| {
+            let unit = if unit.is_empty() { "no unit" } else { unit };
+            format!("  version {version}, {unit}, better: {direction} in {}", runs.iter().map(of_run).collect::<Vec<_>>().join(", "))
+        };
+        // Choosing runs helps only where each is of one definition.
+        let mut seen = BTreeSet::new();
+        let runs_agree = found.values().flat_map(BTreeMap::keys).all(|run| seen.insert(run));
+        let choice = if runs_agree { "choose runs of one definition (--filter run=...), " } else { "choose " };
+        let hint = format!(" = {choice}other metrics (--metric), or measure again with this aelab");
+        return Err(ComparisonError::DifferentMetric { metric: name.to_owned(), differences: found.iter().map(line).collect(), hint });
+    }
+    let (unit, direction, version) = found.into_keys().next().unwrap_or_default();
+    Ok(compared_metric(name, unit, direction, version))
 }

@@ -16,4 +16,4 @@ pub use interval::{CONFIDENCE, half_width};
 pub use paired_t::paired_t;
 pub use paired_test::PairedTest;
 pub use ranks::{average_ranks, mean_ranks};
-pub use wilcoxon::{MOST_EXACT, wilcoxon};
+pub use wilcoxon::{MOST_EXACT, signed_rank_sum, wilcoxon};

@@ -1,6 +1,6 @@
 //! Which paired test a comparison uses.
 
-use crate::statistics::{paired_t, wilcoxon};
+use crate::statistics::{paired_t, signed_rank_sum, wilcoxon};
 
 /// A test of whether two configurations differ, on their differences in the same seeds or blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,20 @@ impl PairedTest {
         }
     }
 
-    /// Two-sided p-value; `None` for fewer than two differences.
+    /// Two-sided p-value; `None` for fewer than two differences, and where [`paired_t`] has none.
     pub fn p_value(self, differences: &[f64]) -> Option<f64> {
         match self {
             PairedTest::PairedT => paired_t(differences),
             PairedTest::Wilcoxon => wilcoxon(differences),
+        }
+    }
+
+    /// Which way the test points: above 0 where differences are on the whole positive, below where negative. Their mean for the
+    /// t-test, the sum of signed ranks for the signed-rank test.
+    pub fn tendency(self, differences: &[f64]) -> f64 {
+        match self {
+            PairedTest::PairedT => differences.iter().sum::<f64>() / differences.len().max(1) as f64,
+            PairedTest::Wilcoxon => signed_rank_sum(differences),
         }
     }
 
@@ -59,7 +68,23 @@ mod tests {
             assert_eq!((test.p_value(&[]), test.p_value(&[1.0]), test.p_value(&[1.0, f64::NAN])), (None, None, None));
             assert_eq!(test.p_value(&[0.0, 0.0, 0.0]), Some(1.0));
         }
-        assert_eq!(PairedTest::PairedT.p_value(&[0.5, 0.5]), Some(0.0), "the same difference every time leaves no doubt");
+    }
+
+    #[test]
+    fn equal_differences_have_no_deviation_to_test_with() {
+        assert_eq!(PairedTest::PairedT.p_value(&[0.5, 0.5]), None);
+        let accuracies = [(0.9, 0.8), (0.7, 0.6), (0.3, 0.2)];
+        assert_eq!(PairedTest::PairedT.p_value(&accuracies.map(|(left, right)| left - right)), None, "up to rounding");
+        assert!(PairedTest::PairedT.p_value(&[0.5, 0.500_001, 0.5]).unwrap() < 1e-9);
+        assert_eq!(PairedTest::Wilcoxon.p_value(&[0.5; 6]), Some(0.03125), "ranks need none");
+    }
+
+    #[test]
+    fn a_test_points_where_its_statistic_does() {
+        let differences = [1.0, 1.1, 0.9, -9.0];
+        assert!(PairedTest::PairedT.tendency(&differences) < 0.0);
+        assert_eq!(PairedTest::Wilcoxon.tendency(&differences), 1.0 + 2.0 + 3.0 - 4.0);
+        assert_eq!(PairedTest::Wilcoxon.tendency(&[0.0, 2.0, -2.0]), 0.0);
     }
 
     proptest! {
@@ -76,7 +101,10 @@ mod tests {
             other_order.reverse();
             let scaled: Vec<f64> = differences.iter().map(|difference| difference * 8.0).collect();
             for test in BOTH {
-                let p = test.p_value(&differences).unwrap();
+                let Some(p) = test.p_value(&differences) else {
+                    prop_assert!(test == PairedTest::PairedT && differences.iter().all(|difference| *difference == differences[0]));
+                    continue;
+                };
                 prop_assert!((0.0..=1.0).contains(&p));
                 let num = differences.iter().filter(|difference| **difference != 0.0).count();
                 prop_assert!(p >= test.smallest_p_value(num) * (1.0 - 1e-12) || num > crate::statistics::MOST_EXACT);

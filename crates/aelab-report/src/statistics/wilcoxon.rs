@@ -26,6 +26,13 @@ pub fn wilcoxon(differences: &[f64]) -> Option<f64> {
     if differences.len() <= MOST_EXACT { Some(exact(&ranks, positive)) } else { approximate(&ranks, positive) }
 }
 
+/// Sum of the ranks of positive differences less that of negative ones: which way the signed-rank test points.
+pub fn signed_rank_sum(differences: &[f64]) -> f64 {
+    let differences: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
+    let ranks = mean_ranks(&differences.iter().map(|difference| difference.abs()).collect::<Vec<_>>());
+    ranks.iter().zip(&differences).map(|(rank, difference)| rank * difference.signum()).sum()
+}
+
 /// Twice the smaller tail of the distribution of the sum of positive ranks over all signs.
 fn exact(ranks: &[f64], positive: f64) -> f64 {
     // Twice a mean rank is a whole number; `counts[s]` assignments have the doubled sum `s`, 2^25 of them at most.

@@ -1,10 +1,10 @@
 //! What people look at: curves, histograms, where the error is, and which examples were mistaken.
 
-use aelab_core::DataSpec;
+use aelab_core::Examples;
 
 use super::Detector;
-use super::scores::FeatureErrors;
-use crate::pass::{Draw, Rows, to_values};
+use super::scores::{FeatureErrors, reconstruction};
+use crate::pass::{Draw, Rows};
 use crate::{BarSeries, Detected, EvaluationContext, EvaluationError, ExampleRow, Line, Picture, PictureContent, detections};
 
 /// Points of a curve; more would not be seen.
@@ -15,6 +15,8 @@ const NUM_BINS: usize = 60;
 const NUM_SHOWN: usize = 10;
 /// Features that bars are drawn for; more are a line.
 const MAX_BARS: usize = 40;
+/// Largest side of an image of errors; larger ones are shown in blocks.
+const MAX_SIDE: usize = 64;
 /// Largest score over smallest above which a histogram has a logarithmic axis.
 const WIDE: f64 = 20.0;
 
@@ -97,22 +99,22 @@ fn histogram(detector: &Detector) -> Picture {
 }
 
 /// Where the error of both kinds is.
-pub(super) fn of_features(features: &FeatureErrors<'_>, data: &DataSpec) -> Option<Picture> {
+pub(super) fn of_features(features: &FeatureErrors<'_>, test: &dyn Examples) -> Option<Picture> {
     const AXIS: &str = "mean squared error";
+    let data = test.spec();
     let means = |of_anomalies| -> Vec<f64> { features.means(of_anomalies).into_iter().map(|mean| mean.unwrap_or(f64::NAN)).collect() };
     let (normal, anomalies) = (means(false), means(true));
     if let Some(shape) = data.image_shape() {
-        let largest = normal.iter().chain(&anomalies).copied().filter(|mean| mean.is_finite()).fold(0.0, f64::max);
-        let shade = |mean: &f64| if largest > 0.0 && mean.is_finite() { (mean / largest) as f32 } else { 0.0 };
-        let images = normal.iter().chain(&anomalies).map(shade).collect();
-        let title = format!("squared error of each pixel: normal images, anomalies; white is {largest:.3}");
-        return Some(Picture::new("anomaly_features", title, PictureContent::ImageGrid { images, shape, columns: Some(2) }));
+        return Some(maps([&normal, &anomalies], shape, AXIS));
     }
     let title = "squared error of each feature";
     if data.event_shape.len() == 1 && normal.len() <= MAX_BARS {
         let series = |name: &str, heights| BarSeries { name: name.to_owned(), heights, half_widths: Vec::new() };
         let content = PictureContent::Bars {
-            groups: (0..normal.len()).map(|feature| feature.to_string()).collect(),
+            groups: match test.feature_names() {
+                Some(names) => names.to_vec(),
+                None => (0..normal.len()).map(|feature| feature.to_string()).collect(),
+            },
             series: vec![series("normal", normal), series("anomalies", anomalies)],
             axis: AXIS.to_owned(),
         };
@@ -133,6 +135,47 @@ pub(super) fn of_features(features: &FeatureErrors<'_>, data: &DataSpec) -> Opti
     Some(Picture::new("anomaly_features", title, content))
 }
 
+/// The errors of pixels of both kinds as maps side by side, with one scale of colours; means over channels.
+fn maps(kinds: [&[f64]; 2], [channels, height, width]: [usize; 3], axis: &str) -> Picture {
+    /// Columns between the maps.
+    const GAP: usize = 2;
+    let block = height.max(width).div_ceil(MAX_SIDE).max(1);
+    let (num_rows, num_columns) = (height.div_ceil(block), width.div_ceil(block));
+    let cell = |errors: &[f64], row: usize, column: usize| {
+        let pixels = (row * block..height.min((row + 1) * block))
+            .flat_map(|y| (column * block..width.min((column + 1) * block)).map(move |x| y * width + x));
+        let values: Vec<f64> = pixels
+            .flat_map(|pixel| (0..channels).map(move |channel| errors[channel * height * width + pixel]))
+            .filter(|error| error.is_finite())
+            .collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    let mut values = Vec::with_capacity(num_rows * (2 * num_columns + GAP));
+    for row in 0..num_rows {
+        values.extend((0..num_columns).map(|column| cell(kinds[0], row, column)));
+        values.extend([f64::NAN; GAP]);
+        values.extend((0..num_columns).map(|column| cell(kinds[1], row, column)));
+    }
+    let names = |num: usize| (0..num).map(|index| (index * block).to_string());
+    let columns = names(num_columns).chain((0..GAP).map(|_| String::new())).chain(names(num_columns)).collect();
+    let axes = [
+        "row of pixels".to_owned(),
+        "column of pixels: normal test images on the left, anomalies on the right".to_owned(),
+        axis.to_owned(),
+    ];
+    let content = PictureContent::Heatmap { rows: names(num_rows).collect(), columns, values, axes };
+    Picture::new("anomaly_features", "error of each pixel", content)
+}
+
+/// A number with three digits that count.
+fn rounded(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if (1e-3..1e5).contains(&size) => format!("{value:.*}", (2 - size.log10().floor() as i32).max(0) as usize),
+        _ => format!("{value:.2e}"),
+    }
+}
+
 /// The normal test examples with the highest scores and the anomalies with the lowest, beside their reconstructions.
 pub(super) fn of_mistakes(
     context: &EvaluationContext<'_>,
@@ -151,36 +194,51 @@ pub(super) fn of_mistakes(
         examples.truncate(NUM_SHOWN);
         examples
     };
-    [
-        (false, "anomaly_false_alarms", "the normal test examples with the highest scores"),
-        (true, "anomaly_overlooked", "the anomalies with the lowest scores"),
-    ]
-    .into_iter()
-    .map(|(kind, name, title)| {
-        let rows = Rows::gather(context.test, &extreme(kind), &mut Draw::Pictures.stream(context.seed));
-        let batch = rows.batch(context.device);
-        let conditioned = context.model.conditioned(&batch);
-        let model = conditioned.as_deref().unwrap_or(context.model);
-        let mut reconstructions = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
-        let Rows { mut values, mask, labels, .. } = rows;
-        let labels = labels.iter().flatten().map(|label| format!("class {label}")).collect();
-        let content = match (data.image_shape(), &data.event_shape[..]) {
-            (Some(shape), _) => {
-                let labels: Vec<String> = labels;
-                let labels = labels.iter().map(|label| label.replace("class ", "")).collect();
-                let rows = vec![ExampleRow::new("test image", values), ExampleRow::new("reconstruction", reconstructions)];
-                PictureContent::ImageRows { rows, shape, labels }
-            }
-            (None, shape) => {
-                for values in [&mut values, &mut reconstructions] {
-                    let missing = values.iter_mut().zip(mask.iter().flatten()).filter(|(_, observed)| **observed == 0.0);
-                    missing.for_each(|(value, _)| *value = f32::NAN);
-                }
-                let rows = vec![ExampleRow::new("test series", values), ExampleRow::new("reconstruction", reconstructions)];
-                PictureContent::SeriesRows { rows, shape: [shape[0], shape[1]], labels }
-            }
+    let title = |kind: bool| {
+        let (what, scores, side) = match kind {
+            false => ("normal examples with the highest", &detector.normal, "above"),
+            true => ("anomalies with the lowest", &detector.anomalies, "not above"),
         };
-        Ok(Picture::new(name, title, content))
-    })
-    .collect()
+        // Which they are is no matter of the threshold: where there are no mistakes, these are the nearest to one.
+        let mistaken = detector.threshold.map(|threshold| {
+            let num = scores.iter().filter(|score| (**score > threshold) != kind).count();
+            format!(": {num} of {} {side} the threshold, {}", scores.len(), rounded(threshold))
+        });
+        format!("{what} scores ({}){}", detector.caption.trim_start_matches("model, "), mistaken.unwrap_or_default())
+    };
+    let class = |label: &u32| {
+        let name = context.test.class_names().and_then(|names| names.get(*label as usize));
+        name.cloned().unwrap_or_else(|| label.to_string())
+    };
+    [(false, "anomaly_false_alarms"), (true, "anomaly_overlooked")]
+        .into_iter()
+        .map(|(kind, name)| {
+            let rows = Rows::gather(context.test, &extreme(kind), &mut Draw::Pictures.stream(context.seed));
+            // What is not decoded without its class is shown alone.
+            let mut reconstructions = match context.model.decodes_by_class_only() {
+                true => None,
+                false => Some(reconstruction(context, &rows)?),
+            };
+            let Rows { mut values, mask, labels, .. } = rows;
+            let labels: Vec<String> = labels.iter().flatten().map(class).collect();
+            let content = match (data.image_shape(), &data.event_shape[..]) {
+                (Some(shape), _) => {
+                    let mut rows = vec![ExampleRow::new("test image", values)];
+                    rows.extend(reconstructions.map(|values| ExampleRow::new("reconstruction", values)));
+                    PictureContent::ImageRows { rows, shape, labels }
+                }
+                (None, shape) => {
+                    for values in [&mut values].into_iter().chain(&mut reconstructions) {
+                        let missing = values.iter_mut().zip(mask.iter().flatten()).filter(|(_, observed)| **observed == 0.0);
+                        missing.for_each(|(value, _)| *value = f32::NAN);
+                    }
+                    let mut rows = vec![ExampleRow::new("test series", values)];
+                    rows.extend(reconstructions.map(|values| ExampleRow::new("reconstruction", values)));
+                    let labels = labels.iter().map(|class| format!("class {class}")).collect();
+                    PictureContent::SeriesRows { rows, shape: [shape[0], shape[1]], labels }
+                }
+            };
+            Ok(Picture::new(name, title(kind), content))
+        })
+        .collect()
 }

@@ -1,10 +1,12 @@
 //! The scores of examples: higher is more anomalous, and always finite.
+//!
+//! No score may know the class of its example, which says whether it is an anomaly: a model that conditions on classes is asked without.
 
 use aelab_core::{Examples, Stream, StreamNoise};
 use serde_json::json;
 
-use crate::codes::Codes;
-use crate::evaluation::log_likelihood::bound;
+use crate::codes::{Codes, Told};
+use crate::evaluation::log_likelihood::{bound, log_weights};
 use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, to_values};
 use crate::{DataTable, EvaluationContext, EvaluationError, Pca};
 
@@ -57,17 +59,11 @@ impl Scores {
             let mut scores = Some(Vec::with_capacity(examples.len()));
             for_each_batch(examples, draw.stream(context.seed), EXAMPLES_AT_ONCE, |rows| {
                 let Some(found) = &mut scores else { return Ok(()) };
-                let batch = rows.batch(context.device);
+                let batch = rows.batch_without_labels(context.device);
                 let conditioned = context.model.conditioned(&batch);
                 let model = conditioned.as_deref().unwrap_or(context.model);
-                match model.log_importance_weights(&batch, num_samples, &mut noise) {
-                    Some(weights) => {
-                        let weights = to_values(weights, [batch.size(), num_samples], "importance weights")?;
-                        found.extend(weights.chunks_exact(num_samples).map(|weights| {
-                            let weights: Vec<f64> = weights.iter().map(|&weight| f64::from(weight)).collect();
-                            -bound(&weights, num_samples)
-                        }));
-                    }
+                match log_weights(model, &batch, num_samples, EXAMPLES_AT_ONCE, &mut noise)? {
+                    Some(weights) => found.extend(weights.iter().map(|weights| -bound(weights, num_samples))),
                     None => scores = None,
                 }
                 Ok(())
@@ -90,14 +86,15 @@ impl Scores {
         }
         let gaussian = Gaussian::fit(train)?;
         let distances = |codes: &Codes| (0..codes.len()).map(|index| gaussian.distance(codes.row(index))).collect();
-        let valid = Codes::of(context.model, context.valid, Draw::Anomaly.stream(context.seed), context.batch_size, context.device)?;
+        let valid =
+            Codes::of(context.model, context.valid, Told::Nothing, Draw::Anomaly.stream(context.seed), context.batch_size, context.device)?;
         Self::new("latent_density", distances(&valid), distances(context.test_codes("anomaly")?)).map(Some)
     }
 }
 
-/// What the model makes of examples.
-fn reconstruction(context: &EvaluationContext<'_>, rows: &Rows) -> Result<Vec<f32>, EvaluationError> {
-    let batch = rows.batch(context.device);
+/// What the model makes of examples whose classes it is not told.
+pub(super) fn reconstruction(context: &EvaluationContext<'_>, rows: &Rows) -> Result<Vec<f32>, EvaluationError> {
+    let batch = rows.batch_without_labels(context.device);
     let conditioned = context.model.conditioned(&batch);
     to_values(conditioned.as_deref().unwrap_or(context.model).reconstruct(batch.x), rows.shape(), "reconstruction")
 }
@@ -132,18 +129,18 @@ fn is_observed(mask: Option<&[f32]>, feature: usize) -> bool {
     mask.is_none_or(|mask| mask[feature] > 0.0)
 }
 
-/// Squared error of each time step of each test series, summed over observed channels, up to the last step of which something was
-/// observed.
-pub(super) fn step_errors(context: &EvaluationContext<'_>, num_channels: usize) -> Result<Vec<Vec<f64>>, EvaluationError> {
+/// Squared error of each time step of each test series, mean over observed channels; `None` where nothing was observed.
+pub(super) fn step_errors(context: &EvaluationContext<'_>, num_channels: usize) -> Result<Vec<Vec<Option<f64>>>, EvaluationError> {
     let mut all = Vec::with_capacity(context.test.len());
     let reconstruct = |rows: &Rows| reconstruction(context, rows);
     mean_errors(context.test, Draw::Test.stream(context.seed), context.batch_size, reconstruct, |_, errors, mask| {
-        let end = (0..errors.len()).rev().find(|feature| is_observed(mask, *feature)).map_or(0, |last| last / num_channels + 1);
         let of_step = |step: usize| {
             let features = step * num_channels..(step + 1) * num_channels;
-            features.filter(|feature| is_observed(mask, *feature)).map(|feature| errors[feature]).sum()
+            let observed = features.filter(|feature| is_observed(mask, *feature));
+            let (sum, num) = observed.fold((0.0, 0usize), |(sum, num), feature| (sum + errors[feature], num + 1));
+            (num > 0).then(|| sum / num as f64)
         };
-        all.push((0..end).map(of_step).collect());
+        all.push((0..errors.len() / num_channels.max(1)).map(of_step).collect());
     })?;
     Ok(all)
 }
@@ -175,10 +172,11 @@ impl<'a> FeatureErrors<'a> {
     }
 
     /// Of every feature, in the order of the flattened example.
-    pub(super) fn table(&self) -> DataTable {
-        let mut table = DataTable::new("anomaly_features", ["feature", "mse_normal", "mse_anomalies"]);
+    pub(super) fn table(&self, names: Option<&[String]>) -> DataTable {
+        let mut table = DataTable::new("anomaly_features", ["feature", "name", "mse_normal", "mse_anomalies"]);
         for (feature, (normal, anomalies)) in self.means(false).iter().zip(self.means(true)).enumerate() {
-            table.push([json!(feature), json!(normal), json!(anomalies)]);
+            let name = names.and_then(|names| names.get(feature));
+            table.push([json!(feature), json!(name), json!(normal), json!(anomalies)]);
         }
         table
     }
