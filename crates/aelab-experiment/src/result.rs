@@ -149,7 +149,7 @@ impl TrialResult {
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let mut json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if let Some(checksum) = json.remove("checksum")
-            && checksum != Value::from(short_hash(&Value::Object(json.clone())))
+            && checksum.as_str() != Some(&short_hash(&Value::Object(json.clone())))
         {
             return Err("it does not match its checksum".to_owned());
         }

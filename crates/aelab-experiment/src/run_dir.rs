@@ -183,12 +183,18 @@ impl RunDir {
             let folder = run_dir.trial(&trial.hash);
             let is_new = stored.binary_search(&trial.hash).is_err();
             num_new += usize::from(is_new);
-            // What has not ended follows the experiment when its folder or name changes.
-            if !is_new && folder.state().is_ok_and(|state| state.is_over() || state == TrialState::Running) {
+            if is_new {
+                fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+                folder.write_config(plan, trial)?;
                 continue;
             }
-            fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
-            folder.write_config(plan, trial)?;
+            // What has not ended follows the experiment when its folder or name changes. Under the lock: a worker that another
+            // runner starts just now reads the file, and clears away what looks unfinished.
+            let lock_path = folder.lock_path();
+            let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? else { continue };
+            if folder.result().is_ok_and(|result| result.is_none()) {
+                folder.write_config(plan, trial)?;
+            }
         }
         sync_folder(&trials).map_err(io_error("sync", &trials))?;
         run_dir.keep_history(plan)?;

@@ -5,6 +5,7 @@
 //! error means for the sweep.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progress, Pulse, RunInfo, StateError, TrainedModel};
@@ -34,6 +35,8 @@ pub struct TrialContext {
     pub load: LoadContext,
     /// Folder for what the trials of a run compute only once: the PCA of their data.
     pub shared: std::path::PathBuf,
+    /// Beats while the trial runs, and says when it should stop.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Why a trial could not be completed.
@@ -92,14 +95,14 @@ pub enum TrialError {
     },
 }
 
-/// Runs the trial in `folder` until its end or until `pulse` says that it should stop.
+/// Runs the trial in `folder` until its end or until its pulse says that it should stop.
 pub fn run(
     folder: &Path,
     trial: &ResolvedTrial,
     context: &TrialContext,
-    pulse: &Pulse,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<TrialResult, TrialError> {
+    let pulse = context.pulse.as_ref();
     let device = resolve_device(&trial.device)?;
     pulse.beat("loading data");
     let dataset = load(trial, context)?;
@@ -154,7 +157,7 @@ pub fn run(
         Ending::Finished => {
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
-            let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, pulse, report)? else {
+            let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)? else {
                 return Ok(TrialResult { state: TrialState::Interrupted, ..result });
             };
             result.metrics = measured.metrics;
@@ -227,9 +230,9 @@ fn evaluate(
     model: &dyn TrainedModel,
     device: &Device,
     outcome: &Outcome,
-    pulse: &Pulse,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<Option<Measured>, TrialError> {
+    let pulse = &context.pulse;
     let untrained = |seed| untrained(trial, dataset, device, seed);
     let context = EvaluationContext {
         model,

@@ -262,12 +262,12 @@ fn run_locked(
     folder: &TrialDir,
     shared: &Path,
     registry: &Registry,
-    pulse: &Pulse,
+    pulse: &Arc<Pulse>,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<TrialState, WorkerError> {
     let config = ResolvedTrial::parse(&folder.config()?, registry)?;
-    let context = TrialContext { load: LoadContext::new(config.base_dir.clone()), shared: shared.to_path_buf() };
-    let result = match trial::run(folder.path(), &config, &context, pulse, report) {
+    let context = TrialContext { load: LoadContext::new(config.base_dir.clone()), shared: shared.to_path_buf(), pulse: Arc::clone(pulse) };
+    let result = match trial::run(folder.path(), &config, &context, report) {
         Ok(result) => result,
         Err(error) if is_about_storage(&error) => return Err(WorkerError::Storage(error_chain(&error))),
         Err(error) => TrialResult::without_metrics(TrialState::Failed, Some(error_chain(&error))),

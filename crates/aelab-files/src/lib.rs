@@ -4,6 +4,8 @@
 //! [`append_json_line`] and [`read_json_lines`] for what grows. What a killed process leaves behind has a
 //! name of its own kind and is found by [`remove_leftovers`].
 
+#![forbid(unsafe_code)]
+
 mod atomic;
 mod failpoint;
 mod json_lines;
