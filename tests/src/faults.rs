@@ -1,6 +1,6 @@
 //! Faults on demand: `AELAB_FAULT="ACTION:PART OF THE FILE'S NAME:EFFECT[:MARK]"`, several separated by blanks.
 //!
-//! Before the program does ACTION ("create", "write", "sync", "rename", "append", ...) to such a file, EFFECT happens: `kill` (SIGKILL),
+//! Before the program does ACTION ("create", "write", "sync", "rename", ...) to such a file, EFFECT happens: `kill` (SIGKILL),
 //! `hang`, `full`, `denied`. With a MARK, the path of a file that must not be there yet, it happens once in all processes.
 
 use std::fs::OpenOptions;

@@ -155,6 +155,8 @@ fn a_worker_that_hangs_is_killed_and_begun_again() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("no sign of life for 3 seconds (checkpoint)"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(120));
+    let phases = bench.trials("runs/faults").into_iter().filter_map(|trial| fs::read_to_string(trial.join("progress.json")).ok());
+    assert!(phases.into_iter().any(|progress| progress.contains("\"phase\":\"checkpoint\"")), "where it hung is on disk");
     assert!(outcomes(&bench, "runs") == undisturbed());
 }
 

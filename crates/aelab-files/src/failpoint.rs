@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// What happens before `action` ("create", "write", "sync", "rename", "sync folder", "append", ...) touches the
+/// What happens before `action` ("create", "write", "sync", "rename", "sync folder", ...) touches the
 /// file: an error takes the place of the action.
 pub type Failpoint = fn(action: &str, path: &Path) -> io::Result<()>;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aelab_experiment::{RunDir, TrialState, write_summary};
+use aelab_experiment::{RunDir, TrialProgress, TrialState, WorkerMessage, write_summary};
 use serde_json::json;
 
 use crate::commands::plan::trial_table;
@@ -14,14 +14,19 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
     let run_dir = RunDir::open(run, runs)?;
     let plan = run_dir.plan()?;
     let mut states = Vec::new();
+    let mut names = Vec::new();
     let mut trials = Vec::new();
     for (trial, label) in plan.trials.iter().zip(plan.labels()) {
         let folder = run_dir.trial(&trial.hash);
         let (state, result) = folder.standing()?;
+        let progress = if state == TrialState::Running { folder.progress() } else { None };
         states.push(state);
+        names.push(named(state, progress.as_ref()));
         if json {
             let (index, hash, folder) = (trial.index, &trial.hash, folder.path());
-            trials.push(json!({"index": index, "hash": hash, "label": label, "state": state, "result": result, "folder": folder}));
+            trials.push(json!({
+                "index": index, "hash": hash, "label": label, "state": state, "progress": progress, "result": result, "folder": folder
+            }));
         }
     }
     let count = |state: TrialState| states.iter().filter(|other| **other == state).count();
@@ -32,7 +37,6 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
         let status = json!({"name": plan.name, "folder": run_dir.root(), "counts": counts, "trials": trials, "summary": files.table});
         print_line(&serde_json::to_string_pretty(&status)?);
     } else {
-        let names: Vec<String> = states.iter().map(|state| state.name().to_owned()).collect();
         print_line(&trial_table(&plan, Some(&names)).to_terminal(terminal_width()));
         let counts: Vec<String> =
             TrialState::ALL.iter().filter(|state| count(**state) > 0).map(|state| format!("{} {state}", count(*state))).collect();
@@ -41,4 +45,39 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
     }
     let has_failed = count(TrialState::Failed) + count(TrialState::Diverged) > 0;
     Ok(if has_failed { EXIT_TRIALS_FAILED } else { EXIT_DONE })
+}
+
+/// A state, and of a running trial where it stands: `running, training, epoch 3.5/20`.
+fn named(state: TrialState, progress: Option<&TrialProgress>) -> String {
+    let mut name = state.name().to_owned();
+    if let Some(progress) = progress {
+        name.push_str(&format!(", {}", progress.phase));
+        if let Some(WorkerMessage::Progress { epoch, num_epochs, .. }) = &progress.standing {
+            name.push_str(&format!(", epoch {epoch:.1}/{num_epochs}"));
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_trial_says_where_it_stands() {
+        let standing = WorkerMessage::Progress {
+            stage: "train".to_owned(),
+            epoch: 3.5,
+            num_epochs: 20,
+            step: 65,
+            steps_per_second: 10.0,
+            loss: 1.0,
+            valid_loss: None,
+        };
+        let mut progress = TrialProgress { num_beats: 70, phase: "training".to_owned(), pid: 1, host: "here".to_owned(), standing: None };
+        assert_eq!(named(TrialState::Running, Some(&progress)), "running, training");
+        progress.standing = Some(standing);
+        assert_eq!(named(TrialState::Running, Some(&progress)), "running, training, epoch 3.5/20");
+        assert_eq!(named(TrialState::Finished, None), "finished");
+    }
 }
