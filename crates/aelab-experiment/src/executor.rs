@@ -1,4 +1,4 @@
-//! Runs the trials of a plan in worker processes on this machine.
+//! Runs the tasks of a schedule in worker processes on this machine.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
@@ -17,6 +17,7 @@ use crate::lock::{self, Attempt, Holder, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
+use crate::schedule::{Schedule, Task};
 use crate::spec::{Execution, Jobs};
 use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, WorkerMessage};
 
@@ -45,8 +46,6 @@ pub struct ExecutorOptions {
     pub threads_per_trial: usize,
     /// What runs one.
     pub worker: WorkerCommand,
-    /// States of ended trials that are run again: failed, diverged.
-    pub retry: Vec<TrialState>,
     /// How long to wait for the worker of a runner that has died.
     pub patience: Duration,
     /// Time between two checkpoints within an epoch.
@@ -141,9 +140,6 @@ pub enum ExecutorError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
-    /// The description of the sweep for TensorBoard cannot be written.
-    #[error(transparent)]
-    Observer(#[from] aelab_core::ObserverError),
     /// A worker cannot be started.
     #[error("cannot start the worker {}", program.display())]
     Spawn {
@@ -219,6 +215,12 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Looks at every trial of the plan.
+    pub fn of(run_dir: &RunDir, plan: &Plan, stopped: bool) -> Result<Self, ExecutorError> {
+        let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { states, stopped })
+    }
+
     /// How many trials are in that state.
     pub fn count(&self, state: TrialState) -> usize {
         self.states.iter().filter(|other| **other == state).count()
@@ -227,7 +229,7 @@ impl RunSummary {
 
 /// A worker at work.
 struct Worker {
-    trial: usize,
+    task: Task,
     child: Child,
     /// Held open: its end asks the worker to stop.
     input: Option<ChildStdin>,
@@ -249,43 +251,33 @@ struct Restarts {
 }
 
 struct Line {
-    trial: usize,
+    trial: Arc<PlannedTrial>,
     message: Result<WorkerMessage, String>,
 }
 
 /// A trial that another process has.
 struct Held {
-    trial: usize,
+    task: Task,
     since: Instant,
 }
 
 const TICK: Duration = Duration::from_millis(50);
 
-/// Runs every trial of the plan that is not over, in the order of the plan.
+/// Runs the tasks of a schedule on this machine until it has no more.
 pub fn execute(
     run_dir: &RunDir,
-    plan: &Plan,
+    schedule: &mut dyn Schedule,
     options: &ExecutorOptions,
     stop: &StopSignal,
     observe: &mut dyn FnMut(&RunEvent<'_>),
 ) -> Result<RunSummary, ExecutorError> {
-    aelab_tensorboard::write_experiment(run_dir.root(), &crate::hparams::experiment_info(plan))?;
-    let mut waiting: VecDeque<usize> = VecDeque::new();
-    for trial in &plan.trials {
-        let folder = run_dir.trial(&trial.hash);
-        match folder.result()? {
-            None => waiting.push_back(trial.index),
-            Some(result) if options.retry.contains(&result.state) && folder.reopen()? => waiting.push_back(trial.index),
-            Some(_) => {}
-        }
-    }
     let (sender, receiver) = mpsc::channel();
     let mut executor = Executor {
         run_dir,
-        plan,
+        schedule,
         options,
         sender,
-        waiting,
+        waiting: VecDeque::new(),
         running: Vec::new(),
         held: Vec::new(),
         restarts: HashMap::new(),
@@ -298,21 +290,22 @@ pub fn execute(
         executor.end_all();
     }
     outcome?;
-    let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
-    Ok(RunSummary { states, stopped: stop.level() > 0 })
+    RunSummary::of(run_dir, schedule.plan(), stop.level() > 0)
 }
 
 struct Executor<'a> {
     run_dir: &'a RunDir,
-    plan: &'a Plan,
+    schedule: &'a mut dyn Schedule,
     options: &'a ExecutorOptions,
     sender: Sender<Line>,
-    waiting: VecDeque<usize>,
+    /// Tasks to begin again, before any other.
+    waiting: VecDeque<Task>,
     running: Vec<Worker>,
     held: Vec<Held>,
-    restarts: HashMap<usize, Restarts>,
+    /// By the hash of the trial.
+    restarts: HashMap<String, Restarts>,
     /// The trial that cannot keep its work, and what its worker said.
-    storage: Option<(usize, String)>,
+    storage: Option<(String, String)>,
     /// Stop level that has been acted on.
     obeyed: usize,
 }
@@ -324,13 +317,13 @@ impl Executor<'_> {
             if self.obeyed == 0 {
                 self.look_at_held(observe)?;
                 while self.running.len() < self.options.jobs
-                    && let Some(trial) = self.waiting.pop_front()
+                    && let Some(task) = self.next_task()?
                 {
-                    self.start(trial, observe)?;
+                    self.start(task, observe)?;
                 }
             }
-            let nothing_left = self.obeyed > 0 || self.waiting.is_empty() && self.held.is_empty();
-            if self.running.is_empty() && nothing_left {
+            // With a free place and nothing running or held, the schedule had nothing more to give.
+            if self.running.is_empty() && (self.obeyed > 0 || self.held.is_empty()) {
                 return Ok(());
             }
             match receiver.recv_timeout(TICK) {
@@ -346,6 +339,25 @@ impl Executor<'_> {
             self.collect_ended(receiver, observe)?;
             self.kill_hung();
         }
+    }
+
+    fn next_task(&mut self) -> Result<Option<Task>, ExecutorError> {
+        match self.waiting.pop_front() {
+            Some(task) => Ok(Some(task)),
+            None => self.schedule.next(self.run_dir),
+        }
+    }
+
+    /// A task has come to an end, or another process has ended its trial.
+    fn tell_ended(
+        &mut self,
+        task: &Task,
+        result: Option<&TrialResult>,
+        observe: &mut dyn FnMut(&RunEvent<'_>),
+    ) -> Result<(), ExecutorError> {
+        let state = result.map_or(TrialState::Interrupted, |result| result.state);
+        observe(&RunEvent::Ended { trial: &task.trial, state, result });
+        self.schedule.ended(self.run_dir, task, result)
     }
 
     fn kill_hung(&mut self) {
@@ -398,20 +410,19 @@ impl Executor<'_> {
         }
     }
 
-    fn folder(&self, trial: usize) -> TrialDir {
-        self.run_dir.trial(&self.plan.trials[trial].hash)
+    fn folder(&self, trial: &PlannedTrial) -> TrialDir {
+        self.run_dir.trial(&trial.hash)
     }
 
-    fn start(&mut self, trial: usize, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
-        let folder = self.folder(trial);
-        let planned = &self.plan.trials[trial];
+    fn start(&mut self, task: Task, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let planned = Arc::clone(&task.trial);
+        let folder = self.folder(&planned);
         if let Some(result) = folder.result()? {
-            observe(&RunEvent::Ended { trial: planned, state: result.state, result: Some(&result) });
-            return Ok(());
+            return self.tell_ended(&task, Some(&result), observe);
         }
         if let Some(holder) = self.holder(&folder)? {
-            observe(&RunEvent::Waiting { trial: planned, holder: holder.as_ref() });
-            self.held.push(Held { trial, since: Instant::now() });
+            observe(&RunEvent::Waiting { trial: &planned, holder: holder.as_ref() });
+            self.held.push(Held { task, since: Instant::now() });
             return Ok(());
         }
         let log_path = folder.log_path();
@@ -427,6 +438,7 @@ impl Executor<'_> {
             .args(&worker.arguments)
             .arg(format!("--checkpoint-seconds={}", self.options.checkpoint_every.as_secs()))
             .arg(format!("--grace-seconds={}", self.options.grace.as_secs()))
+            .args(task.worker_arguments())
             .arg(self.run_dir.root())
             .arg(&planned.hash)
             .env("RAYON_NUM_THREADS", self.options.threads_per_trial.to_string())
@@ -443,18 +455,18 @@ impl Executor<'_> {
         let mut child = command.spawn().map_err(|source| ExecutorError::Spawn { program: worker.program.clone(), source })?;
         let input = child.stdin.take();
         let output = child.stdout.take().expect("standard output is a pipe");
-        let sender = self.sender.clone();
+        let (sender, trial) = (self.sender.clone(), Arc::clone(&planned));
         thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
                 let text = String::from_utf8_lossy(&line).into_owned();
                 let message = serde_json::from_str(&text).map_err(|_| text);
-                if sender.send(Line { trial, message }).is_err() {
+                if sender.send(Line { trial: Arc::clone(&trial), message }).is_err() {
                     break;
                 }
             }
         });
-        self.running.push(Worker { trial, child, input, killed: false, heard: Instant::now(), phase: String::new(), step: 0, hung: None });
-        observe(&RunEvent::Started { trial: planned, resumed });
+        self.running.push(Worker { task, child, input, killed: false, heard: Instant::now(), phase: String::new(), step: 0, hung: None });
+        observe(&RunEvent::Started { trial: &planned, resumed });
         Ok(())
     }
 
@@ -465,18 +477,17 @@ impl Executor<'_> {
 
     fn look_at_held(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
         for held in std::mem::take(&mut self.held) {
-            let folder = self.folder(held.trial);
-            let planned = &self.plan.trials[held.trial];
+            let folder = self.folder(&held.task.trial);
             match self.holder(&folder)? {
                 None => match folder.result()? {
-                    Some(result) => observe(&RunEvent::Ended { trial: planned, state: result.state, result: Some(&result) }),
-                    None => self.waiting.push_front(held.trial),
+                    Some(result) => self.tell_ended(&held.task, Some(&result), observe)?,
+                    None => self.waiting.push_front(held.task),
                 },
                 Some(holder) => {
                     let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
                     if is_orphan && held.since.elapsed() > self.options.patience {
                         let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-                        return Err(ExecutorError::Stuck { hash: planned.hash.clone(), holder });
+                        return Err(ExecutorError::Stuck { hash: held.task.trial.hash.clone(), holder });
                     }
                     self.held.push(held);
                 }
@@ -486,8 +497,8 @@ impl Executor<'_> {
     }
 
     fn hear(&mut self, line: &Line, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
-        let trial = &self.plan.trials[line.trial];
-        if let Some(worker) = self.running.iter_mut().find(|worker| worker.trial == line.trial) {
+        let trial = &line.trial;
+        if let Some(worker) = self.running.iter_mut().find(|worker| worker.task.trial.hash == trial.hash) {
             worker.heard = Instant::now();
             match &line.message {
                 Ok(WorkerMessage::Beat { phase }) => worker.phase.clone_from(phase),
@@ -496,11 +507,11 @@ impl Executor<'_> {
             }
         }
         match &line.message {
-            Ok(WorkerMessage::Storage { text }) => self.storage = Some((line.trial, text.clone())),
+            Ok(WorkerMessage::Storage { text }) => self.storage = Some((trial.hash.clone(), text.clone())),
             Ok(message) => observe(&RunEvent::Message { trial, message }),
             Err(text) => {
                 // A library that prints: not for the protocol, but not to be lost either.
-                let path = self.folder(line.trial).log_path();
+                let path = self.folder(trial).log_path();
                 let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut log| writeln!(log, "{text}"));
                 written.map_err(|source| ExecutorError::Io { path, source })?;
             }
@@ -520,7 +531,7 @@ impl Executor<'_> {
                         self.hear(&line, observe)?;
                     }
                     let worker = self.running.remove(position);
-                    self.end(&worker, status, observe)?;
+                    self.end(worker, status, observe)?;
                 }
                 Err(source) => return Err(ExecutorError::Spawn { program: self.options.worker.program.clone(), source }),
             }
@@ -530,7 +541,7 @@ impl Executor<'_> {
 
     /// Whether the trial of a worker that was killed or hung may begin again; counted.
     fn may_restart(&mut self, worker: &Worker) -> bool {
-        let restarts = self.restarts.entry(worker.trial).or_default();
+        let restarts = self.restarts.entry(worker.task.trial.hash.clone()).or_default();
         if worker.step > restarts.step {
             *restarts = Restarts { num: 0, step: worker.step };
         }
@@ -538,19 +549,19 @@ impl Executor<'_> {
         restarts.num <= self.options.max_restarts
     }
 
-    fn end(&mut self, worker: &Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
-        let folder = self.folder(worker.trial);
-        let trial = &self.plan.trials[worker.trial];
+    fn end(&mut self, worker: Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
+        let trial = &worker.task.trial;
+        let folder = self.folder(trial);
         let mut result = folder.result()?;
         if result.is_none() && status.code() == Some(i32::from(EXIT_BUSY)) {
             observe(&RunEvent::Waiting { trial, holder: None });
-            self.held.push(Held { trial: worker.trial, since: Instant::now() });
+            self.held.push(Held { task: worker.task, since: Instant::now() });
             return Ok(());
         }
         if result.is_none() && !worker.killed {
             if status.code() == Some(i32::from(EXIT_STORAGE)) {
-                let (trial, reason) = self.storage.take().unwrap_or((worker.trial, folder.log_tail(3)));
-                return Err(ExecutorError::Storage { hash: self.plan.trials[trial].hash.clone(), reason });
+                let (hash, reason) = self.storage.take().unwrap_or_else(|| (trial.hash.clone(), folder.log_tail(3)));
+                return Err(ExecutorError::Storage { hash, reason });
             }
             let in_good_order = status.success() || status.code() == Some(i32::from(EXIT_INTERRUPTED));
             let reason = match &worker.hung {
@@ -559,18 +570,16 @@ impl Executor<'_> {
                 None => describe_exit(status),
             };
             let is_worth_another_try = worker.hung.is_some() || in_good_order || was_killed_from_outside(status);
-            if self.obeyed == 0 && is_worth_another_try && self.may_restart(worker) {
+            if self.obeyed == 0 && is_worth_another_try && self.may_restart(&worker) {
                 observe(&RunEvent::Restarting { trial, reason: &reason });
-                self.waiting.push_front(worker.trial);
+                self.waiting.push_front(worker.task);
                 return Ok(());
             }
             if !in_good_order {
                 result = record_crash(&folder, reason)?;
             }
         }
-        let state = result.as_ref().map_or(TrialState::Interrupted, |result| result.state);
-        observe(&RunEvent::Ended { trial, state, result: result.as_ref() });
-        Ok(())
+        self.tell_ended(&worker.task, result.as_ref(), observe)
     }
 }
 

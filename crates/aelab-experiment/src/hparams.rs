@@ -1,6 +1,9 @@
 //! What TensorBoard's HPARAMS tab is told of a sweep and of a trial: the same names on both sides, or the
 //! tab hides the trial.
 
+use std::path::Path;
+
+use aelab_core::ObserverError;
 use aelab_tensorboard::ExperimentInfo;
 use serde_json::Value;
 
@@ -14,8 +17,13 @@ pub(crate) fn hyperparameters(model: &str, overrides: &[(String, Value)], seed: 
     named
 }
 
+/// Tells TensorBoard's HPARAMS tab of the trials of a plan, in the run directory `root`.
+pub fn describe_for_tensorboard(root: &Path, plan: &Plan) -> Result<(), ObserverError> {
+    aelab_tensorboard::write_experiment(root, &experiment_info(plan))
+}
+
 /// Every hyperparameter of a plan with every value that it takes, and every metric that may be measured.
-pub(crate) fn experiment_info(plan: &Plan) -> ExperimentInfo {
+fn experiment_info(plan: &Plan) -> ExperimentInfo {
     let mut varied: Vec<(String, Vec<Value>)> = Vec::new();
     let mut metrics: Vec<String> = Vec::new();
     for trial in &plan.trials {

@@ -9,7 +9,7 @@ use aelab_data::LoadContext;
 
 use crate::executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
 use crate::lock::{Attempt, TrialLock};
-use crate::{Execution, ExperimentSpec, Jobs, Plan, RunDir, RunDirError, SpecSource, TrialResult, TrialState, plan};
+use crate::{Execution, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunDirError, SpecSource, TrialResult, TrialState, plan};
 
 fn plan_of(epochs: &str) -> Plan {
     let text = format!(
@@ -50,7 +50,6 @@ impl Bench {
             jobs: 1,
             threads_per_trial: 1,
             worker,
-            retry: Vec::new(),
             patience: Duration::from_millis(300),
             checkpoint_every: Duration::from_secs(600),
             grace: Duration::from_secs(1),
@@ -64,7 +63,22 @@ impl Bench {
     }
 
     fn run_with(&self, options: &ExecutorOptions) -> RunSummary {
-        execute(&self.run_dir, &self.plan, options, &StopSignal::default(), &mut |_| {}).unwrap()
+        self.execute(options, &StopSignal::default(), &mut |_| {}).unwrap()
+    }
+
+    /// Runs again what is in one of these states.
+    fn retry(&self, states: &[TrialState], script: &str) -> RunSummary {
+        let mut schedule = PlanSchedule::new(&self.plan, &self.run_dir, states).unwrap();
+        execute(&self.run_dir, &mut schedule, &self.options(script), &StopSignal::default(), &mut |_| {}).unwrap()
+    }
+
+    fn execute(
+        &self,
+        options: &ExecutorOptions,
+        stop: &StopSignal,
+        observe: &mut dyn FnMut(&RunEvent<'_>),
+    ) -> Result<RunSummary, ExecutorError> {
+        execute(&self.run_dir, &mut PlanSchedule::new(&self.plan, &self.run_dir, &[])?, options, stop, observe)
     }
 
     fn result(&self, trial: usize) -> TrialResult {
@@ -100,8 +114,8 @@ fn a_worker_that_crashes_is_recorded_with_its_log_and_the_others_go_on() {
     let error = bench.result(1).error.unwrap();
     assert!(error.contains("exit code 3") && error.contains("out of paper"), "{error}");
     assert_eq!(bench.run(FINISH).states, [Finished, Failed, Finished], "a failure is not tried again by itself");
-    let retry = ExecutorOptions { retry: vec![Failed], ..bench.options(FINISH) };
-    assert_eq!(bench.run_with(&retry).states, [Finished; 3]);
+    let retry = [Failed];
+    assert_eq!(bench.retry(&retry, FINISH).states, [Finished; 3]);
 }
 
 #[cfg(unix)]
@@ -115,7 +129,7 @@ fn a_worker_that_is_killed_is_recorded_with_the_signal() {
 /// The states and what was said of restarts.
 fn restarts(bench: &Bench, options: &ExecutorOptions) -> (RunSummary, Vec<String>) {
     let mut reasons = Vec::new();
-    let summary = execute(&bench.run_dir, &bench.plan, options, &StopSignal::default(), &mut |event| {
+    let summary = bench.execute(options, &StopSignal::default(), &mut |event| {
         if let RunEvent::Restarting { reason, .. } = event {
             reasons.push((*reason).to_owned());
         }
@@ -167,7 +181,7 @@ fn a_worker_without_a_sign_of_life_is_killed_and_begun_again() {
 fn a_full_disk_stops_the_run_with_the_reason_and_nothing_counts_as_failed() {
     let bench = Bench::new("[1, 2]");
     let told = r#"echo '{"message": "storage", "text": "no space left on device"}'"#;
-    let outcome = execute(&bench.run_dir, &bench.plan, &bench.options(&format!("{told}; exit 71")), &StopSignal::default(), &mut |_| {});
+    let outcome = bench.execute(&bench.options(&format!("{told}; exit 71")), &StopSignal::default(), &mut |_| {});
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("no space left on device") && error.contains(&bench.plan.trials[0].hash), "{error}");
     assert_eq!(bench.run(FINISH).states, [Finished; 2], "the next run goes on");
@@ -191,8 +205,8 @@ fn a_damaged_result_is_a_failure_of_its_trial_alone_and_is_kept_until_asked() {
             assert!(bench.result(0).error.unwrap().contains("is damaged"));
         }
     }
-    let retry = ExecutorOptions { retry: vec![Failed], ..bench.options(FINISH) };
-    assert_eq!(bench.run_with(&retry).states, [Finished; 2]);
+    let retry = [Failed];
+    assert_eq!(bench.retry(&retry, FINISH).states, [Finished; 2]);
 }
 
 #[test]
@@ -204,8 +218,8 @@ fn a_diverged_trial_begins_anew_and_a_failed_one_goes_on() {
         fs::write(path.join("checkpoints/last.tar"), "state").unwrap();
         bench.run_dir.trial(&bench.plan.trials[trial].hash).write_result(&TrialResult::without_metrics(state, None)).unwrap();
     }
-    let retry = ExecutorOptions { retry: vec![Failed, Diverged], ..bench.options(FINISH) };
-    assert_eq!(bench.run_with(&retry).states, [Finished; 2]);
+    let retry = [Failed, Diverged];
+    assert_eq!(bench.retry(&retry, FINISH).states, [Finished; 2]);
     assert!(!bench.trial_path(0).join("checkpoints").exists() && bench.trial_path(1).join("checkpoints/last.tar").exists());
     assert!(bench.trial_path(0).join("result.previous.json").exists());
 }
@@ -216,12 +230,13 @@ fn workers_are_heard_and_their_surroundings_are_set() {
     let script = format!("echo '{{\"message\": \"note\", \"text\": \"'$RAYON_NUM_THREADS $BURN_DEVICE'\"}}'\necho 'no message'\n{FINISH}");
     let mut notes = Vec::new();
     let options = ExecutorOptions { threads_per_trial: 3, ..bench.options(&script) };
-    execute(&bench.run_dir, &bench.plan, &options, &StopSignal::default(), &mut |event| {
-        if let RunEvent::Message { message: crate::WorkerMessage::Note { text }, .. } = event {
-            notes.push(text.clone());
-        }
-    })
-    .unwrap();
+    bench
+        .execute(&options, &StopSignal::default(), &mut |event| {
+            if let RunEvent::Message { message: crate::WorkerMessage::Note { text }, .. } = event {
+                notes.push(text.clone());
+            }
+        })
+        .unwrap();
     assert_eq!(notes, ["3 flex"]);
     assert!(fs::read_to_string(bench.trial_path(0).join("worker.log")).unwrap().contains("no message"));
 }
@@ -230,13 +245,14 @@ fn workers_are_heard_and_their_surroundings_are_set() {
 fn stopped(bench: &Bench, script: &str, raises: usize) -> (RunSummary, Duration) {
     let stop = StopSignal::default();
     let mut since = Instant::now();
-    let summary = execute(&bench.run_dir, &bench.plan, &bench.options(script), &stop, &mut |event| {
-        if let RunEvent::Message { .. } = event {
-            since = Instant::now();
-            (0..raises).for_each(|_| stop.raise());
-        }
-    })
-    .unwrap();
+    let summary = bench
+        .execute(&bench.options(script), &stop, &mut |event| {
+            if let RunEvent::Message { .. } = event {
+                since = Instant::now();
+                (0..raises).for_each(|_| stop.raise());
+            }
+        })
+        .unwrap();
     (summary, since.elapsed())
 }
 
@@ -267,14 +283,15 @@ fn a_trial_that_another_process_has_is_waited_for() {
     assert_eq!(bench.run_dir.trial(&bench.plan.trials[0].hash).state().unwrap(), Running);
     let mut lock = Some(lock);
     let mut waited = false;
-    let summary = execute(&bench.run_dir, &bench.plan, &bench.options(FINISH), &StopSignal::default(), &mut |event| {
-        if let RunEvent::Waiting { holder, .. } = event {
-            assert_eq!(holder.unwrap().pid, std::process::id());
-            waited = true;
-            lock = None;
-        }
-    })
-    .unwrap();
+    let summary = bench
+        .execute(&bench.options(FINISH), &StopSignal::default(), &mut |event| {
+            if let RunEvent::Waiting { holder, .. } = event {
+                assert_eq!(holder.unwrap().pid, std::process::id());
+                waited = true;
+                lock = None;
+            }
+        })
+        .unwrap();
     assert_eq!((summary.states, waited), (vec![Finished], true));
 }
 
@@ -290,7 +307,7 @@ fn an_orphan_that_does_not_die_is_named() {
     let mut holder: serde_json::Value = serde_json::from_str(&text).unwrap();
     holder["runner_pid"] = gone.id().into();
     fs::write(&lock_path, holder.to_string()).unwrap();
-    let outcome = execute(&bench.run_dir, &bench.plan, &bench.options(FINISH), &StopSignal::default(), &mut |_| {});
+    let outcome = bench.execute(&bench.options(FINISH), &StopSignal::default(), &mut |_| {});
     assert!(matches!(outcome, Err(ExecutorError::Stuck { .. })), "{outcome:?}");
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand, execute, plan, resolve_jobs,
-    write_summary,
+    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand,
+    describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
 };
 use anyhow::Context;
 
@@ -102,7 +102,6 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         jobs,
         threads_per_trial: execution.threads_per_trial,
         worker: WorkerCommand::this_program().context("cannot find the program that is running")?,
-        retry: running.retry.clone(),
         patience: PATIENCE,
         checkpoint_every: seconds(execution.checkpoint_seconds),
         grace: seconds(execution.grace_seconds),
@@ -110,7 +109,9 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         max_restarts: execution.max_restarts,
     };
     let mut progress = Progress::new(&plan, num_to_do, running.quiet);
-    let outcome = execute(&run_dir, &plan, &options, &stop, &mut |event| progress.show(event));
+    describe_for_tensorboard(run_dir.root(), &plan)?;
+    let mut schedule = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
+    let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
     let outcome = match outcome {
         Ok(outcome) => outcome,

@@ -1,0 +1,1 @@
+//! Files of numbers that processes share: mapped into memory, read-only.
