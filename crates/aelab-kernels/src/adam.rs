@@ -1,0 +1,48 @@
+//! Adam's update in one pass over its four arrays.
+
+use crate::isa::compiled_for_each_isa;
+use crate::math::multiply_add;
+
+/// The numbers of one step of Adam (Kingma & Ba 2015, Algorithm 1, in the order of operations at the end of its section 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// Decay of the first moment.
+    pub beta_1: f32,
+    /// Decay of the second moment.
+    pub beta_2: f32,
+    /// What the first moment is multiplied with: the learning rate with both corrections of bias.
+    pub step_size: f32,
+    /// What is added to the root of the second moment, its correction of bias in it.
+    pub epsilon: f32,
+    /// Added to the gradient: `weight_decay * parameter`.
+    pub weight_decay: f32,
+    /// What the parameter is multiplied with first: 1 but for AdamW.
+    pub keep: f32,
+}
+
+impl AdamStep {
+    /// Step number `time`, from 1.
+    pub fn new(beta_1: f32, beta_2: f32, epsilon: f32, learning_rate: f64, time: i32) -> Self {
+        let root = (1.0 - beta_2.powi(time)).sqrt();
+        let factor = root / (1.0 - beta_1.powi(time));
+        Self { beta_1, beta_2, step_size: learning_rate as f32 * factor, epsilon: epsilon * root, weight_decay: 0.0, keep: 1.0 }
+    }
+}
+
+#[inline(always)]
+fn update_body<const FMA: bool>(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) {
+    let (rest_1, rest_2) = (1.0 - step.beta_1, 1.0 - step.beta_2);
+    let rows = parameter.iter_mut().zip(gradient).zip(moment_1).zip(moment_2);
+    rows.for_each(|(((parameter, gradient), moment_1), moment_2)| {
+        let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
+        *moment_1 = multiply_add::<FMA>(gradient, rest_1, step.beta_1 * *moment_1);
+        *moment_2 = multiply_add::<FMA>(gradient * gradient, rest_2, step.beta_2 * *moment_2);
+        let denominator = moment_2.sqrt() + step.epsilon;
+        *parameter = step.keep * *parameter - step.step_size * *moment_1 / denominator;
+    });
+}
+
+compiled_for_each_isa! {
+    /// Updates parameters and moments in place. All slices have the same length.
+    pub fn adam(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) = update_body
+}

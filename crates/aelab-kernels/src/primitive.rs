@@ -1,0 +1,47 @@
+//! Between tensors of the backend and slices of numbers.
+
+use burn::backend::Flex;
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::{Bytes, DType, Shape};
+use burn::tensor::{Device, Tensor};
+
+/// Whether a tensor lies where these kernels work: on `flex`, in single precision.
+pub(crate) fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.device() == Device::flex() && tensor.dtype() == DType::F32
+}
+
+/// A new tensor of these numbers.
+pub(crate) fn tensor_of(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
+}
+
+/// The same numbers one row after the other, from the start of their memory.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
+}
+
+/// The numbers of a contiguous tensor.
+pub(crate) fn numbers(tensor: &FlexTensor) -> &[f32] {
+    &tensor.storage::<f32>()[..tensor.layout().num_elements()]
+}
+
+/// The numbers of a contiguous tensor, to be changed: in place where nothing else holds them, of a copy elsewhere.
+pub(crate) fn numbers_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    let num = tensor.layout().num_elements();
+    &mut tensor.storage_mut::<f32>()[..num]
+}
+
+/// Gives the numbers of several tensors to `work`, to be changed in place; a tensor that is shared is copied first. `None`
+/// where one of them is not on `flex`.
+pub fn with_slices<const D: usize, const N: usize>(
+    tensors: [Tensor<D>; N],
+    work: impl FnOnce([&mut [f32]; N]),
+) -> Result<[Tensor<D>; N], [Tensor<D>; N]> {
+    if !tensors.iter().all(is_ours) {
+        return Err(tensors);
+    }
+    let mut primitives =
+        tensors.map(|tensor| contiguous(tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape")));
+    work(primitives.each_mut().map(numbers_mut));
+    Ok(primitives.map(Tensor::from_primitive::<Flex>))
+}
