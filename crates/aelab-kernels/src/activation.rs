@@ -90,6 +90,9 @@ pub(crate) fn backward(activation: Activation, gradient: &mut [f32], y: &[f32], 
     match sums {
         Some(sums) => sum_rows(gradient, y, width, sums, |gradient, y, sums| backward_row(activation, gradient, y, Some(sums))),
         None if activation == Activation::Linear => {}
-        None => gradient.chunks_exact_mut(width).zip(y.chunks_exact(width)).for_each(|(gradient, y)| backward_row(activation, gradient, y, None)),
+        None => gradient
+            .chunks_exact_mut(width)
+            .zip(y.chunks_exact(width))
+            .for_each(|(gradient, y)| backward_row(activation, gradient, y, None)),
     }
 }

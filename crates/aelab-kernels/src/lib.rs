@@ -15,7 +15,6 @@ mod parallel;
 mod primitive;
 mod product;
 
-
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
 pub use dense::dense;

@@ -76,9 +76,9 @@ impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
                 let mut gradient = vec![0.0; batch * width];
                 let rows = numbers(&x).chunks_exact(width).zip(numbers(&reconstruction).chunks_exact(width));
                 let scale = 1.0 / batch as f32;
-                let costs = rows.zip(gradient.chunks_exact_mut(width)).map(|((x, reconstruction), gradient)| {
-                    value_and_gradient(loss, x, reconstruction, scale, gradient)
-                });
+                let costs = rows
+                    .zip(gradient.chunks_exact_mut(width))
+                    .map(|((x, reconstruction), gradient)| value_and_gradient(loss, x, reconstruction, scale, gradient));
                 let value = mean(costs, batch);
                 prepared.finish(tensor_of(gradient, Shape::new([batch, width])), value)
             }

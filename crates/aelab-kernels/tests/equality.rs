@@ -73,10 +73,13 @@ fn compare_dense(seed: u64, [batch, input, output]: [usize; 3], activation: Acti
         } else {
             let used = if transposed { used.transpose() } else { used };
             let y = x.clone().matmul(used);
-            plain(activation, match &b {
-                Some(b) => y + b.clone().unsqueeze(),
-                None => y,
-            })
+            plain(
+                activation,
+                match &b {
+                    Some(b) => y + b.clone().unsqueeze(),
+                    None => y,
+                },
+            )
         };
         let upstream = Tensor::<2>::from_data(TensorData::new(values(seed + 3, batch * output, 1.0), [batch, output]), &device);
         let gradients = (y.clone() * upstream).sum().backward();

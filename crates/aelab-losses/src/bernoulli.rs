@@ -1,5 +1,6 @@
 //! The Bernoulli likelihood, from logits.
 
+use aelab_kernels::{Loss, reconstruction_loss};
 use burn::tensor::Tensor;
 
 use crate::reduce::per_example;
@@ -31,6 +32,11 @@ use crate::reduce::per_example;
 /// assert_eq!(nll.into_scalar::<f32>(), 2.0 * 2f32.ln());
 /// ```
 pub fn binary_cross_entropy_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    if mask.is_none()
+        && let Some(nll) = reconstruction_loss(Loss::BinaryCrossEntropyFromLogits, &x, &logits)
+    {
+        return nll;
+    }
     per_example(bernoulli_nll_per_feature(x, logits), mask)
 }
 

@@ -1,5 +1,6 @@
 //! The squared error.
 
+use aelab_kernels::{Loss, reconstruction_loss};
 use burn::tensor::Tensor;
 
 use crate::reduce::per_example;
@@ -22,5 +23,10 @@ use crate::reduce::per_example;
 /// assert_eq!(error.into_scalar::<f32>(), (0.25 + 4.0) / 2.0);
 /// ```
 pub fn squared_error(x: Tensor<2>, reconstruction: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    if mask.is_none()
+        && let Some(error) = reconstruction_loss(Loss::SquaredError, &x, &reconstruction)
+    {
+        return error;
+    }
     per_example((x - reconstruction).square(), mask)
 }

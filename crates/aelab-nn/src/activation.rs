@@ -69,6 +69,30 @@ impl Activation {
         }
     }
 
+    /// The same function as the kernels of dense layers have it; `None` for what is no function of its own output in reverse.
+    fn fused(self) -> Option<aelab_kernels::Activation> {
+        use aelab_kernels::Activation as Fused;
+        match self {
+            Activation::Linear => Some(Fused::Linear),
+            Activation::Sigmoid => Some(Fused::Sigmoid),
+            Activation::Tanh => Some(Fused::Tanh),
+            Activation::Relu => Some(Fused::Relu),
+            Activation::LeakyRelu => Some(Fused::LeakyRelu),
+            Activation::Elu => Some(Fused::Elu),
+            Activation::Softplus => Some(Fused::Softplus),
+            Activation::Selu | Activation::Gelu | Activation::Silu => None,
+        }
+    }
+
+    /// The function of an affine map, `activation(x W + b)`, or of `x W^T + b` where `transposed`, in as few passes as there
+    /// are kernels for.
+    pub(crate) fn of_affine(self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, transposed: bool) -> Tensor<2> {
+        match self.fused() {
+            Some(activation) => aelab_kernels::dense(x, weight, bias, activation, transposed),
+            None => self.apply(aelab_kernels::dense(x, weight, bias, aelab_kernels::Activation::Linear, transposed)),
+        }
+    }
+
     /// The derivative, written as a function of what [`apply`](Self::apply) gave, on a tensor of any shape: the tape can
     /// differentiate it once more. `None` where it jumps (`relu`, `leaky_relu`, `selu`) or is no function of the output
     /// (`gelu`, `silu`, which are not monotone).

@@ -2,7 +2,9 @@
 
 use aelab_core::{Initialization, Initializer};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
+
+use crate::Activation;
 
 /// `y = x W + b`, the bias optional.
 #[derive(Module, Debug)]
@@ -23,12 +25,17 @@ impl Linear {
 
     /// `[batch, input]` to `[batch, output]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        module::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        self.forward_activated(x, Activation::Linear)
     }
 
-    /// Backwards through the same weight with another bias, `y = x W^T + b`: `[batch, output]` to `[batch, input]`.
-    pub fn forward_transposed(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
-        module::linear(x, self.weight.val().transpose(), bias)
+    /// The activation of [`forward`](Self::forward), `[batch, output]`.
+    pub fn forward_activated(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        activation.of_affine(x, self.weight.val(), self.bias.as_ref().map(Param::val), false)
+    }
+
+    /// Backwards through the same weight with another bias, `activation(x W^T + b)`: `[batch, output]` to `[batch, input]`.
+    pub fn forward_transposed(&self, x: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation) -> Tensor<2> {
+        activation.of_affine(x, self.weight.val(), bias, true)
     }
 
     /// Features that come in.

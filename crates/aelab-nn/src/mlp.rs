@@ -41,7 +41,7 @@ impl Mlp {
         if let Some(first) = self.layers.first() {
             assert_shape!(x, [_, first.num_inputs()]);
         }
-        self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| activation.apply(layer.forward(x)))
+        self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| layer.forward_activated(x, *activation))
     }
 
     /// The output, `[batch, output]`, and beside it the derivative of the activation at each unit of each layer,
@@ -52,7 +52,7 @@ impl Mlp {
     pub fn forward_with_slopes(&self, x: Tensor<2>) -> (Tensor<2>, Vec<Tensor<2>>) {
         let mut slopes = Vec::with_capacity(self.layers.len());
         let output = self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| {
-            let output = activation.apply(layer.forward(x));
+            let output = layer.forward_activated(x, *activation);
             slopes.push(activation.slope(output.clone()).expect("the activation was checked to have a slope"));
             output
         });
@@ -115,9 +115,13 @@ impl TiedMlp {
         if let Some(last) = encoder.layers.last() {
             assert_shape!(z, [_, last.num_outputs()]);
         }
-        encoder.layers.iter().rev().zip(&self.activations).enumerate().fold(z, |z, (index, (layer, activation))| {
-            activation.apply(layer.forward_transposed(z, self.biases.get(index).map(Param::val)))
-        })
+        encoder
+            .layers
+            .iter()
+            .rev()
+            .zip(&self.activations)
+            .enumerate()
+            .fold(z, |z, (index, (layer, activation))| layer.forward_transposed(z, self.biases.get(index).map(Param::val), *activation))
     }
 }
 

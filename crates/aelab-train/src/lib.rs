@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adam;
 mod checkpoint;
 mod config;
 mod fit;

@@ -3,9 +3,11 @@
 use aelab_core::{ConfigError, GradientClipping, Optimizer, Scheduled};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdaGradConfig, AdamConfig, AdamWConfig, ModuleOptimizer, RmsPropConfig, SgdConfig};
+use burn::optim::{AdaGradConfig, ModuleOptimizer, RmsPropConfig, SgdConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::adam::{Adam, Decay};
 
 /// An optimizer and its hyperparameters. Every learning rate takes a number or a schedule.
 ///
@@ -135,18 +137,14 @@ impl OptimizerConfig {
                 let momentum = (*momentum != 0.0).then_some(MomentumConfig { momentum: *momentum, dampening: 0.0, nesterov: *nesterov });
                 SgdConfig::new().with_momentum(momentum).with_weight_decay(decay(*weight_decay)).init()
             }
-            OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => AdamConfig::new()
-                .with_beta_1(*beta_1 as f32)
-                .with_beta_2(*beta_2 as f32)
-                .with_epsilon(*epsilon as f32)
-                .with_weight_decay(decay(*weight_decay))
-                .init(),
-            OptimizerConfig::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => AdamWConfig::new()
-                .with_beta_1(*beta_1 as f32)
-                .with_beta_2(*beta_2 as f32)
-                .with_epsilon(*epsilon as f32)
-                .with_weight_decay(*weight_decay as f32)
-                .init(),
+            OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                let decay = Decay::Gradient(*weight_decay as f32);
+                ModuleOptimizer::from(Adam { beta_1: *beta_1 as f32, beta_2: *beta_2 as f32, epsilon: *epsilon as f32, decay })
+            }
+            OptimizerConfig::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
+                let decay = Decay::Decoupled(*weight_decay);
+                ModuleOptimizer::from(Adam { beta_1: *beta_1 as f32, beta_2: *beta_2 as f32, epsilon: *epsilon as f32, decay })
+            }
             OptimizerConfig::RmsProp { alpha, momentum, epsilon, centered, weight_decay, .. } => RmsPropConfig::new()
                 .with_alpha(*alpha as f32)
                 .with_momentum(*momentum as f32)
