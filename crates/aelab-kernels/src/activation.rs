@@ -85,6 +85,16 @@ compiled_for_each_isa! {
     fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
 }
 
+/// [`forward`] on this thread alone.
+pub(crate) fn forward_block(activation: Activation, y: &mut [f32], width: usize, bias: Option<&[f32]>) {
+    y.chunks_exact_mut(width).for_each(|row| forward_row(activation, row, bias));
+}
+
+/// [`backward`] on this thread alone.
+pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], width: usize, mut sums: Option<&mut [f32]>) {
+    gradient.chunks_exact_mut(width).zip(y.chunks_exact(width)).for_each(|(gradient, y)| backward_row(activation, gradient, y, sums.as_deref_mut()));
+}
+
 /// `gradient <- gradient * activation'`, in place, from the output `y`; with `sums`, its sums over rows, `[width]`, too.
 pub(crate) fn backward(activation: Activation, gradient: &mut [f32], y: &[f32], width: usize, sums: Option<&mut [f32]>) {
     match sums {

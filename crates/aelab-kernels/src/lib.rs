@@ -6,6 +6,7 @@
 
 mod activation;
 mod adam;
+mod convolution;
 mod dense;
 mod isa;
 mod likelihood;
@@ -17,6 +18,7 @@ mod product;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use convolution::{Sliding, convolution};
 pub use dense::dense;
 pub use likelihood::Loss;
 pub use loss::reconstruction_loss;

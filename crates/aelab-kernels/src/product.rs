@@ -26,24 +26,34 @@ impl<'a> Matrix<'a> {
 /// Fewer multiplications than this are done faster by one thread than shared out.
 const WORTH_SHARING: usize = 192 * 192 * 192;
 
-/// `a b`, one row after the other.
-pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+/// `output <- a b` on this thread alone; `output`: `[rows of a, columns of b]`.
+pub(crate) fn product_into(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
+    // SAFETY: `output` has room for the product, as was just checked.
+    unsafe { multiply(output.as_mut_ptr(), a, b, gemm::Parallelism::None) }
+}
+
+/// `sum <- sum + part`.
+pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
+    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+}
+
+/// Writes `a b` to `output`, one row after the other, and reads nothing of it.
+///
+/// # Safety
+/// `output` must have room for as many numbers as `a` has rows times `b` columns.
+unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
-    let (rows, columns, inner) = (a.rows, b.columns, a.columns);
-    let mut output: Vec<f32> = Vec::with_capacity(rows * columns);
-    let share = rows * columns * inner >= WORTH_SHARING && rayon::current_num_threads() > 1;
-    let parallelism = if share { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
-    // its transpose, so that every element read lies within its slice. The output has room for rows x columns numbers; `gemm`
-    // writes each of them, and with `read_dst = false` reads none, so that all are initialised when the length is set.
+    // its transpose, so that every element read lies within its slice; the caller vouches for the output, which is not read.
     unsafe {
         gemm::gemm(
-            rows,
-            columns,
-            inner,
-            output.as_mut_ptr(),
+            a.rows,
+            b.columns,
+            a.columns,
+            output,
             1,
-            columns as isize,
+            b.columns as isize,
             false,
             a.numbers.as_ptr(),
             a.column_stride as isize,
@@ -58,7 +68,19 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
             false,
             parallelism,
         );
-        output.set_len(rows * columns);
+    }
+}
+
+/// `a b`, one row after the other.
+pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let len = a.rows * b.columns;
+    let share = len * a.columns >= WORTH_SHARING && rayon::current_num_threads() > 1;
+    let parallelism = if share { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    let mut output: Vec<f32> = Vec::with_capacity(len);
+    // SAFETY: the output has the capacity, and `multiply` writes each of its numbers before the length is set.
+    unsafe {
+        multiply(output.as_mut_ptr(), a, b, parallelism);
+        output.set_len(len);
     }
     output
 }

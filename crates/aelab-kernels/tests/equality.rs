@@ -1,6 +1,8 @@
 //! Every kernel equals the plain expression in tensors: values and gradients, over shapes of all kinds.
 
-use aelab_kernels::{Activation, AdamStep, Loss, adam, dense, reconstruction_loss};
+use aelab_kernels::{Activation, AdamStep, Loss, Sliding, adam, convolution, dense, reconstruction_loss};
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::*;
 
@@ -104,6 +106,53 @@ proptest! {
         bias: bool, transposed: bool, turned_view: bool,
     ) {
         compare_dense(seed, [batch, input, output], ACTIVATIONS[which], bias, transposed, turned_view);
+    }
+
+    #[test]
+    fn a_convolution_equals_the_plain_expression(
+        seed in 0_u64..1000, batch in 1_usize..6, inputs in 1_usize..5, outputs in 1_usize..5, height in 1_usize..9, width in 1_usize..9,
+        kernel in 1_usize..6, stride in 1_usize..4, padding in 0_usize..3, extra in 0_usize..2, which in 0_usize..7, transposed: bool,
+    ) {
+        let (padding, extra) = (padding.min(kernel - 1), if transposed { extra.min(stride - 1) } else { 0 });
+        let large = |size: usize| ((size - 1) * stride + kernel + extra).checked_sub(2 * padding).filter(|size| *size > 0);
+        let output = if transposed {
+            let (Some(height), Some(width)) = (large(height), large(width)) else { return Ok(()) };
+            [height, width]
+        } else if height + 2 * padding < kernel || width + 2 * padding < kernel {
+            return Ok(());
+        } else {
+            [0, 0]
+        };
+        let device = Device::flex().autodiff();
+        let run = |fused: bool| {
+            let x = leaf(seed, [batch, inputs, height, width], 1.0, &device);
+            let channels = if transposed { [inputs, outputs] } else { [outputs, inputs] };
+            let weight = leaf(seed + 1, [channels[0], channels[1], kernel, kernel], 1.0, &device);
+            let bias = leaf(seed + 2, [outputs], 1.0, &device);
+            let y = if fused {
+                convolution(&x, &weight, &bias, ACTIVATIONS[which], Sliding { stride, padding, output, transposed }).unwrap()
+            } else {
+                let y = if transposed {
+                    let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [extra; 2], [1; 2], 1);
+                    conv_transpose2d(x.clone(), weight.clone(), Some(bias.clone()), options)
+                } else {
+                    conv2d(x.clone(), weight.clone(), Some(bias.clone()), ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1))
+                };
+                let [batch, channels, height, width] = y.dims();
+                plain(ACTIVATIONS[which], y.reshape([batch, channels * height * width])).reshape([batch, channels, height, width])
+            };
+            let shape = y.dims();
+            let upstream = Tensor::<4>::from_data(TensorData::new(values(seed + 3, shape.iter().product(), 1.0), shape), &device);
+            let gradients = (y.clone() * upstream).sum().backward();
+            let [of_x, of_weight] = [&x, &weight].map(|leaf| numbers(leaf.grad(&gradients).unwrap()));
+            (shape, numbers(y), of_x, of_weight, numbers(bias.grad(&gradients).unwrap()))
+        };
+        let (found, expected) = (run(true), run(false));
+        prop_assert_eq!(found.0, expected.0);
+        assert_close(found.1, expected.1, "value");
+        assert_close(found.2, expected.2, "gradient by x");
+        assert_close(found.3, expected.3, "gradient by the weight");
+        assert_close(found.4, expected.4, "gradient by the bias");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Activation {
     }
 
     /// The same function as the kernels of dense layers have it; `None` for what is no function of its own output in reverse.
-    fn fused(self) -> Option<aelab_kernels::Activation> {
+    pub(crate) fn fused(self) -> Option<aelab_kernels::Activation> {
         use aelab_kernels::Activation as Fused;
         match self {
             Activation::Linear => Some(Fused::Linear),

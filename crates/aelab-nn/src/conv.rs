@@ -1,6 +1,7 @@
 //! Convolutional encoders and decoders. Images come in and go out flattened.
 
 use aelab_core::{Initialization, Initializer};
+use aelab_kernels::Sliding;
 use burn::module::{Module, Param};
 use burn::tensor::module::{conv_transpose2d, conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
@@ -39,14 +40,30 @@ impl Convolution {
         Self { weight, bias, batch_norm: batch_norm.then(|| BatchNorm::new(num_outputs, initializer)) }
     }
 
-    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-        self.normalise(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options))
+    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize, activation: Activation) -> Tensor<4> {
+        let sliding = Sliding { stride, padding, output: [0, 0], transposed: false };
+        self.fused(&x, sliding, activation).unwrap_or_else(|| {
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+            activation.apply(self.normalise(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
+        })
     }
 
-    fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output_padding: [usize; 2]) -> Tensor<4> {
-        let options = ConvTransposeOptions::new([2; 2], [padding; 2], output_padding, [1; 2], 1);
-        self.normalise(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options))
+    /// Of stride 2, to a map of height and width `output`.
+    fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output: [usize; 2], activation: Activation) -> Tensor<4> {
+        let sliding = Sliding { stride: 2, padding, output, transposed: true };
+        self.fused(&x, sliding, activation).unwrap_or_else(|| {
+            let kernel_size = self.weight.lazy_shape()[2];
+            let [_, _, height, width] = x.dims();
+            let [rows, columns] = [(output[0], height), (output[1], width)].map(|(large, small)| large + 2 * padding - (2 * (small - 1) + kernel_size));
+            let options = ConvTransposeOptions::new([2; 2], [padding; 2], [rows, columns], [1; 2], 1);
+            activation.apply(self.normalise(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
+        })
+    }
+
+    /// As one operation, where there is a kernel for it and nothing to be normalised in between.
+    fn fused(&self, x: &Tensor<4>, sliding: Sliding, activation: Activation) -> Option<Tensor<4>> {
+        let (bias, activation) = (self.bias.as_ref().filter(|_| self.batch_norm.is_none())?, activation.fused()?);
+        aelab_kernels::convolution(x, &self.weight.val(), &bias.val(), activation, sliding)
     }
 
     fn normalise(&self, map: Tensor<4>) -> Tensor<4> {
@@ -75,7 +92,7 @@ impl ResidualBlock {
     }
 
     fn forward(&self, map: Tensor<4>, activation: Activation) -> Tensor<4> {
-        let change = self.second.convolve(activation.apply(self.first.convolve(map.clone(), 1, 1)), 1, 0);
+        let change = self.second.convolve(self.first.convolve(map.clone(), 1, 1, activation), 1, 0, Activation::Linear);
         activation.apply(map + change)
     }
 }
@@ -128,8 +145,8 @@ impl ConvEncoder {
         let mut map = x.reshape([batch_size, channels, height, width]);
         for (index, (convolution, &activation)) in self.convolutions.iter().zip(&self.activations).enumerate() {
             map = match layout.form {
-                ConvForm::Strided => activation.apply(convolution.convolve(map, 2, layout.padding())),
-                ConvForm::Pooled => halve(activation.apply(convolution.convolve(map, 1, layout.padding()))),
+                ConvForm::Strided => convolution.convolve(map, 2, layout.padding(), activation),
+                ConvForm::Pooled => halve(convolution.convolve(map, 1, layout.padding(), activation)),
             };
             let first = index * layout.residual_blocks;
             let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
@@ -189,11 +206,12 @@ impl ConvDecoder {
             let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
             map = blocks.iter().fold(map, |map, block| block.forward(map, activation));
             let level = self.convolutions.len() - 1 - index;
+            let activation = self.activations.get(index + 1).copied().unwrap_or(Activation::Linear);
+            let [_, height, width] = layout.levels[level];
             map = match layout.form {
-                ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), layout.output_padding(level)),
-                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding()),
+                ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), [height, width], activation),
+                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), activation),
             };
-            map = self.activations.get(index + 1).copied().unwrap_or(Activation::Linear).apply(map);
         }
         map.reshape([batch_size, layout.levels[0].iter().product()])
     }
