@@ -19,7 +19,10 @@ mod dataset;
 mod error;
 mod fetch;
 mod formats;
+#[doc(hidden)]
+pub mod fuzzing;
 mod labels;
+mod memory;
 mod observed;
 mod options;
 mod partition;

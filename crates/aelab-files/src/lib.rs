@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod bounded;
 mod failpoint;
 
 pub use atomic::{AtomicFile, create_folder, remove_leftovers, sync_folder, write_atomic, write_volatile};
+pub use bounded::{read_bounded, read_bounded_text};
 pub use failpoint::{Failpoint, failpoint, install_failpoint};

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::term_means::TermMeans;
 
+/// Its manifest holds a position, a few numbers of each observer and of each term, and the names of a handful of parts.
+const MAX_MANIFEST: u64 = 4 << 20;
+
 /// Increased when an older program could not read what this one writes.
 const FORMAT_VERSION: u32 = 1;
 
@@ -184,6 +187,12 @@ impl CheckpointFolder {
     /// The checkpoint called `name`; `None` where it does not exist.
     pub fn load(&self, name: &str) -> Result<Option<(Manifest, TraineeState)>, CheckpointError> {
         let path = self.path(name);
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Err(CheckpointError::Damaged { path, what: "it is not a plain file".to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
+        }
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -247,11 +256,20 @@ fn read_archive(file: &mut File, length: u64) -> Result<(Manifest, TraineeState)
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = entry.path()?.to_string_lossy().into_owned();
+        if entry.header().entry_type() != tar::EntryType::Regular {
+            return Err(ReadError::Damaged(format!("part `{name}` is not a plain file")));
+        }
         // A size from a damaged header must not be allocated.
-        if entry.size() > length {
+        let most =
+            if state.parts.is_empty() && (manifest.is_none() || manifest_hash.is_some()) { MAX_MANIFEST.min(length) } else { length };
+        if entry.size() > most {
             return Err(ReadError::Damaged(format!("part `{name}` claims {} bytes", entry.size())));
         }
-        let mut bytes = Vec::with_capacity(entry.size() as usize);
+        let mut bytes = Vec::new();
+        let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
+        bytes
+            .try_reserve_exact(size)
+            .map_err(|_| ReadError::Damaged(format!("part `{name}` claims {size} bytes, more than memory has")))?;
         entry.read_to_end(&mut bytes)?;
         let Some(manifest) = &manifest else {
             if name != "manifest.json" {
@@ -271,6 +289,9 @@ fn read_archive(file: &mut File, length: u64) -> Result<(Manifest, TraineeState)
                 return Err(ReadError::Damaged("its manifest does not match its checksum".to_owned()));
             }
             continue;
+        }
+        if state.parts.contains_key(&name) {
+            return Err(ReadError::Damaged(format!("part `{name}` is there twice")));
         }
         match manifest.parts.iter().find(|(part, ..)| *part == name) {
             Some((_, expected_length, hash)) if *expected_length == bytes.len() as u64 && *hash == sha256(&bytes) => {}
@@ -348,6 +369,53 @@ mod tests {
             fs::write(checkpoints.path("last"), &flipped).unwrap();
             assert_eq!(checkpoints.load_latest().unwrap().unwrap().1, state(1), "flipped at {offset}");
         }
+    }
+
+    /// A checkpoint with these members after its manifest, whose checksums all match.
+    fn forged(manifest: &Manifest, members: &[(tar::EntryType, u64, &[u8])]) -> Vec<u8> {
+        let manifest = serde_json::to_vec(manifest).unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut append = |name: &str, kind, size, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            archive.append(&header, bytes).unwrap();
+        };
+        append("manifest.json", tar::EntryType::Regular, manifest.len() as u64, &manifest);
+        append("manifest.sha256", tar::EntryType::Regular, 64, sha256(&manifest).as_bytes());
+        members.iter().for_each(|(kind, size, bytes)| append("model", *kind, *size, bytes));
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn members_that_are_no_files_repeat_or_claim_too_much_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path());
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            program_version: String::new(),
+            position: position(1),
+            observers: vec![],
+            stage: 0,
+            parts: vec![("model".to_owned(), 3, sha256(b"abc"))],
+        };
+        let load = |members: &[(tar::EntryType, u64, &[u8])]| {
+            fs::write(checkpoints.path("last"), forged(&manifest, members)).unwrap();
+            checkpoints.load("last").map(|loaded| loaded.unwrap().1.parts.len()).map_err(|error| error.to_string())
+        };
+        let message =
+            |members: &[(tar::EntryType, u64, &[u8])]| load(members).unwrap_err().split_once("is damaged: ").unwrap().1.to_owned();
+        let file = (tar::EntryType::Regular, 3, b"abc".as_slice());
+        assert_eq!(load(&[file]), Ok(1));
+        assert_eq!(message(&[file, file]), "part `model` is there twice");
+        assert_eq!(message(&[(tar::EntryType::Symlink, 0, b"")]), "part `model` is not a plain file");
+        assert_eq!(message(&[(tar::EntryType::Block, 0, b"")]), "part `model` is not a plain file");
+        assert_eq!(message(&[(tar::EntryType::Regular, 1 << 40, b"abc")]), "part `model` claims 1099511627776 bytes");
+        fs::remove_file(checkpoints.path("last")).unwrap();
+        fs::create_dir(checkpoints.path("last")).unwrap();
+        assert!(checkpoints.load("last").unwrap_err().to_string().ends_with("is damaged: it is not a plain file"));
     }
 
     #[test]

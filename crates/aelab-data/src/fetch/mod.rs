@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{DATASETS, DataError, FailedAttempt, LoadContext};
 
 mod cifar;
+pub(crate) mod fuzzing;
 mod official;
 mod package;
 mod remote;

@@ -1,11 +1,12 @@
 //! `images`: the user's own folder of PNG and JPEG files.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -13,9 +14,10 @@ use walkdir::WalkDir;
 use super::check_shapes;
 use crate::checksum;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::formats::payload::open_plain;
 use crate::labels::classes;
 use crate::options::dataset_config;
-use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
+use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin, memory};
 
 dataset_config! { own,
     /// A folder of PNG and JPEG files. Where they lie in sub-folders, the first level names their classes.
@@ -47,6 +49,9 @@ pub enum Color {
 
 /// Larger sides are a mistake more often than a wish.
 const MAX_SIDE: u32 = 16_384;
+
+/// The most memory that decoding one image may take: that of 16,384 x 16,384 pixels in colour.
+const MAX_DECODED: u64 = 3 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 
 impl DatasetSource for ImagesConfig {
     const NAME: &'static str = "images";
@@ -157,8 +162,7 @@ impl ImagesConfig {
         let mut first: Option<(&PathBuf, (usize, usize))> = None;
         let mut pixels = Vec::new();
         for file in &files {
-            let decoded = ImageReader::open(file).map_err(DataError::io("opened", file))?.with_guessed_format();
-            let decoded = decoded.map_err(DataError::io("read", file))?.decode().map_err(|source| image_error(file, source))?;
+            let decoded = decode(file)?;
             let image = match self.size {
                 Some([height, width]) if (decoded.height(), decoded.width()) != (height, width) => {
                     decoded.resize_exact(width, height, FilterType::Triangle)
@@ -168,7 +172,12 @@ impl ImagesConfig {
             let size = (image.height() as usize, image.width() as usize);
             match first {
                 None => {
-                    pixels.reserve(files.len().saturating_mul(self.channels() * size.0 * size.1));
+                    let needed = files.len().saturating_mul(self.channels() * size.0 * size.1);
+                    let too_large = || DataError::TooLarge { origin: Origin::file(folder), limit: memory::limit() };
+                    if needed as u64 > memory::limit() {
+                        return Err(too_large());
+                    }
+                    pixels.try_reserve_exact(needed).map_err(|_| too_large())?;
                     first = Some((file, size));
                 }
                 Some((first, first_size)) if first_size != size => {
@@ -237,10 +246,22 @@ fn class_labels(folder: &Path, files: &[PathBuf]) -> Result<Option<Vec<String>>,
     }
 }
 
+/// The decoder of a file, its format told by its first bytes, once the header has been read and found to be within bounds.
+fn decoder(file: &Path) -> Result<impl ImageDecoder, DataError> {
+    let (opened, _) = open_plain(file)?;
+    let mut reader = ImageReader::new(BufReader::new(opened)).with_guessed_format().map_err(DataError::io("read", file))?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height, limits.max_alloc) = (Some(MAX_SIDE), Some(MAX_SIDE), Some(MAX_DECODED));
+    reader.limits(limits);
+    reader.into_decoder().map_err(|source| image_error(file, source))
+}
+
+fn decode(file: &Path) -> Result<DynamicImage, DataError> {
+    DynamicImage::from_decoder(decoder(file)?).map_err(|source| image_error(file, source))
+}
+
 fn header_size(file: &Path) -> Result<(usize, usize), DataError> {
-    let reader =
-        ImageReader::open(file).map_err(DataError::io("opened", file))?.with_guessed_format().map_err(DataError::io("read", file))?;
-    let (width, height) = reader.into_dimensions().map_err(|source| image_error(file, source))?;
+    let (width, height) = decoder(file)?.dimensions();
     Ok((height as usize, width as usize))
 }
 
