@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use aelab_files::bounded_lines;
 
 use crate::device::burn_device_variable;
 use crate::lock::{self, Attempt, Holder, TrialLock};
@@ -20,6 +22,9 @@ use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::schedule::{Schedule, Task};
 use crate::spec::{Execution, Jobs};
 use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, WorkerMessage};
+
+/// A message of a worker is a few numbers, or the text of an error.
+const MAX_MESSAGE: usize = 1 << 20;
 
 /// The program that runs one trial: it is started with the run directory and the hash as last arguments.
 #[derive(Debug, Clone)]
@@ -457,7 +462,7 @@ impl Executor<'_> {
         let output = child.stdout.take().expect("standard output is a pipe");
         let (sender, trial) = (self.sender.clone(), Arc::clone(&planned));
         thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            for line in bounded_lines(BufReader::new(output), MAX_MESSAGE).map_while(Result::ok) {
                 let text = String::from_utf8_lossy(&line).into_owned();
                 let message = serde_json::from_str(&text).map_err(|_| text);
                 if sender.send(Line { trial: Arc::clone(&trial), message }).is_err() {

@@ -13,6 +13,8 @@
 mod comparison;
 mod device;
 pub mod executor;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash;
 mod hparams;
 mod key_path;

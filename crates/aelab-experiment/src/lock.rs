@@ -100,8 +100,11 @@ pub fn holder(path: &Path) -> io::Result<Option<Option<Holder>>> {
     }
 }
 
+/// A host, two numbers and a time.
+const MAX_HOLDER: u64 = 64 << 10;
+
 fn read_holder(path: &Path) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&aelab_files::read_bounded(path, MAX_HOLDER).ok()?).ok()
 }
 
 #[cfg(test)]

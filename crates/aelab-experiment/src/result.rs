@@ -153,7 +153,12 @@ impl TrialResult {
         {
             return Err("it does not match its checksum".to_owned());
         }
-        serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())
+        let result: Self = serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())?;
+        // They are read from the trial's folder `figures`, and from nowhere else.
+        match result.pictures.iter().find(|picture| !is_file_name(&picture.name)) {
+            None => Ok(result),
+            Some(picture) => Err(format!("{:?} cannot name a picture", picture.name)),
+        }
     }
 
     fn to_value(&self) -> Map<String, Value> {
@@ -169,9 +174,26 @@ impl TrialResult {
     }
 }
 
+/// Whether a name is one on every system, and leads nowhere else.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(|character: char| "/\\:".contains(character) || character.is_control())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_cannot_lie_outside_of_the_trial() {
+        let mut result = TrialResult::without_metrics(TrialState::Finished, None);
+        let picture = |name: &str| DrawnPicture { name: name.to_owned(), title: String::new(), evaluation: String::new() };
+        result.pictures = vec![picture("latent_means.2d")];
+        assert_eq!(TrialResult::from_json(&result.to_json()).unwrap(), result);
+        for name in ["../../secret", "/etc/secret", "..", "", "C:secret", "a\\b", "a\0b"] {
+            result.pictures = vec![picture(name)];
+            assert_eq!(TrialResult::from_json(&result.to_json()).unwrap_err(), format!("{name:?} cannot name a picture"));
+        }
+    }
 
     #[test]
     fn results_without_the_evaluation_of_a_metric_are_read() {

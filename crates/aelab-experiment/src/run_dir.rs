@@ -13,17 +13,29 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use aelab_files::{create_folder, remove_leftovers, sync_folder, write_atomic};
+use aelab_files::{create_folder, read_bounded, read_bounded_text, remove_leftovers, sync_folder, write_atomic};
 use serde_json::Value;
 
 use crate::lock::{self, Attempt, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
+use crate::source::Sources;
+use crate::spec::MAX_TEXT;
+use crate::tree;
 use crate::trial_config::{FORMAT_VERSION, stored_config, stored_definition, trial_hash};
 use crate::worker::TrialProgress;
+
+/// Of 100,000 trials `plan.json` has some hundred MiB.
+const MAX_PLAN: u64 = 2 << 30;
+
+/// A result is a few hundred metrics.
+const MAX_RESULT: u64 = 64 << 20;
+
+/// Where a worker stands is a few numbers and names.
+const MAX_PROGRESS: u64 = 64 << 10;
 
 /// What can be wrong with a run directory.
 #[derive(Debug, thiserror::Error)]
@@ -133,8 +145,20 @@ impl RunDir {
     /// The stored plan.
     pub fn plan(&self) -> Result<Plan, RunDirError> {
         let path = self.plan_path();
-        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-        serde_json::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+        let bytes = read_bounded(&path, MAX_PLAN).map_err(io_error("read", &path))?;
+        let plan: Plan =
+            serde_json::from_slice(&bytes).map_err(|error| RunDirError::Damaged { path: path.clone(), message: error.to_string() })?;
+        match plan.trials.iter().find(|trial| !is_hash(&trial.hash)) {
+            None => Ok(plan),
+            // Folders are found by it.
+            Some(trial) => Err(RunDirError::Damaged { path, message: format!("{:?} is not the hash of a trial", trial.hash) }),
+        }
+    }
+
+    /// The text of `experiment.yaml`.
+    pub fn experiment_text(&self) -> Result<String, RunDirError> {
+        let path = self.experiment_path();
+        read_bounded_text(&path, MAX_TEXT).map_err(io_error("read", &path))
     }
 
     /// The folder of a trial.
@@ -229,7 +253,7 @@ impl RunDir {
 
     /// Keeps what an edited experiment replaces.
     fn keep_history(&self, plan: &Plan) -> Result<(), RunDirError> {
-        let (Ok(old_text), Ok(old_plan)) = (fs::read(self.experiment_path()), self.plan()) else { return Ok(()) };
+        let (Ok(old_text), Ok(old_plan)) = (read_bounded(&self.experiment_path(), MAX_TEXT), self.plan()) else { return Ok(()) };
         if old_plan.source == plan.source && old_text == plan.source.text.as_bytes() {
             return Ok(());
         }
@@ -242,6 +266,11 @@ impl RunDir {
         }
         Ok(())
     }
+}
+
+/// Whether this can be the name of a trial's folder: hexadecimal digits.
+fn is_hash(hash: &str) -> bool {
+    (1..=64).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// One line for each value that differs: path, what is expected, what is found.
@@ -307,7 +336,7 @@ impl TrialDir {
 
     /// Where its worker stands, or stood; `None` where there is nothing to read.
     pub fn progress(&self) -> Option<TrialProgress> {
-        serde_json::from_slice(&fs::read(self.progress_path()).ok()?).ok()
+        serde_json::from_slice(&read_bounded(&self.progress_path(), MAX_PROGRESS).ok()?).ok()
     }
 
     /// Removes what killed workers left unfinished. Only for the one who holds the lock.
@@ -335,8 +364,12 @@ impl TrialDir {
     /// The stored configuration.
     pub fn config(&self) -> Result<Value, RunDirError> {
         let path = self.config_path();
-        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-        serde_yaml::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+        let text = read_bounded_text(&path, MAX_TEXT).map_err(io_error("read", &path))?;
+        // The reader of experiments: bounded in what it makes of a text.
+        let mut sources = Sources::default();
+        let source = sources.add(path.display().to_string(), text);
+        let tree = tree::parse(&sources, source).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })?;
+        Ok(tree.to_value())
     }
 
     fn write_config(&self, plan: &Plan, trial: &PlannedTrial) -> Result<(), RunDirError> {
@@ -354,12 +387,13 @@ impl TrialDir {
     /// does not keep the others from being read, and is not overwritten unasked.
     pub fn result(&self) -> Result<Option<TrialResult>, RunDirError> {
         let path = self.result_path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let read = match read_bounded(&path, MAX_RESULT) {
+            Ok(bytes) => TrialResult::from_json(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        match TrialResult::from_json(&bytes) {
+        match read {
             Ok(result) if result.format_version > FORMAT_VERSION => {
                 let hash = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 Err(RunDirError::FormatVersion { hash, path, found: u64::from(result.format_version) })
@@ -418,9 +452,20 @@ impl TrialDir {
 
     /// The last lines of `worker.log`.
     pub fn log_tail(&self, num_lines: usize) -> String {
-        let bytes = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(8192)..]).into_owned();
+        let bytes = end_of(&self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(num_lines)..].join("\n")
     }
+}
+
+/// The last bytes of a log, which may be large.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    const LENGTH: u64 = 8192;
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LENGTH)))?;
+    let mut bytes = Vec::new();
+    file.take(LENGTH).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

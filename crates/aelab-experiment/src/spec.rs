@@ -4,6 +4,7 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use aelab_files::read_bounded_text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -44,11 +45,13 @@ impl SpecSource {
     }
 }
 
+/// The largest text of an experiment: far more than anyone writes by hand.
+pub(crate) const MAX_TEXT: u64 = 4 << 20;
+
 fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
-    fs::read_to_string(path).map_err(|error| {
+    read_bounded_text(path, MAX_TEXT).map_err(|error| {
         let reason = match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
             _ => error.to_string(),
         };
         Diagnostic::new(format!("cannot read {what} {}: {reason}", path.display()))

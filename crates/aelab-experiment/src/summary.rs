@@ -10,12 +10,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
-use aelab_files::write_atomic;
+use aelab_files::{bounded_lines, write_atomic};
 use aelab_report::{
     Curve, CurvePanel, Direction, FigureError, FigureGroup, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
     baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_figure,
@@ -338,13 +338,16 @@ fn configuration_label(label: &str, trial: &PlannedTrial) -> String {
     if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
 }
 
+/// A line of `metrics.jsonl` has a few numbers for each term of an objective.
+const MAX_LINE: usize = 1 << 20;
+
 /// Epoch and value of the loss on a split in `metrics.jsonl`: `train/loss`, or that of the last stage, `train/fine_tune/loss`, where
 /// training has more than one. The losses of two stages are different quantities.
-fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
+pub(crate) fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
     let (mut stage, mut points) = (String::new(), Vec::new());
-    for line in BufReader::new(File::open(path)?).lines() {
+    for line in bounded_lines(BufReader::new(File::open(path)?), MAX_LINE) {
         // A trial that runs may be writing its last line.
-        let Ok(line) = serde_json::from_str::<Value>(&line?) else { continue };
+        let Ok(line) = serde_json::from_slice::<Value>(&line?) else { continue };
         let loss_of_stage = |(tag, value)| {
             let of_stage: &str = str::strip_suffix(str::strip_prefix(tag, split)?.strip_prefix('/')?, "loss")?;
             (of_stage.is_empty() || of_stage.ends_with('/')).then(|| (of_stage.to_owned(), value))

@@ -1,5 +1,6 @@
 //! YAML as a tree of maps and lists in which every value knows where it was written.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
@@ -7,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::KeyPath;
 use crate::source::{Diagnostic, Excerpt, Origin, Sources};
+use crate::spec::MAX_TEXT;
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
@@ -318,7 +320,12 @@ fn is_other_variant(base: &[(String, Node)], over: &[(String, Node)], path: &Key
 /// Reads the text of index `source`. Keys must be names and different, numbers finite; `<<` merges maps.
 pub fn parse(sources: &Sources, source: usize) -> Result<Node, Diagnostic> {
     let text = &sources.get(source).text;
-    let reader = Reader { source, path: KeyPath::root(), target: None };
+    if text.len() as u64 > MAX_TEXT {
+        let message = format!("{} has {} bytes; a text of an experiment has at most {MAX_TEXT}", sources.get(source).name, text.len());
+        return Err(Diagnostic::new(message));
+    }
+    let held = Cell::new(0);
+    let reader = Reader { source, path: KeyPath::root(), target: None, held: &held };
     reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| syntax_error(sources, source, &error))
 }
 
@@ -348,7 +355,8 @@ pub fn locate(text: &str, path: &KeyPath, at: At) -> Option<(usize, usize)> {
     if path.parts().is_empty() && at == At::Key {
         return None;
     }
-    let reader = Reader { source: 0, path: KeyPath::root(), target: Some((path, at)) };
+    let held = Cell::new(0);
+    let reader = Reader { source: 0, path: KeyPath::root(), target: Some((path, at)), held: &held };
     let error = reader.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     if !error.to_string().contains(FOUND) {
         return None;
@@ -365,12 +373,21 @@ fn problem<E: de::Error>(message: impl fmt::Display) -> E {
     E::custom(format!("{MARK}{message}"))
 }
 
+/// The most memory that the values of one text may take with their places, roughly: a million of them. Aliases multiply what is
+/// written once, and each value carries the keys that lead to it.
+const MAX_HELD: usize = 256 << 20;
+
+/// More keys than this no map of an experiment has; each is compared with all others.
+const MAX_KEYS: usize = 1000;
+
 /// Reads one value; where `target` is set, raises an error at that place.
 #[derive(Clone)]
 struct Reader<'a> {
     source: usize,
     path: KeyPath,
     target: Option<(&'a KeyPath, At)>,
+    /// Bytes held by all values so far, roughly.
+    held: &'a Cell<usize>,
 }
 
 impl Reader<'_> {
@@ -378,11 +395,24 @@ impl Reader<'_> {
         Self { path: self.path.child(key), ..self.clone() }
     }
 
+    /// Counts another value at this path, of `num_bytes` besides the path.
+    fn hold<E: de::Error>(&self, num_bytes: usize) -> Result<(), E> {
+        let path: usize = self.path.parts().iter().map(|key| 2 * size_of::<String>() + key.len()).sum();
+        self.held.set(self.held.get() + path + num_bytes);
+        if self.held.get() <= MAX_HELD {
+            return Ok(());
+        }
+        Err(problem(
+            "this text holds too much: up to here its values take more than 256 MiB with their places; aliases (`*name`) count anew wherever they stand, and long lists are better written as `range` or `log_range`",
+        ))
+    }
+
     fn is_target(&self, at: At) -> bool {
         self.target.is_some_and(|(path, wanted)| wanted == at && *path == self.path)
     }
 
-    fn node<E>(self, kind: Kind) -> Result<Node, E> {
+    fn node<E: de::Error>(self, kind: Kind) -> Result<Node, E> {
+        self.hold(size_of::<Node>())?;
         Ok(Node { kind, origin: Origin { source: self.source, path: self.path } })
     }
 }
@@ -442,6 +472,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        self.hold(value.len())?;
         self.node(Kind::Text(value.to_owned()))
     }
 
@@ -469,6 +500,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
             } else {
                 let value = map.next_value_seed(self.child(key.clone()))?;
                 entries.push((key, value));
+                if entries.len() > MAX_KEYS {
+                    return Err(problem(format!("a map has at most {MAX_KEYS} keys; this one has more")));
+                }
             }
         }
         for node in merged {
@@ -477,6 +511,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 if entries.iter().all(|(name, _)| *name != key) {
                     entries.push((key, value));
                 }
+            }
+            if entries.len() > MAX_KEYS {
+                return Err(problem(format!("a map has at most {MAX_KEYS} keys; with those merged into it, this one has more")));
             }
         }
         self.node(Kind::Map(entries))
@@ -621,6 +658,44 @@ mod tests {
         let source = sources.add("over.yaml", "{model: {vae: {latent_dim: 3}}}");
         let merged = tree.overlaid(parse(&sources, source).unwrap());
         assert_eq!(merged.to_value()["model"]["vae"], serde_json::json!({"latent_dim": 3, "beta": 1}));
+    }
+
+    fn refusal(text: &str) -> String {
+        let refused = read(text).unwrap_err();
+        assert!(refused.len() < 4000, "the message is long: {}", refused.len());
+        refused
+    }
+
+    #[test]
+    fn aliases_do_not_multiply_without_bound() {
+        let bomb: String = (1..30).map(|level| format!("a{level}: &a{level} [{}]\n", format!("*a{}, ", level - 1).repeat(9))).collect();
+        let bomb = format!("a0: &a0 [x, x, x, x, x, x, x, x, x]\n{bomb}");
+        let refused = refusal(&bomb);
+        assert!(refused.contains("multiply to too much") || refused.contains("holds too much"), "{refused}");
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
+        assert!(refusal(&long).starts_with("this text holds too much: up to here"), "{}", refusal(&long));
+        assert!(refusal(&long).contains("--> test.yaml:1:4"), "{}", refusal(&long));
+    }
+
+    #[test]
+    fn long_keys_above_many_values_and_deep_lists_are_bounded() {
+        let wide = format!("? {}\n: [{}]\n", "k".repeat(1 << 20), "1, ".repeat(100_000));
+        assert!(refusal(&wide).starts_with("this text holds too much"), "{}", refusal(&wide));
+        let deep = format!("{}{}{}", "[".repeat(100), "1, ".repeat(1_000_000), "]".repeat(100));
+        assert!(refusal(&deep).starts_with("this text holds too much"), "{}", refusal(&deep));
+        assert!(refusal(&"[".repeat(200)).contains("nested too deeply") || refusal(&"[".repeat(200)).contains("did not find"));
+        let keys: String = (0..2000).map(|key| format!("k{key}: 1\n")).collect();
+        assert!(refusal(&keys).starts_with("a map has at most 1000 keys"), "{}", refusal(&keys));
+        let many: String = (0..100_000).map(|value| format!("{value}, ")).collect();
+        assert_eq!(
+            read(&format!("sweep: {{model: {{vae: {{beta: [{many}]}}}}}}")).unwrap()["sweep"]["model"]["vae"]["beta"][99_999],
+            99_999
+        );
+    }
+
+    #[test]
+    fn a_text_of_more_than_four_mebibytes_is_refused_unread() {
+        assert_eq!(refusal(&" ".repeat((4 << 20) + 1)), "test.yaml has 4194305 bytes; a text of an experiment has at most 4194304");
     }
 
     fn any_tree() -> impl Strategy<Value = Value> {

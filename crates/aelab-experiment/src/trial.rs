@@ -22,7 +22,7 @@ use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device}
 
 mod environment;
 mod figures;
-mod metrics_log;
+pub(crate) mod metrics_log;
 mod snapshots;
 
 /// Progress is reported at most this often.

@@ -8,6 +8,8 @@
 mod checkpoint;
 mod config;
 mod fit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod optimizer;
 mod order;
 mod term_means;

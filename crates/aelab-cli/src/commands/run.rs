@@ -39,8 +39,7 @@ pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Re
 pub(crate) fn resume(run: &Path, running: &Running, registry: &Registry) -> anyhow::Result<u8> {
     let run_dir = RunDir::open(run, &running.runs)?;
     let mut source = run_dir.plan()?.source;
-    let path = run_dir.experiment_path();
-    source.text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    source.text = run_dir.experiment_text()?;
     let spec = ExperimentSpec::parse(source)?;
     run_spec(&spec, run_dir.root().to_path_buf(), running, registry)
 }

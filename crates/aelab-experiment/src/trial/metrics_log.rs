@@ -15,7 +15,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(2);
 ///
 /// A value that is not a finite number is written as a string (`"NaN"`): JSON has no such numbers.
 #[derive(Debug)]
-pub(super) struct MetricsLog {
+pub(crate) struct MetricsLog {
     path: PathBuf,
     file: BufWriter<File>,
     flushed: Instant,
@@ -23,7 +23,7 @@ pub(super) struct MetricsLog {
 
 impl MetricsLog {
     /// Opens the log, keeping what is there: [`Observer::rewind`] decides how much of it stays.
-    pub(super) fn open(path: &Path) -> Result<Self, ObserverError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ObserverError> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(|source| error(path, source))?;
         let mut file = BufWriter::new(file);
         file.seek(io::SeekFrom::End(0)).map_err(|source| error(path, source))?;
