@@ -147,6 +147,19 @@ pub enum DataError {
         /// What the decoder said.
         source: image::ImageError,
     },
+    /// An image that would take too much memory.
+    #[error(
+        "{}: is larger than what is read: at most {max_side} pixels a side and {max_bytes} bytes decoded; scale it down or take it away",
+        path.display()
+    )]
+    ImageTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Most pixels of a side.
+        max_side: u32,
+        /// Most bytes of the decoded image.
+        max_bytes: u64,
+    },
     /// Images of different sizes, without a size to bring them to.
     #[error(
         "{}: is {} x {} pixels (height x width), but {} is {} x {}; set `size: [height, width]` to resize all images",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -251,13 +251,25 @@ fn decoder(file: &Path) -> Result<impl ImageDecoder, DataError> {
     let (opened, _) = open_plain(file)?;
     let mut reader = ImageReader::new(BufReader::new(opened)).with_guessed_format().map_err(DataError::io("read", file))?;
     let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height, limits.max_alloc) = (Some(MAX_SIDE), Some(MAX_SIDE), Some(MAX_DECODED));
+    (limits.max_image_width, limits.max_image_height, limits.max_alloc) = (Some(MAX_SIDE), Some(MAX_SIDE), Some(most_decoded()));
     reader.limits(limits);
     reader.into_decoder().map_err(|source| image_error(file, source))
 }
 
 fn decode(file: &Path) -> Result<DynamicImage, DataError> {
-    DynamicImage::from_decoder(decoder(file)?).map_err(|source| image_error(file, source))
+    let decoder = decoder(file)?;
+    if decoder.total_bytes() > most_decoded() {
+        return Err(too_large(file));
+    }
+    DynamicImage::from_decoder(decoder).map_err(|source| image_error(file, source))
+}
+
+fn most_decoded() -> u64 {
+    MAX_DECODED.min(memory::limit())
+}
+
+fn too_large(file: &Path) -> DataError {
+    DataError::ImageTooLarge { path: file.to_owned(), max_side: MAX_SIDE, max_bytes: most_decoded() }
 }
 
 fn header_size(file: &Path) -> Result<(usize, usize), DataError> {
@@ -265,8 +277,11 @@ fn header_size(file: &Path) -> Result<(usize, usize), DataError> {
     Ok((height as usize, width as usize))
 }
 
-fn image_error(file: &Path, source: image::ImageError) -> DataError {
-    DataError::Image { path: file.to_owned(), source }
+fn image_error(file: &Path, source: ImageError) -> DataError {
+    match source {
+        ImageError::Limits(_) => too_large(file),
+        source => DataError::Image { path: file.to_owned(), source },
+    }
 }
 
 #[cfg(test)]
@@ -336,6 +351,28 @@ mod tests {
         assert!(error.ends_with("a.png is 2 x 3; set `size: [height, width]` to resize all images"), "{error}");
         let dataset = load(&folder, json!({"path": ".", "size": [2, 2], "num_valid": 0, "num_test": 0})).unwrap();
         assert_eq!(values(&dataset.train), [0.2; 8]);
+    }
+
+    #[test]
+    fn an_image_that_claims_too_many_pixels_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let chunk = |kind: &[u8], content: &[u8]| {
+            let mut crc = flate2::Crc::new();
+            crc.update(&[kind, content].concat());
+            [&(content.len() as u32).to_be_bytes(), kind, content, &crc.sum().to_be_bytes()].concat()
+        };
+        for side in [MAX_SIDE + 1, 0x7fff_ffff] {
+            let header = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+            let image =
+                [b"\x89PNG\r\n\x1a\n".as_slice(), &chunk(b"IHDR", &header), &chunk(b"IDAT", &[0x78, 0x9c, 3, 0]), &chunk(b"IEND", b"")];
+            std::fs::write(folder.path().join("a.png"), image.concat()).unwrap();
+            let config: ImagesConfig = serde_json::from_value(json!({"path": "."})).unwrap();
+            let spec = DatasetSource::spec(&config, &in_folder(&folder)).unwrap_err().to_string();
+            let load = load(&folder, json!({"path": ".", "size": [2, 2]})).unwrap_err().to_string();
+            for error in [spec, load] {
+                assert!(error.contains("a.png: is larger than what is read: at most 16384 pixels a side and "), "{error}");
+            }
+        }
     }
 
     #[test]
