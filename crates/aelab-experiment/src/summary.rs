@@ -342,9 +342,9 @@ fn configuration_label(label: &str, trial: &PlannedTrial) -> String {
 /// training has more than one. The losses of two stages are different quantities.
 fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
     let (mut stage, mut points) = (String::new(), Vec::new());
-    for line in BufReader::new(File::open(path)?).lines() {
-        // A trial that runs may be writing its last line.
-        let Ok(line) = serde_json::from_str::<Value>(&line?) else { continue };
+    for line in BufReader::new(File::open(path)?).split(b'\n') {
+        // A trial that runs may be writing its last line, and one that was killed may have left part of one.
+        let Ok(line) = serde_json::from_slice::<Value>(&line?) else { continue };
         let loss_of_stage = |(tag, value)| {
             let of_stage: &str = str::strip_suffix(str::strip_prefix(tag, split)?.strip_prefix('/')?, "loss")?;
             (of_stage.is_empty() || of_stage.ends_with('/')).then(|| (of_stage.to_owned(), value))
@@ -498,5 +498,10 @@ mod tests {
         assert_eq!(read_loss(&path, "valid").unwrap(), [(1.0, 4.0)]);
         std::fs::write(&path, "{\"epoch\": 1.0, \"train/loss\": 0.5}\n{\"epoch\"").unwrap();
         assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 0.5)]);
+
+        let mut torn = b"{\"epoch\": 1, \"train/loss\": 3}\n\xff\xfe{\"epoch\": 2, \"train/loss\": 9}\n".to_vec();
+        torn.extend(b"{\"epoch\": 2, \"train/loss\": 2}\n{\"epoch\": 3, \"train/lo");
+        std::fs::write(&path, torn).unwrap();
+        assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 3.0), (2.0, 2.0)], "bytes that are no text and a line without an end");
     }
 }
