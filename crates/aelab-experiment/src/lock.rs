@@ -365,6 +365,9 @@ mod tests {
             let text = explained(io::Error::from_raw_os_error(code)).to_string();
             assert!(text.contains("lockd") && text.contains("--runs"), "{text}");
         }
-        assert_eq!(explained(io::ErrorKind::PermissionDenied.into()).to_string(), io::Error::from(io::ErrorKind::PermissionDenied).to_string());
+        assert_eq!(
+            explained(io::ErrorKind::PermissionDenied.into()).to_string(),
+            io::Error::from(io::ErrorKind::PermissionDenied).to_string()
+        );
     }
 }

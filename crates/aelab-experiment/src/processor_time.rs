@@ -25,7 +25,8 @@ mod tests {
     fn the_work_of_other_threads_counts_also_when_they_have_ended() {
         let before = of_other_threads().unwrap();
         let worker = std::thread::spawn(|| {
-            let own = || fs::read_to_string("/proc/thread-self/schedstat").unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap();
+            let own =
+                || fs::read_to_string("/proc/thread-self/schedstat").unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap();
             let (began, mut sum) = (own(), 0_u64);
             while own() < began + 200_000_000_u64 {
                 sum = std::hint::black_box(sum.wrapping_add(1));

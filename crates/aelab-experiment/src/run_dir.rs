@@ -391,9 +391,7 @@ impl TrialDir {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         match TrialResult::from_json(&bytes) {
-            Ok(result) if result.format_version > FORMAT_VERSION => {
-                Err(RunDirError::FileVersion { path, found: result.format_version })
-            }
+            Ok(result) if result.format_version > FORMAT_VERSION => Err(RunDirError::FileVersion { path, found: result.format_version }),
             Ok(result) => Ok(Some(result)),
             Err(reason) => {
                 let error = format!("{} is damaged: {reason}; `--retry failed` puts it aside and runs the trial again", path.display());

@@ -120,7 +120,7 @@ pub fn run(
     let pulse = context.pulse.as_ref();
     let device = resolve_device(&trial.device)?;
     pulse.begin(LOADING_PHASE);
-    hold(LOADING_PHASE, folder)?;
+    hold("load", folder)?;
     let dataset = load(trial, context)?;
     let data = dataset.train.spec().clone();
     trial.model.check(&data)?;
@@ -132,9 +132,8 @@ pub fn run(
     let training_device = device.clone().autodiff();
     let clipping = trial.train.gradient_clipping;
     let optimizer = || trial.train.optimizer.build(clipping);
-    let build = || {
-        trial.model.trainee(&BuildContext { data: &data, seed: trial.train.seed, device: &training_device, optimizer: &optimizer })
-    };
+    let build =
+        || trial.model.trainee(&BuildContext { data: &data, seed: trial.train.seed, device: &training_device, optimizer: &optimizer });
     let mut trainee = build();
     let num_parameters = trainee.num_parameters();
     let stages = trainee.stages(trial.train.epochs);
@@ -191,7 +190,7 @@ pub fn run(
         }
         (Ending::Interrupted, _) | (_, None) => return Ok(result),
         (Ending::Finished, Some((model, best_epoch))) => {
-            hold(EVALUATION_PHASE, folder)?;
+            hold("measure", folder)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)? else {
                 return Ok(TrialResult { state: TrialState::Interrupted, ..result });
@@ -210,8 +209,8 @@ pub fn run(
 }
 
 /// A place where a test may end the process or make it wait.
-fn hold(phase: &str, folder: &Path) -> Result<(), TrialError> {
-    aelab_files::failpoint(phase, folder).map_err(|source| TrialError::Write { path: folder.to_owned(), source })
+fn hold(action: &str, folder: &Path) -> Result<(), TrialError> {
+    aelab_files::failpoint(action, folder).map_err(|source| TrialError::Write { path: folder.to_owned(), source })
 }
 
 fn load(trial: &ResolvedTrial, context: &TrialContext) -> Result<Dataset, TrialError> {

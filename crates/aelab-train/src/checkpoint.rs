@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use aelab_core::TraineeState;
-use aelab_files::{AtomicFile, create_folder};
+use aelab_files::{AtomicFile, create_folder, failpoint};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -177,10 +177,7 @@ impl CheckpointFolder {
     /// # Errors
     /// Those of `fits`; a checkpoint of another version; and where a checkpoint cannot be read and none before it will do, why
     /// not: another time it may be readable, and beginning anew would write over it.
-    pub fn load_latest<E: From<CheckpointError>>(
-        &self,
-        fits: &mut dyn FnMut(&Manifest) -> Result<Option<String>, E>,
-    ) -> Result<Latest, E> {
+    pub fn load_latest<E: From<CheckpointError>>(&self, fits: &mut dyn FnMut(&Manifest) -> Result<Option<String>, E>) -> Result<Latest, E> {
         let mut notes = Vec::new();
         let mut unreadable = None;
         for name in LATEST {
@@ -262,7 +259,7 @@ impl CheckpointFolder {
     /// The checkpoint called `name`; `None` where it does not exist.
     pub fn load(&self, name: &str) -> Result<Option<(Manifest, TraineeState)>, CheckpointError> {
         let path = self.path(name);
-        let mut file = match File::open(&path) {
+        let mut file = match failpoint("read", &path).and_then(|()| File::open(&path)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
@@ -491,7 +488,8 @@ mod tests {
         let checkpoints = CheckpointFolder::new(folder.path());
         checkpoints.save(&position(1), vec![], &state(1), false).unwrap();
         checkpoints.save(&position(2), vec![], &state(2), false).unwrap();
-        let mut fits = |manifest: &Manifest| Ok::<_, CheckpointError>((manifest.position.step == 2).then(|| "the log is shorter".to_owned()));
+        let mut fits =
+            |manifest: &Manifest| Ok::<_, CheckpointError>((manifest.position.step == 2).then(|| "the log is shorter".to_owned()));
         let Latest { found, notes } = checkpoints.load_latest(&mut fits).unwrap();
         assert_eq!(found.unwrap().1, state(1));
         assert!(notes[0].contains("the log is shorter") && notes[0].contains("falling back"), "{notes:?}");

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use aelab_core::{
-    Event, Examples, Observer, ObserverError, Progress, Pulse, Purpose, Rewound, RunInfo, Split, Stage, StateError, StepContext, StreamNoise, Terms,
-    TrainedModel, Trainee, stream,
+    Event, Examples, Observer, ObserverError, Progress, Pulse, Purpose, Rewound, RunInfo, Split, Stage, StateError, StepContext,
+    StreamNoise, Terms, TrainedModel, Trainee, stream,
 };
 use burn::tensor::Device;
 
-use crate::term_means::TermMeans;
 use crate::checkpoint::Latest;
+use crate::term_means::TermMeans;
 use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order};
 
 /// Everything that [`fit`] works with besides the trainee.

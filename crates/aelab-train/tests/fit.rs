@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use aelab_core::{
     Autoencoder, Batch, DataSpec, Domain, Event, Examples, GradientClipping, Initialization, Initializer, Objective, Observer,
-    ObserverError, Optimizer, Pulse, Rewound, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms, TrainedModel,
-    Trainee, TraineeState,
+    ObserverError, Optimizer, Pulse, Rewound, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms,
+    TrainedModel, Trainee, TraineeState,
 };
 use aelab_train::{CheckpointFolder, EarlyStopping, Ending, Keep, OptimizerConfig, Outcome, Session, TrainConfig, TrainError, fit, fitted};
 use burn::module::{Module, Param};
@@ -585,7 +585,11 @@ fn a_lost_best_epoch_is_an_error_and_never_another_epoch() {
         let mut trainee = toy(&config);
         let outcome = run(&mut trainee, &config, folder.path(), &mut Recorder::default(), None);
         let best = checkpoints.path("best");
-        if is_removed { std::fs::remove_file(best).unwrap() } else { std::fs::write(best, b"damaged").unwrap() }
+        if is_removed {
+            std::fs::remove_file(best).unwrap()
+        } else {
+            std::fs::write(best, b"damaged").unwrap()
+        }
         let Err(error) = fitted(&mut trainee, &Points::new(37, 0), &config, &checkpoints, &outcome) else { panic!("it is gone") };
         assert!(matches!(error, TrainError::BestLost(_)), "{error}");
         checkpoints.remove_all().unwrap();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, Pulse, StateError, StepContext, Stream, TrainedModel};
+use aelab_core::{
+    Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, Pulse, StateError, StepContext, Stream, TrainedModel,
+};
 use aelab_eval::{EvaluationContext, EvaluationError, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;

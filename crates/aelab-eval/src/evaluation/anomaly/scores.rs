@@ -87,16 +87,15 @@ impl Scores {
         }
         let gaussian = Gaussian::fit(train)?;
         let distances = |codes: &Codes| (0..codes.len()).map(|index| gaussian.distance(codes.row(index))).collect();
-        let valid =
-            Codes::of(
-                context.model,
-                context.valid,
-                Told::Nothing,
-                Draw::Anomaly.stream(context.seed),
-                context.batch_size,
-                context.device,
-                context.pulse,
-            )?;
+        let valid = Codes::of(
+            context.model,
+            context.valid,
+            Told::Nothing,
+            Draw::Anomaly.stream(context.seed),
+            context.batch_size,
+            context.device,
+            context.pulse,
+        )?;
         Self::new("latent_density", distances(&valid), distances(context.test_codes("anomaly")?)).map(Some)
     }
 }
