@@ -182,7 +182,7 @@ impl<'a> Progress<'a> {
                     self.say(&format!("note        {name}: {text}"));
                 }
             }
-            WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
+            WorkerMessage::Hello { .. } | WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
         }
         self.estimate();
     }

@@ -21,7 +21,7 @@ use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::schedule::{Schedule, Task};
 use crate::spec::{Execution, Jobs};
-use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, WorkerMessage};
+use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, PROTOCOL_VERSION, TrialProgress, WorkerMessage};
 
 /// A message of a worker is a few numbers, or the text of an error.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -40,6 +40,27 @@ impl WorkerCommand {
     pub fn this_program() -> io::Result<Self> {
         Ok(Self { program: std::env::current_exe()?, arguments: vec!["worker".into()] })
     }
+
+    /// Starts the program. Where it is the one that is running, that one is started even if another has been put in its place
+    /// since.
+    fn command(&self) -> Command {
+        #[cfg(target_os = "linux")]
+        if std::env::current_exe().is_ok_and(|running| running == self.program || running == with_deleted(&self.program)) {
+            use std::os::unix::process::CommandExt;
+            let mut command = Command::new("/proc/self/exe");
+            command.arg0(&self.program);
+            return command;
+        }
+        Command::new(&self.program)
+    }
+}
+
+/// What Linux calls the program that is running when its file has been removed or replaced.
+#[cfg(target_os = "linux")]
+fn with_deleted(program: &std::path::Path) -> PathBuf {
+    let mut name = program.as_os_str().to_owned();
+    name.push(" (deleted)");
+    name.into()
 }
 
 /// How trials are run.
@@ -187,6 +208,32 @@ pub enum ExecutorError {
         /// Who holds it.
         holder: String,
     },
+    /// A trial is locked and nobody works on it.
+    #[error(
+        "the trial {hash} is held by {holder}, who has given no sign of life for {seconds} seconds: end that process; \
+         if its machine is gone and its lock stays on the file server, delete {}", lock.display()
+    )]
+    Silent {
+        /// The trial.
+        hash: String,
+        /// Who holds it.
+        holder: String,
+        /// For how long.
+        seconds: u64,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// The worker is another program than the runner.
+    #[error(
+        "the worker is of aelab {version} and speaks version {found} of the protocol between worker and runner, but the runner speaks version \
+         {PROTOCOL_VERSION}: the program was replaced while the run went on; what is done is kept, begin the run again with one program"
+    )]
+    Protocol {
+        /// Version of the worker's program.
+        version: String,
+        /// Version of its protocol.
+        found: u32,
+    },
 }
 
 /// How many trials run at a time on so many cores, and a warning where that is fewer than asked for.
@@ -264,9 +311,24 @@ struct Line {
 struct Held {
     task: Task,
     since: Instant,
+    /// Its signs of life, when they last changed, and when they were last read.
+    progress: Option<TrialProgress>,
+    heard: Instant,
+    looked: Instant,
+    /// Why waiting for it is no use.
+    hopeless: Option<ExecutorError>,
+}
+
+impl Held {
+    fn new(task: Task) -> Self {
+        let now = Instant::now();
+        Self { task, since: now, progress: None, heard: now, looked: now, hopeless: None }
+    }
 }
 
 const TICK: Duration = Duration::from_millis(50);
+/// How often the signs of life of others are read.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the tasks of a schedule on this machine until it has no more.
 pub fn execute(
@@ -326,6 +388,14 @@ impl Executor<'_> {
                 {
                     self.start(task, observe)?;
                 }
+            }
+            // What nobody will give back is no reason to leave the rest undone.
+            if self.obeyed == 0
+                && self.running.is_empty()
+                && self.held.iter().all(|held| held.hopeless.is_some())
+                && let Some(error) = self.held.iter_mut().find_map(|held| held.hopeless.take())
+            {
+                return Err(error);
             }
             // With a free place and nothing running or held, the schedule had nothing more to give.
             if self.running.is_empty() && (self.obeyed > 0 || self.held.is_empty()) {
@@ -427,7 +497,7 @@ impl Executor<'_> {
         }
         if let Some(holder) = self.holder(&folder)? {
             observe(&RunEvent::Waiting { trial: &planned, holder: holder.as_ref() });
-            self.held.push(Held { task, since: Instant::now() });
+            self.held.push(Held::new(task));
             return Ok(());
         }
         let log_path = folder.log_path();
@@ -438,7 +508,7 @@ impl Executor<'_> {
             .map_err(|source| ExecutorError::Io { path: log_path.clone(), source })?;
         let resumed = folder.has_checkpoint();
         let worker = &self.options.worker;
-        let mut command = Command::new(&worker.program);
+        let mut command = worker.command();
         command
             .args(&worker.arguments)
             .arg(format!("--checkpoint-seconds={}", self.options.checkpoint_every.as_secs()))
@@ -481,7 +551,7 @@ impl Executor<'_> {
     }
 
     fn look_at_held(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
-        for held in std::mem::take(&mut self.held) {
+        for mut held in std::mem::take(&mut self.held) {
             let folder = self.folder(&held.task.trial);
             match self.holder(&folder)? {
                 None => match folder.result()? {
@@ -489,11 +559,25 @@ impl Executor<'_> {
                     None => self.waiting.push_front(held.task),
                 },
                 Some(holder) => {
-                    let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
-                    if is_orphan && held.since.elapsed() > self.options.patience {
-                        let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-                        return Err(ExecutorError::Stuck { hash: held.task.trial.hash.clone(), holder });
+                    if held.looked.elapsed() >= LISTEN_EVERY {
+                        held.looked = Instant::now();
+                        let progress = folder.progress();
+                        if progress != held.progress {
+                            (held.progress, held.heard) = (progress, Instant::now());
+                        }
                     }
+                    let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
+                    let hash = held.task.trial.hash.clone();
+                    let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                    let silence = held.heard.elapsed();
+                    held.hopeless = if is_orphan && held.since.elapsed() > self.options.patience {
+                        Some(ExecutorError::Stuck { hash, holder })
+                    } else if silence > self.options.hang + self.options.patience {
+                        // Its own runner would have killed it by now.
+                        Some(ExecutorError::Silent { hash, holder, seconds: silence.as_secs(), lock: folder.lock_path() })
+                    } else {
+                        None
+                    };
                     self.held.push(held);
                 }
             }
@@ -512,6 +596,9 @@ impl Executor<'_> {
             }
         }
         match &line.message {
+            Ok(WorkerMessage::Hello { protocol_version, program_version }) if *protocol_version != PROTOCOL_VERSION => {
+                return Err(ExecutorError::Protocol { version: program_version.clone(), found: *protocol_version });
+            }
             Ok(WorkerMessage::Storage { text }) => self.storage = Some((trial.hash.clone(), text.clone())),
             Ok(message) => observe(&RunEvent::Message { trial, message }),
             Err(text) => {
@@ -560,7 +647,7 @@ impl Executor<'_> {
         let mut result = folder.result()?;
         if result.is_none() && status.code() == Some(i32::from(EXIT_BUSY)) {
             observe(&RunEvent::Waiting { trial, holder: None });
-            self.held.push(Held { task: worker.task, since: Instant::now() });
+            self.held.push(Held::new(worker.task));
             return Ok(());
         }
         if result.is_none() && !worker.killed {
@@ -613,6 +700,9 @@ fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, 
         return Ok(Some(result));
     }
     let tail = folder.log_tail(20);
+    // What Rust and C++ say of an allocation that is refused, before they end the process.
+    let ran_out = ["memory allocation of", "std::bad_alloc"].iter().any(|words| tail.contains(words));
+    let what = if ran_out { format!("the worker ran out of memory: {what}") } else { what };
     let error = if tail.is_empty() { what } else { format!("{what}; the end of its log:\n{tail}") };
     let result = TrialResult::without_metrics(TrialState::Failed, Some(error));
     folder.write_result(&result)?;

@@ -20,6 +20,7 @@ mod hparams;
 mod key_path;
 pub mod lock;
 mod plan;
+mod processor_time;
 mod read;
 mod result;
 mod run_dir;
@@ -53,7 +54,7 @@ pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, TrialPictures, trial_rows, write_summary};
 pub use trial::TrialContext;
 pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};
-pub use worker::{TrialProgress, WorkerError, WorkerMessage, WorkerOptions, error_chain, run_worker};
+pub use worker::{PROTOCOL_VERSION, TrialProgress, WorkerError, WorkerMessage, WorkerOptions, error_chain, run_worker};
 
 /// A value as YAML, as aelab writes it: for examples and listings.
 pub fn to_yaml(value: &serde_json::Value) -> String {

@@ -15,8 +15,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aelab_files::{create_folder, read_bounded, read_bounded_text, remove_leftovers, sync_folder, write_atomic};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::lock::{self, Attempt, TrialLock};
@@ -75,6 +77,17 @@ pub enum RunDirError {
         /// One line per value that differs.
         differences: Vec<String>,
     },
+    /// A file of another format version.
+    #[error(
+        "{} is of format version {found}, but this aelab reads version {FORMAT_VERSION}: use the aelab that wrote it, \
+         or give the experiment another name to run it anew", path.display()
+    )]
+    FileVersion {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+    },
     /// Trials of another format version.
     #[error(
         "the trial {hash} in {} is of format version {found}, this aelab has {FORMAT_VERSION}: the same configuration means something else now; \
@@ -88,6 +101,16 @@ pub enum RunDirError {
         /// Version found.
         found: u64,
     },
+}
+
+/// How long another runner may take to prepare the directory.
+const PREPARATION_PATIENCE: Duration = Duration::from_secs(600);
+
+/// What every JSON file of a run directory has.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    format_version: u32,
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
@@ -146,8 +169,13 @@ impl RunDir {
     pub fn plan(&self) -> Result<Plan, RunDirError> {
         let path = self.plan_path();
         let bytes = read_bounded(&path, MAX_PLAN).map_err(io_error("read", &path))?;
-        let plan: Plan =
-            serde_json::from_slice(&bytes).map_err(|error| RunDirError::Damaged { path: path.clone(), message: error.to_string() })?;
+        // The version first: a plan of another one may lack what this one has.
+        let damaged = |error: serde_json::Error| RunDirError::Damaged { path: path.clone(), message: error.to_string() };
+        let versions: Versioned = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if versions.format_version != FORMAT_VERSION {
+            return Err(RunDirError::FileVersion { path, found: versions.format_version });
+        }
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(damaged)?;
         match plan.trials.iter().find(|trial| !is_hash(&trial.hash)) {
             None => Ok(plan),
             // Folders are found by it.
@@ -194,9 +222,11 @@ impl RunDir {
         create_folder(&trials).map_err(io_error("make the folder", &trials))?;
         // Two runners may come at the same time.
         let lock_path = run_dir.root.join("lock");
-        let lock = fs::File::create(&lock_path).map_err(io_error("write", &lock_path))?;
-        lock.lock().map_err(io_error("lock", &lock_path))?;
+        let _lock = TrialLock::wait(&lock_path, PREPARATION_PATIENCE).map_err(io_error("lock", &lock_path))?;
 
+        if let Err(error @ RunDirError::FileVersion { .. }) = run_dir.plan() {
+            return Err(error);
+        }
         let stored = run_dir.stored_trials()?;
         let planned: HashMap<&str, &PlannedTrial> = plan.trials.iter().map(|trial| (trial.hash.as_str(), trial)).collect();
         for hash in &stored {
@@ -336,7 +366,7 @@ impl TrialDir {
 
     /// Where its worker stands, or stood; `None` where there is nothing to read.
     pub fn progress(&self) -> Option<TrialProgress> {
-        serde_json::from_slice(&read_bounded(&self.progress_path(), MAX_PROGRESS).ok()?).ok()
+        TrialProgress::from_json(&read_bounded(&self.progress_path(), MAX_PROGRESS).ok()?)
     }
 
     /// Removes what killed workers left unfinished. Only for the one who holds the lock.
@@ -394,10 +424,7 @@ impl TrialDir {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         match read {
-            Ok(result) if result.format_version > FORMAT_VERSION => {
-                let hash = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Err(RunDirError::FormatVersion { hash, path, found: u64::from(result.format_version) })
-            }
+            Ok(result) if result.format_version > FORMAT_VERSION => Err(RunDirError::FileVersion { path, found: result.format_version }),
             Ok(result) => Ok(Some(result)),
             Err(reason) => {
                 let error = format!("{} is damaged: {reason}; `--retry failed` puts it aside and runs the trial again", path.display());

@@ -346,7 +346,7 @@ const MAX_LINE: usize = 1 << 20;
 pub(crate) fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
     let (mut stage, mut points) = (String::new(), Vec::new());
     for line in bounded_lines(BufReader::new(File::open(path)?), MAX_LINE) {
-        // A trial that runs may be writing its last line.
+        // A trial that runs may be writing its last line, and one that was killed may have left part of one.
         let Ok(line) = serde_json::from_slice::<Value>(&line?) else { continue };
         let loss_of_stage = |(tag, value)| {
             let of_stage: &str = str::strip_suffix(str::strip_prefix(tag, split)?.strip_prefix('/')?, "loss")?;
@@ -501,5 +501,10 @@ mod tests {
         assert_eq!(read_loss(&path, "valid").unwrap(), [(1.0, 4.0)]);
         std::fs::write(&path, "{\"epoch\": 1.0, \"train/loss\": 0.5}\n{\"epoch\"").unwrap();
         assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 0.5)]);
+
+        let mut torn = b"{\"epoch\": 1, \"train/loss\": 3}\n\xff\xfe{\"epoch\": 2, \"train/loss\": 9}\n".to_vec();
+        torn.extend(b"{\"epoch\": 2, \"train/loss\": 2}\n{\"epoch\": 3, \"train/lo");
+        std::fs::write(&path, torn).unwrap();
+        assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 3.0), (2.0, 2.0)], "bytes that are no text and a line without an end");
     }
 }

@@ -14,7 +14,7 @@ mod optimizer;
 mod order;
 mod term_means;
 
-pub use checkpoint::{CheckpointError, CheckpointFolder, Manifest, Position};
+pub use checkpoint::{CheckpointError, CheckpointFolder, Latest, Manifest, Position};
 pub use config::{EarlyStopping, Keep, TrainConfig};
 pub use fit::{CHECKPOINT_PHASE, Ending, EpochEnd, EpochHook, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
 pub use optimizer::OptimizerConfig;
