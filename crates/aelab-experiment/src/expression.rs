@@ -210,19 +210,25 @@ impl Expression {
         &self.text
     }
 
-    /// The names in it.
-    pub(crate) fn names(&self) -> Vec<&KeyPath> {
-        fn collect<'a>(term: &'a Term, names: &mut Vec<&'a KeyPath>) {
+    /// The names in it; those that `==` may take for texts only where they are asked for.
+    pub(crate) fn names(&self, with_words: bool) -> Vec<&KeyPath> {
+        fn collect<'a>(term: &'a Term, with_words: bool, names: &mut Vec<&'a KeyPath>) {
             match &term.kind {
                 Kind::Literal(_) => {}
                 Kind::Name(name) => names.push(name),
-                Kind::Not(inner) | Kind::Negative(inner) => collect(inner, names),
-                Kind::Binary(_, left, right) => [left, right].into_iter().for_each(|term| collect(term, names)),
-                Kind::Call(_, terms) => terms.iter().for_each(|term| collect(term, names)),
+                Kind::Not(inner) | Kind::Negative(inner) => collect(inner, with_words, names),
+                Kind::Binary(operator, left, right) => {
+                    let is_word = |term: &Term| matches!(&term.kind, Kind::Name(name) if name.parts().len() == 1);
+                    let may_be_texts = !with_words && ["==", "!="].contains(operator);
+                    for term in [left, right].into_iter().filter(|term| !(may_be_texts && is_word(term))) {
+                        collect(term, with_words, names);
+                    }
+                }
+                Kind::Call(_, terms) => terms.iter().for_each(|term| collect(term, with_words, names)),
             }
         }
         let mut names = Vec::new();
-        collect(&self.root, &mut names);
+        collect(&self.root, with_words, &mut names);
         names
     }
 }
@@ -890,7 +896,7 @@ mod tests {
         fn no_text_makes_it_panic(text in "[-+*/%^()<>=!,.'\"a-z0-9\\[\\] ]{0,60}|\\PC{0,40}") {
             if let Ok(expression) = Expression::parse(&text) {
                 let _ = expression.value(&names());
-                let _ = expression.names();
+                let _ = expression.names(true);
             }
         }
 

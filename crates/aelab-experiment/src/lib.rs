@@ -69,4 +69,6 @@ pub fn to_yaml(value: &serde_json::Value) -> String {
 #[cfg(test)]
 mod message_tests;
 #[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
 mod run_tests;

@@ -10,10 +10,10 @@ use aelab_data::{DataError, Dataset, DatasetConfig, LoadContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::expression::Condition;
+use crate::expression::{Condition, Found, Scope};
 use crate::hash::canonical_json;
 use crate::read::ReadError;
-use crate::source::Diagnostic;
+use crate::source::{Diagnostic, nearest_name};
 use crate::spec::{Execution, ExperimentSpec, SpecSource};
 use crate::sweep::Setting;
 use crate::tree::{At, Node, SetError};
@@ -158,7 +158,7 @@ pub fn short_value(value: &Value) -> String {
 }
 
 /// What is known of the data of a trial.
-struct KnownData {
+pub(crate) struct KnownData {
     checksum: String,
     spec: DataSpec,
     /// Of the classes; read at most once, where something asks for them and the data are there.
@@ -194,23 +194,77 @@ fn names_of(dataset: &Dataset) -> Option<Vec<String>> {
 /// Expands the sweep, reads and checks every trial. `context` says where data lies; its base folder is
 /// replaced by that of the experiment file.
 pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -> Result<Plan, Diagnostic> {
-    let planner = Planner::new(spec, registry, context);
+    let mut known_data = KnownDataSets::default();
     let settings = match &spec.sweep {
-        Some(sweep) => sweep.expand(&mut |condition, front| planner.holds(condition, front))?,
+        Some(sweep) => {
+            let planner = Planner::new(spec, &known_data, registry, context);
+            sweep.expand(&mut |condition, front| planner.holds(condition, front))?
+        }
         None => vec![Vec::new()],
     };
-    let alternatives = Alternatives::of(&settings);
+    let plan = plan_settings(spec, &settings, &settings, &mut known_data, registry, context)?;
+    if plan.trials.is_empty() && !plan.left_out.is_empty() {
+        let of_sweep = settings.iter().flatten().filter_map(required);
+        let broken = of_sweep.chain(&spec.require).find(|condition| condition.expression.text() == plan.left_out[0].requirement);
+        let mut diagnostic = Diagnostic::new("no trial is left");
+        if let Some(condition) = broken {
+            diagnostic = diagnostic.at(&spec.sources, &condition.origin, At::Value);
+        }
+        for LeftOut { requirement, num_trials } in &plan.left_out {
+            diagnostic = diagnostic.note(format!("`require: {requirement}` leaves out {num_trials} of {}", settings.len()));
+        }
+        return Err(diagnostic);
+    }
+    Ok(plan)
+}
+
+fn required(setting: &Setting<Node>) -> Option<&Condition> {
+    match setting {
+        Setting::Require(condition) => Some(condition),
+        _ => None,
+    }
+}
+
+/// What is known of data sets, by their resolved configuration.
+pub(crate) type KnownDataSets = RefCell<HashMap<String, Rc<KnownData>>>;
+
+/// Reads and checks the trials of these settings; `all` has every alternative that trials may set. Trials that break a requirement are
+/// left out, be it all of them.
+pub(crate) fn plan_settings(
+    spec: &ExperimentSpec,
+    settings: &[Vec<Setting<Node>>],
+    all: &[Vec<Setting<Node>>],
+    known_data: &mut KnownDataSets,
+    registry: &Registry,
+    context: &LoadContext,
+) -> Result<Plan, Diagnostic> {
+    let planner = Planner::new(spec, known_data, registry, context);
+    let alternatives = Alternatives::of(all);
     let mut trials: Vec<PlannedTrial> = Vec::new();
     let mut derived: Vec<Vec<KeyPath>> = Vec::new();
     let mut hashes: HashSet<String> = HashSet::new();
     let mut warnings = Warnings::default();
     let mut left_out: Vec<LeftOut> = Vec::new();
-    let mut broken: Option<&Condition> = None;
+    // Names in requirements that no trial had so far, and the nearest one.
+    let mut nowhere: Option<BTreeMap<String, Option<String>>> = None;
     let mut duplicates = 0;
     // For each `--set`: in how many trials the same is set again, and what sets it.
     let mut shadowed: Vec<(usize, Option<String>)> = vec![(0, None); spec.set_paths.len()];
-    for settings in &settings {
+    for settings in settings {
         let trial = planner.trial(settings)?;
+        match &mut nowhere {
+            Some(nowhere) => nowhere.retain(|name, nearest| match trial.absent.get(name) {
+                Some(other) => {
+                    let far = |other: &Option<String>| other.as_ref().map_or(usize::MAX, |other| strsim::damerau_levenshtein(name, other));
+                    if far(other) < far(nearest) {
+                        nearest.clone_from(other);
+                    }
+                    true
+                }
+                None => false,
+            }),
+            None => nowhere = Some(trial.absent),
+        }
         for (path, (count, by)) in spec.set_paths.iter().zip(&mut shadowed) {
             let swept = trial.set.iter().find(|axis| axis.contains(path)).map(|axis| format!("the sweep sets `{axis}`"));
             let computed =
@@ -228,7 +282,6 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
                     Some(known) => known.num_trials += 1,
                     None => left_out.push(LeftOut { requirement: text.to_owned(), num_trials: 1 }),
                 }
-                broken.get_or_insert(condition);
                 continue;
             }
         };
@@ -244,24 +297,25 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         derived.push(computed);
     }
     show_derived(&mut trials, &derived);
-    if let (true, Some(condition)) = (trials.is_empty(), broken) {
-        let mut diagnostic = Diagnostic::new("no trial is left").at(&spec.sources, &condition.origin, At::Value);
-        for LeftOut { requirement, num_trials } in &left_out {
-            diagnostic = diagnostic.note(format!("`require: {requirement}` leaves out {num_trials} of {}", settings.len()));
-        }
-        return Err(diagnostic);
-    }
     for (path, (count, by)) in spec.set_paths.iter().zip(shadowed) {
         match by {
             Some(what) if count == settings.len() => {
-                return Err(Diagnostic::new(format!("`--set {path}=..` has no effect: {what} in every trial"))
-                    .note("set the values of the sweep instead: `--set 'sweep={...}'`, or `--set sweep=null` for a single trial"));
+                let instead = if what.contains("`derive`") {
+                    "set what is derived instead: `--set 'derive={...}'`, or `--set derive=null` for nothing"
+                } else {
+                    "set the values of the sweep instead: `--set 'sweep={...}'`, or `--set sweep=null` for a single trial"
+                };
+                return Err(Diagnostic::new(format!("`--set {path}=..` has no effect: {what} in every trial")).note(instead));
             }
             Some(what) => {
                 warnings.add(format!("`--set {path}=..` has no effect in {count} of {} trials: {what} there", settings.len()));
             }
             None => {}
         }
+    }
+    for (name, nearest) in nowhere.unwrap_or_default() {
+        let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+        warnings.add(format!("`require` names `{name}`, which no trial has{hint}"));
     }
     if duplicates > 0 {
         warnings.add(format!("{duplicates} of {} trials of the sweep equal another one and were merged with it", settings.len()));
@@ -304,25 +358,27 @@ fn at_path<'a>(definition: &'a Value, path: &KeyPath) -> Option<&'a Value> {
 }
 
 /// Makes trials of an experiment out of settings.
-pub(crate) struct Planner<'a> {
+struct Planner<'a> {
     spec: &'a ExperimentSpec,
+    known_data: &'a KnownDataSets,
     registry: &'a Registry,
     context: LoadContext,
-    known_data: RefCell<HashMap<String, Rc<KnownData>>>,
     variants: Variants,
 }
 
 /// What came of settings.
-pub(crate) struct SetTrial<'a> {
+struct SetTrial<'a> {
     /// What the settings set, in their order.
-    pub(crate) set: Vec<KeyPath>,
+    set: Vec<KeyPath>,
     /// What was computed.
-    pub(crate) derived: Vec<KeyPath>,
-    pub(crate) outcome: Outcome<'a>,
+    derived: Vec<KeyPath>,
+    /// Names in requirements of the experiment that it does not have, and the nearest one that it has.
+    absent: BTreeMap<String, Option<String>>,
+    outcome: Outcome<'a>,
 }
 
 /// Whether settings make a trial.
-pub(crate) enum Outcome<'a> {
+enum Outcome<'a> {
     /// They do.
     Planned(Box<Planned>),
     /// They break this requirement.
@@ -330,14 +386,14 @@ pub(crate) enum Outcome<'a> {
 }
 
 /// A trial without its place in a plan.
-pub(crate) struct Planned {
-    pub(crate) trial: PlannedTrial,
+struct Planned {
+    trial: PlannedTrial,
     /// What is allowed but probably not meant.
-    pub(crate) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
-    pub(crate) fn new(spec: &'a ExperimentSpec, registry: &'a Registry, context: &LoadContext) -> Self {
+    fn new(spec: &'a ExperimentSpec, known_data: &'a KnownDataSets, registry: &'a Registry, context: &LoadContext) -> Self {
         let mut context = context.clone();
         context.base_dir.clone_from(&spec.source.base_dir);
         let variants = Variants {
@@ -345,7 +401,7 @@ impl<'a> Planner<'a> {
             data: aelab_data::DATASETS.iter().map(|entry| entry.name.to_owned()).collect(),
             optimizers: crate::read::names_of::<aelab_train::OptimizerConfig>(),
         };
-        Self { spec, registry, context, known_data: RefCell::default(), variants }
+        Self { spec, known_data, registry, context, variants }
     }
 
     fn data(&self, data: &dyn DatasetConfig) -> Result<Rc<KnownData>, DataError> {
@@ -384,7 +440,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The trial that these settings make.
-    pub(crate) fn trial<'b>(&self, settings: &'b [Setting<Node>]) -> Result<SetTrial<'b>, Diagnostic>
+    fn trial<'b>(&self, settings: &'b [Setting<Node>]) -> Result<SetTrial<'b>, Diagnostic>
     where
         'a: 'b,
     {
@@ -417,13 +473,18 @@ impl<'a> Planner<'a> {
                 return Err(in_trial(diagnostic, &tree, &set));
             }
         }
-        let of_sweep = settings.iter().filter_map(|setting| match setting {
-            Setting::Require(condition) => Some(condition),
-            _ => None,
-        });
+        let mut absent = BTreeMap::new();
+        for name in spec.require.iter().flat_map(|condition| condition.expression.names(false)) {
+            if values.find(name) == Ok(Found::Absent) {
+                let name = name.to_string();
+                let nearest = nearest_name(&name, &values.names()).map(str::to_owned);
+                absent.insert(name, nearest);
+            }
+        }
+        let of_sweep = settings.iter().filter_map(required);
         for condition in of_sweep.chain(&spec.require) {
             if !answer(condition)? {
-                return Ok(SetTrial { set, derived, outcome: Outcome::LeftOut(condition) });
+                return Ok(SetTrial { set, derived, absent, outcome: Outcome::LeftOut(condition) });
             }
         }
 
@@ -460,7 +521,7 @@ impl<'a> Planner<'a> {
             terms: sections.model.terms(&data.spec),
             num_features: data.spec.num_features(),
         };
-        Ok(SetTrial { set, derived, outcome: Outcome::Planned(Box::new(Planned { trial, warnings })) })
+        Ok(SetTrial { set, derived, absent, outcome: Outcome::Planned(Box::new(Planned { trial, warnings })) })
     }
 
     /// Computes what is derived, in the order written. Returns what was set.
@@ -490,7 +551,12 @@ impl<'a> Planner<'a> {
                 in_trial(diagnostic, tree, set)
             })?;
             if let Some(before) = set.iter().chain(&derived).find(|before| resolved.contains(before)) {
-                return Err(Diagnostic::new(format!("`{resolved}` is derived, but `{before}` is set in the same trial"))
+                let what = if *before == resolved {
+                    "it is set in the same trial".to_owned()
+                } else {
+                    format!("`{before}` is set in the same trial")
+                };
+                return Err(Diagnostic::new(format!("`{resolved}` is derived, but {what}"))
                     .at(sources, &one.value.origin, At::Value)
                     .note("what is derived cannot be swept as well, nor derived twice"));
             }

@@ -78,7 +78,7 @@ pub(crate) fn read_derive(node: &Node, trial_keys: &[&str], sources: &Sources) -
         derived.push(Derived { path, value, when });
     }
     for (position, one) in derived.iter().enumerate() {
-        let names = one.value.expression.names().into_iter().chain(one.when.iter().flat_map(|when| when.expression.names()));
+        let names = one.value.expression.names(true).into_iter().chain(one.when.iter().flat_map(|when| when.expression.names(true)));
         for name in names {
             if let Some(later) = derived[position..].iter().find(|later| is_named(&later.path, name)) {
                 let message = if later == one {

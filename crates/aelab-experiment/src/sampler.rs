@@ -95,11 +95,11 @@ mod tests {
     #[test]
     fn sobol_points_fill_the_cube_more_evenly_than_random_ones() {
         for dimension in [2, 3, 5] {
-            for seed in 0..5 {
-                let of = |sampler: Sampler| discrepancy(&sampler.points(seed, 256, &axes(dimension)).unwrap());
-                let (random, sobol) = (of(Sampler::Random), of(Sampler::Sobol));
-                assert!(sobol < random / 2.0, "{dimension} dimensions, seed {seed}: {sobol} beside {random}");
-            }
+            let of = |sampler: Sampler| -> f64 {
+                (0..8).map(|seed| discrepancy(&sampler.points(seed, 256, &axes(dimension)).unwrap())).sum::<f64>() / 8.0
+            };
+            let (random, sobol) = (of(Sampler::Random), of(Sampler::Sobol));
+            assert!(sobol < random / 2.0, "{dimension} dimensions: {sobol} beside {random}");
         }
     }
 

@@ -179,7 +179,7 @@ fn read_points(key: &str, sampler: Sampler, node: &Node, sources: &Sources) -> R
     };
     let mut axes = Vec::new();
     for (key, value) in space {
-        axes.push((axis_path(key, value, sources)?, read_distribution(key, value, sources)?, &value.origin));
+        axes.push((axis_path(key, &[], value, sources)?, read_distribution(key, value, sources)?, &value.origin));
     }
     let names: Vec<String> = axes.iter().map(|(path, _, _)| path.to_string()).collect();
     let points = sampler.points(seed, num, &names).map_err(|error| fail(error.to_string(), node, At::Key))?;
@@ -194,7 +194,7 @@ fn read_points(key: &str, sampler: Sampler, node: &Node, sources: &Sources) -> R
 }
 
 /// Reads the distribution of an axis.
-pub(crate) fn read_distribution(key: &str, node: &Node, sources: &Sources) -> Result<Distribution, Diagnostic> {
+fn read_distribution(key: &str, node: &Node, sources: &Sources) -> Result<Distribution, Diagnostic> {
     if let Kind::Map(entries) = &node.kind
         && let [(name, _)] = &entries[..]
         && !Distribution::NAMES.contains(&name.as_str())
@@ -215,8 +215,8 @@ pub(crate) fn read_distribution(key: &str, node: &Node, sources: &Sources) -> Re
     Ok(distribution)
 }
 
-/// The path of an axis.
-pub(crate) fn axis_path(key: &str, node: &Node, sources: &Sources) -> Result<KeyPath, Diagnostic> {
+/// The path of an axis, where one of these operators might stand as well.
+fn axis_path(key: &str, operators: &[&str], node: &Node, sources: &Sources) -> Result<KeyPath, Diagnostic> {
     let path = KeyPath::parse(key);
     let place = |diagnostic: Diagnostic| diagnostic.at(sources, &node.origin, At::Key);
     match path.parts() {
@@ -224,15 +224,16 @@ pub(crate) fn axis_path(key: &str, node: &Node, sources: &Sources) -> Result<Key
             Err(place(Diagnostic::new(format!("`{first}` belongs to the whole experiment and cannot be swept"))))
         }
         [only] if !["data", "model", "train", "evaluate", "device"].contains(&only.as_str()) => {
-            Err(place(Diagnostic::new(format!("`{key}` is neither an operator nor the path of an axis")).expected_names(key, &OPERATORS))
-                .note("an axis names the whole path: `model.vae.beta`, `train.optimizer.adam.learning_rate`"))
+            let what = if operators.is_empty() { "is not" } else { "is neither an operator nor" };
+            let diagnostic = Diagnostic::new(format!("`{key}` {what} the path of an axis")).expected_names(key, operators);
+            Err(place(diagnostic).note("an axis names the whole path: `model.vae.beta`, `train.optimizer.adam.learning_rate`"))
         }
         _ => Ok(path),
     }
 }
 
 fn read_axis(key: &str, node: &Node, sources: &Sources) -> Result<Sweep<Node>, Diagnostic> {
-    let path = axis_path(key, node, sources)?;
+    let path = axis_path(key, &OPERATORS, node, sources)?;
     let values = match &node.kind {
         Kind::List(values) if values.is_empty() => {
             return Err(Diagnostic::new(format!("the axis `{key}` has no values")).at(sources, &node.origin, At::Value));
@@ -350,7 +351,10 @@ pub(crate) fn apply<'a>(
                     Some(base) => base.clone(),
                     // Where nothing is written the split is that of seed 0.
                     None if path.last() == Some("split_seed") => Node::from_value(&Value::from(0), &tree.origin),
-                    None => return Err(Diagnostic::new(format!("`repeat` counts up from `{path}`, which is missing"))),
+                    None => {
+                        return Err(Diagnostic::new(format!("`repeat` counts up from `{path}`, which is missing"))
+                            .note("write the first of the seeds where it belongs"));
+                    }
                 };
                 let Some(seed) = base.to_value().as_u64() else {
                     // No seed to count from: reading the section will say so.
@@ -369,9 +373,8 @@ pub(crate) fn apply<'a>(
                 diagnostic = diagnostic.note(format!("did you mean `{nearest}`?"));
             }
             match error {
-                SetError::OtherVariant { .. } => {
-                    diagnostic.note("an axis that only one alternative has belongs inside that alternative: `chain: [{product: [..]}, ..]`")
-                }
+                SetError::OtherVariant { parent, key, .. } => diagnostic
+                    .note(format!("an axis that only one alternative has takes a condition: `{{when: {parent} == {key}, {path}: [..]}}`")),
                 _ => diagnostic,
             }
         })?;
