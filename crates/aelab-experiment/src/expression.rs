@@ -41,6 +41,10 @@ pub(crate) trait Scope {
     fn find(&self, name: &KeyPath) -> Result<Found, String>;
     /// The names that there are.
     fn names(&self) -> Vec<String>;
+    /// Why there may be fewer than expected.
+    fn caveat(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What is wrong with an expression, and where in it.
@@ -582,6 +586,9 @@ impl Term {
         let names = scope.names();
         if let Some(nearest) = nearest_name(&name.to_string(), &names) {
             error = error.note(format!("did you mean `{nearest}`?"));
+        }
+        if let Some(caveat) = scope.caveat() {
+            error = error.note(caveat);
         }
         error.note(format!("where some trials have it and others have not: `not has({name}) or ..`"))
     }

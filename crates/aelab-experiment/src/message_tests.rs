@@ -156,6 +156,7 @@ messages! {
     requirement_that_nothing_meets: with("sweep: {model.vae.latent_dim: [2, 4], train.epochs: [1, 2]}\nrequire: [epochs > 1, latent_dim > 8]\n");
     requirement_that_is_a_map: with("require: {latent_dim: 4}\n");
     condition_that_cannot_be_asked: with("sweep:\n  product:\n    - train.batch_size: [32, 64]\n    - {train.epochs: [1, 2], when: batch_siz == 64}\n");
+    condition_about_a_default_of_what_is_not_whole_yet: GOOD.replace("  batch_size: 32\n", "") + "sweep:\n  product:\n    - {train.epochs: [1, 2], when: beta_1 == 0.9}\n    - train.batch_size: [32, 64]\n";
     conditional_axis_of_another_model: with("sweep:\n  product:\n    - {model.linear.code_size: [2, 4], when: model == vae}\n");
     derived_from_itself: with("derive: {train.epochs: 2 * epochs}\n");
     derived_from_what_comes_later: with("derive: {train.epochs: 2 * batch_size, train.batch_size: 4 * 8}\n");

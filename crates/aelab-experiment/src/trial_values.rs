@@ -59,6 +59,11 @@ impl Scope for TrialValues<'_> {
         }
     }
 
+    fn caveat(&self) -> Option<&str> {
+        let is_whole = self.code_size.is_some();
+        (!is_whole).then_some("defaults are not known here, because something required is still missing: write the value into the file")
+    }
+
     fn names(&self) -> Vec<String> {
         let mut names = vec!["input".to_owned(), "code_size".to_owned()];
         for family in self.families() {
