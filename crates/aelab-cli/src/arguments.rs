@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aelab_data::Source;
-use aelab_experiment::TrialState;
+use aelab_experiment::{Selection, TrialState};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -36,6 +36,13 @@ pub(crate) struct Running {
     /// Runs trials again that ended so: failed, diverged; may be given twice.
     #[arg(long, value_name = "STATE", value_parser = retry_state)]
     pub(crate) retry: Vec<TrialState>,
+    /// Runs only these trials: numbers (`3`, `3..7`), first digits of hashes (`41d3`), conditions (`model=vae`, `beta>1`); may be
+    /// given several times. Conditions must all hold.
+    #[arg(long, value_name = "TRIALS")]
+    pub(crate) only: Vec<Selection>,
+    /// Runs these trials again from their start, however they ended; what there is of them is put aside in `trials/.old`.
+    #[arg(long, value_name = "TRIALS")]
+    pub(crate) rerun: Vec<Selection>,
     /// Prints nothing but errors and the table at the end.
     #[arg(long)]
     pub(crate) quiet: bool,

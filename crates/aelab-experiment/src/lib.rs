@@ -13,6 +13,7 @@
 mod comparison;
 mod device;
 pub mod executor;
+pub mod expression;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hash;
@@ -23,9 +24,12 @@ mod plan;
 mod processor_time;
 mod read;
 mod result;
+mod rules;
 mod run_dir;
+mod sampler;
 mod schedule;
 mod schema;
+mod selection;
 mod source;
 pub mod space;
 mod spec;
@@ -35,6 +39,7 @@ mod sweep_section;
 pub mod tree;
 pub mod trial;
 mod trial_config;
+mod trial_values;
 mod worker;
 
 pub use comparison::{Collected, CollectedTrial, ComparisonError, ComparisonRequest, CurveRequest, Filter, collect};
@@ -43,12 +48,15 @@ pub use executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSig
 pub use hash::{canonical_json, short_hash};
 pub use hparams::describe_for_tensorboard;
 pub use key_path::KeyPath;
-pub use plan::{Plan, PlannedTrial, plan, short_value};
+pub use plan::{LeftOut, Plan, PlannedTrial, plan, short_value};
 pub use read::{Problem, ReadError};
 pub use result::{DrawnPicture, MetricValue, TrialResult, TrialState};
+pub use rules::Derived;
 pub use run_dir::{Prepared, RunDir, RunDirError, TrialDir, differences};
+pub use sampler::{Sampler, SamplerError};
 pub use schedule::{PlanSchedule, Schedule, Task};
 pub use schema::{experiment_schema, section_schema};
+pub use selection::{Place, Selection, SelectionError};
 pub use source::{Diagnostic, Excerpt, Origin, Source, Sources, nearest_name};
 pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, TrialPictures, trial_rows, write_summary};
@@ -63,5 +71,7 @@ pub fn to_yaml(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod message_tests;
+#[cfg(test)]
+mod plan_tests;
 #[cfg(test)]
 mod run_tests;

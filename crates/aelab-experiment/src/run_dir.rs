@@ -5,6 +5,7 @@
 //!   experiment.yaml      as given
 //!   plan.json            every trial
 //!   trials/<hash>/       config.yaml, lock, worker.log, checkpoints/, metrics.jsonl, ..., result.json
+//!   trials/.old/         trials that were put aside to be run again
 //!   history/             earlier experiment.yaml and plan.json
 //! ```
 //!
@@ -87,6 +88,14 @@ pub enum RunDirError {
         path: PathBuf,
         /// Version found.
         found: u32,
+    },
+    /// A trial that another process works on.
+    #[error("the trial {hash} is in the hands of {holder}: wait for it or stop it first")]
+    Busy {
+        /// Name of the trial's folder.
+        hash: String,
+        /// Who has it.
+        holder: String,
     },
     /// Trials of another format version.
     #[error(
@@ -258,6 +267,35 @@ impl RunDir {
         write(&run_dir.plan_path(), &json)?;
         let left_over = stored.into_iter().filter(|hash| !planned.contains_key(hash.as_str())).collect();
         Ok(Prepared { run_dir, num_new, left_over })
+    }
+
+    /// Puts what there is of a trial aside, to `trials/.old/<hash>-1` or the next free number, so that it is run from its start.
+    /// Returns where it is now, with the lock on it: a worker that has just looked for the trial in its old place must find it taken
+    /// for as long as this run goes on. `None` where nothing had been done yet.
+    pub fn put_aside(&self, plan: &Plan, trial: &PlannedTrial) -> Result<Option<(PathBuf, TrialLock)>, RunDirError> {
+        let folder = self.trial(&trial.hash);
+        let lock_path = folder.lock_path();
+        let lock = match TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? {
+            Attempt::Taken(lock) => lock,
+            Attempt::Held(holder) => {
+                let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                return Err(RunDirError::Busy { hash: trial.hash.clone(), holder });
+            }
+        };
+        if !folder.result_path().exists() && !folder.has_checkpoint() && !folder.log_path().exists() {
+            return Ok(None);
+        }
+        let (trials, old) = (self.root.join("trials"), self.root.join("trials").join(".old"));
+        create_folder(&old).map_err(io_error("make the folder", &old))?;
+        let places = (1..).map(|number| old.join(format!("{}-{number}", trial.hash)));
+        let place = places.into_iter().find(|place| !place.exists()).expect("there is a free number");
+        fs::rename(&folder.path, &place).map_err(io_error("rename", &folder.path))?;
+        for path in [&old, &trials] {
+            sync_folder(path).map_err(io_error("sync", path))?;
+        }
+        create_folder(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+        folder.write_config(plan, trial)?;
+        Ok(Some((place, lock)))
     }
 
     fn check_stored(&self, hash: &str, planned: Option<&PlannedTrial>) -> Result<(), RunDirError> {

@@ -44,8 +44,14 @@ pub struct PlanSchedule<'a> {
 impl<'a> PlanSchedule<'a> {
     /// In the order of the plan; trials in one of the states `retry` are run again.
     pub fn new(plan: &'a Plan, run_dir: &RunDir, retry: &[TrialState]) -> Result<Self, ExecutorError> {
+        let all: Vec<usize> = (0..plan.trials.len()).collect();
+        Self::of_trials(plan, &all, run_dir, retry)
+    }
+
+    /// Of the trials with these indices alone.
+    pub fn of_trials(plan: &'a Plan, indices: &[usize], run_dir: &RunDir, retry: &[TrialState]) -> Result<Self, ExecutorError> {
         let mut left = Vec::new();
-        for trial in plan.trials.iter().rev() {
+        for trial in indices.iter().rev().map(|index| &plan.trials[*index]) {
             let folder = run_dir.trial(&trial.hash);
             let is_left = match folder.result()? {
                 None => true,

@@ -39,6 +39,9 @@ pub struct Bounds<T> {
 }
 
 impl Distribution {
+    /// The keys by which they are chosen.
+    pub(crate) const NAMES: [&str; 5] = ["uniform", "log_uniform", "integer", "log_integer", "choice"];
+
     /// What is wrong with it, where it cannot be drawn from.
     pub fn check(&self) -> Result<(), String> {
         match self {
@@ -89,7 +92,8 @@ impl Distribution {
 /// Whole numbers up to here are exact in `f64`.
 const MAX_INTEGER: i64 = 1 << 50;
 
-fn rounded(value: f64) -> f64 {
+/// A number in twelve digits.
+pub(crate) fn rounded(value: f64) -> f64 {
     format!("{value:.11e}").parse().unwrap_or(value)
 }
 

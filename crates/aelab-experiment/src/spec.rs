@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::expression::Condition;
 use crate::read::{Problem, read_at};
+use crate::rules::{self, Derived};
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -17,8 +19,8 @@ use crate::trial_config::TRIAL_KEYS;
 use crate::{KeyPath, sweep_section};
 
 /// Keys at the top of an experiment file.
-pub(crate) const TOP_KEYS: [&str; 10] =
-    ["name", "description", "extends", "data", "model", "train", "evaluate", "device", "sweep", "execution"];
+pub(crate) const TOP_KEYS: [&str; 13] =
+    ["name", "description", "tags", "extends", "data", "model", "train", "evaluate", "device", "sweep", "require", "derive", "execution"];
 
 /// The texts that an experiment is read from. Stored in the run directory, so that it can be resumed from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,10 +179,16 @@ pub struct ExperimentSpec {
     pub name: String,
     /// What it is about.
     pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
     /// `data`, `model`, `train`, `evaluate`, `device` before the sweep sets anything.
     pub base: Node,
     /// The sweep; `None` for a single trial.
     pub sweep: Option<Sweep<Node>>,
+    /// What must hold of every trial.
+    pub require: Vec<Condition>,
+    /// What is computed for every trial.
+    pub derive: Vec<Derived>,
     /// How its trials are run.
     pub execution: Execution,
     /// What it was read from.
@@ -244,8 +252,20 @@ impl ExperimentSpec {
             Some(node) if !matches!(node.kind, Kind::Null) => Some(sweep_section::read(&node, &sources)?),
             _ => None,
         };
+        let tags = match tree.take("tags") {
+            Some(node) if !matches!(node.kind, Kind::Null) => read_tags(&node, &sources)?,
+            _ => Vec::new(),
+        };
+        let require = match tree.take("require") {
+            Some(node) if !matches!(node.kind, Kind::Null) => rules::read_require(&node, &sources)?,
+            _ => Vec::new(),
+        };
+        let derive = match tree.take("derive") {
+            Some(node) if !matches!(node.kind, Kind::Null) => rules::read_derive(&node, &TRIAL_KEYS, &sources)?,
+            _ => Vec::new(),
+        };
         debug_assert!(tree.keys().iter().all(|key| TRIAL_KEYS.contains(key)));
-        Ok(Self { name, description, base: tree, sweep, execution, source, sources, set_paths })
+        Ok(Self { name, description, tags, base: tree, sweep, require, derive, execution, source, sources, set_paths })
     }
 }
 
@@ -347,6 +367,31 @@ fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources:
         };
         diagnostic
     })
+}
+
+fn read_tags(node: &Node, sources: &Sources) -> Result<Vec<String>, Diagnostic> {
+    let fail = |message: String, node: &Node| Diagnostic::new(message).at(sources, &node.origin, At::Value);
+    let Kind::List(items) = &node.kind else {
+        return Err(fail(format!("`tags` is a list of words, found {}", node.describe()), node).note("for example `tags: [thesis, draft]`"));
+    };
+    let mut tags: Vec<String> = Vec::new();
+    for item in items {
+        let tag = match &item.kind {
+            Kind::Text(tag) => tag.clone(),
+            Kind::Number(number) => number.to_string(),
+            _ => return Err(fail(format!("a tag is a word, found {}", item.describe()), item)),
+        };
+        // They are values of `--filter`.
+        if tag.is_empty() || tag.trim() != tag || tag.contains([',', '=', '<', '>', '!']) || tag.chars().any(char::is_control) {
+            return Err(fail(format!("`{tag}` cannot be a tag: filters could not name it"), item)
+                .note("a tag has no `,`, `=`, `<`, `>`, `!`, and neither begins nor ends with a space"));
+        }
+        if tags.contains(&tag) {
+            return Err(fail(format!("the tag `{tag}` is given twice"), item));
+        }
+        tags.push(tag);
+    }
+    Ok(tags)
 }
 
 fn read_name(node: &Node, sources: &Sources) -> Result<String, Diagnostic> {

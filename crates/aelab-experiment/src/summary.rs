@@ -421,10 +421,12 @@ mod tests {
             format_version: 1,
             name: "x".into(),
             description: None,
+            tags: Vec::new(),
             execution: crate::Execution::default(),
             source,
             trials: (0..errors.len()).map(planned).collect(),
             warnings: Vec::new(),
+            left_out: Vec::new(),
         };
         let row = |(trial, error): (&crate::PlannedTrial, &f64)| {
             let mut result = TrialResult::without_metrics(TrialState::Finished, None);

@@ -46,11 +46,7 @@ impl Sections {
         };
 
         let (value, path) = section("data")?;
-        let names: Vec<&str> = aelab_data::DATASETS.iter().map(|entry| entry.name).collect();
-        let (name, inner) = variant(value, &path, "data set", &names)?;
-        let entry = aelab_data::DATASETS.iter().find(|entry| entry.name == name).expect("the name is one of the list");
-        let data = (entry.parse)(inner).map_err(|error| in_section(&path.child(&name), &error))?;
-        data.check().map_err(|error| ReadError::other(path.child(&name).join(&KeyPath::parse(&error.path)), error.message))?;
+        let data = read_data(value, &path)?;
 
         let (value, path) = section("model")?;
         let names: Vec<&str> = registry.entries().iter().map(|entry| entry.name).collect();
@@ -109,6 +105,16 @@ impl Sections {
             "device": self.device,
         })
     }
+}
+
+/// Reads the section of the data by itself.
+pub(crate) fn read_data(value: &Value, path: &KeyPath) -> Result<Box<dyn DatasetConfig>, ReadError> {
+    let names: Vec<&str> = aelab_data::DATASETS.iter().map(|entry| entry.name).collect();
+    let (name, inner) = variant(value, path, "data set", &names)?;
+    let entry = aelab_data::DATASETS.iter().find(|entry| entry.name == name).expect("the name is one of the list");
+    let data = (entry.parse)(inner).map_err(|error| in_section(&path.child(&name), &error))?;
+    data.check().map_err(|error| ReadError::other(path.child(&name).join(&KeyPath::parse(&error.path)), error.message))?;
+    Ok(data)
 }
 
 fn in_section(path: &KeyPath, error: &aelab_core::ParseError) -> ReadError {

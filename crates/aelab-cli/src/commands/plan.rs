@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aelab_core::Registry;
 use aelab_data::LoadContext;
-use aelab_experiment::{ExperimentSpec, Plan, plan as make_plan, short_value};
+use aelab_experiment::{ExperimentSpec, LeftOut, Plan, plan as make_plan, short_value};
 use aelab_report::{Cell, Column, Row, Table};
 
 use crate::EXIT_DONE;
@@ -19,8 +19,8 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
         return Ok(EXIT_DONE);
     }
     print_line(&trial_table(&plan, None).to_terminal(terminal_width()));
-    for line in crate::objective::objective_lines(&plan) {
-        print_line(&line);
+    for line in crate::objective::objective_lines(&plan).iter().chain(&left_out_lines(&plan)) {
+        print_line(line);
     }
     for warning in &plan.warnings {
         print_warning(warning);
@@ -31,6 +31,13 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
     let num = plan.trials.len();
     print_line(&format!("{num} trial{} of {}", if num == 1 { "" } else { "s" }, plan.name));
     Ok(EXIT_DONE)
+}
+
+/// What `require` left out.
+pub(crate) fn left_out_lines(plan: &Plan) -> Vec<String> {
+    let num_all = plan.trials.len() + plan.left_out.iter().map(|left_out| left_out.num_trials).sum::<usize>();
+    let line = |left_out: &LeftOut| format!("left out by `require: {}`: {} of {num_all} trials", left_out.requirement, left_out.num_trials);
+    plan.left_out.iter().map(line).collect()
 }
 
 /// A row per trial: number, hash, what the sweep sets, and where given a column of states.

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand,
+    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, Selection, StopSignal, TrialState, WorkerCommand,
     describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
 };
 use anyhow::Context;
 
 use crate::arguments::Running;
 use crate::commands::data::missing;
+use crate::commands::plan::left_out_lines;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::run_table::{results, unfinished};
@@ -59,15 +60,28 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     let prepared = RunDir::prepare(root, &plan)?;
     let run_dir = prepared.run_dir;
 
+    let selected = Selection::find(&running.only, &plan, &run_dir)?;
+    let again = if running.rerun.is_empty() { Vec::new() } else { Selection::find(&running.rerun, &plan, &run_dir)? };
+    if let Some(index) = again.iter().find(|index| selected.binary_search(index).is_err()) {
+        anyhow::bail!("`--rerun` names the trial {}, which `--only` leaves out", index + 1);
+    }
+    // Held until the run is over.
+    let mut put_aside = Vec::new();
+    for index in again {
+        put_aside.extend(run_dir.put_aside(&plan, &plan.trials[index])?);
+    }
     let mut num_to_do = 0;
-    for trial in &plan.trials {
+    for trial in selected.iter().map(|index| &plan.trials[*index]) {
         let result = run_dir.trial(&trial.hash).result()?;
         num_to_do += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
     }
     if !running.quiet {
-        let num = plan.trials.len();
+        let num = selected.len();
         let done = num - num_to_do;
         let mut text = format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" });
+        if num < plan.trials.len() {
+            text.push_str(&format!(" of {}", plan.trials.len()));
+        }
         if done > 0 {
             text.push_str(&format!(", {done} already done"));
         }
@@ -78,8 +92,11 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             run_dir.root().display()
         ));
         print_note(&text);
-        for line in objective_lines(&plan) {
-            print_note(&line);
+        for line in objective_lines(&plan).iter().chain(&left_out_lines(&plan)) {
+            print_note(line);
+        }
+        for (place, _) in &put_aside {
+            print_note(&format!("put aside, to be run again: {}", place.display()));
         }
     }
     for warning in plan.warnings.iter().chain(&jobs_warning) {
@@ -109,7 +126,7 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     };
     let mut progress = Progress::new(&plan, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
-    let mut schedule = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
+    let mut schedule = PlanSchedule::of_trials(&plan, &selected, &run_dir, &running.retry)?;
     let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
     let outcome = match outcome {
@@ -121,18 +138,21 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         }
     };
     report(&run_dir, &plan, &outcome, began)?;
-    Ok(exit_code(&outcome))
+    drop(put_aside);
+    let states: Vec<TrialState> = selected.iter().map(|index| outcome.states[*index]).collect();
+    Ok(exit_code(&states, outcome.stopped))
 }
 
 fn seconds(number: NonZeroU32) -> Duration {
     Duration::from_secs(u64::from(number.get()))
 }
 
-fn exit_code(outcome: &RunSummary) -> u8 {
-    let all_over = outcome.states.iter().all(|state| state.is_over());
+/// Of the trials that were to be run.
+fn exit_code(states: &[TrialState], stopped: bool) -> u8 {
+    let all_over = states.iter().all(|state| state.is_over());
     match () {
-        () if outcome.stopped && !all_over => EXIT_STOPPED,
-        () if outcome.states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
+        () if stopped && !all_over => EXIT_STOPPED,
+        () if states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
         () => EXIT_TRIALS_FAILED,
     }
 }

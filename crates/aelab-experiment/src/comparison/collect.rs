@@ -69,6 +69,8 @@ struct Elsewhere {
 pub struct CollectedTrial {
     /// Name of the run.
     pub run: String,
+    /// Tags of the run.
+    pub(super) tags: Arc<Vec<String>>,
     /// What was planned.
     pub planned: PlannedTrial,
     /// Where it stands.
@@ -84,6 +86,22 @@ pub struct CollectedTrial {
 }
 
 impl CollectedTrial {
+    /// A trial without its result.
+    pub(super) fn without_result(run: &str, tags: &Arc<Vec<String>>, planned: PlannedTrial, state: TrialState) -> Self {
+        let (configuration, data) = identities(&planned.definition);
+        Self {
+            run: run.to_owned(),
+            tags: Arc::clone(tags),
+            planned,
+            state,
+            result: None,
+            configuration,
+            data,
+            evaluations: Arc::default(),
+            elsewhere: Vec::new(),
+        }
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.state == TrialState::Finished
     }
@@ -139,6 +157,7 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
     let mut trials: Vec<CollectedTrial> = Vec::new();
     let mut known_evaluations: HashMap<String, Arc<Evaluations>> = HashMap::new();
     for ((run, plan), name) in runs.iter().zip(plans).zip(&names) {
+        let tags = Arc::new(plan.tags);
         for planned in plan.trials {
             let folder = run.trial(&planned.hash);
             let result = folder.result()?;
@@ -151,6 +170,7 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
             let evaluations = known_evaluations.entry(evaluate.to_string()).or_insert_with(|| Arc::new(evaluations_of(evaluate))).clone();
             trials.push(CollectedTrial {
                 run: name.clone(),
+                tags: Arc::clone(&tags),
                 planned,
                 state,
                 result,
