@@ -84,6 +84,12 @@ pub struct CollectedTrial {
 }
 
 impl CollectedTrial {
+    /// A trial without its result.
+    pub(super) fn without_result(run: &str, planned: PlannedTrial, state: TrialState) -> Self {
+        let (configuration, data) = identities(&planned.definition);
+        Self { run: run.to_owned(), planned, state, result: None, configuration, data, evaluations: Arc::default(), elsewhere: Vec::new() }
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.state == TrialState::Finished
     }

@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::comparison::collect::CollectedTrial;
 use crate::comparison::error::ComparisonError;
 use crate::comparison::keys::{Key, KeyKind, KnownKeys};
+use crate::plan::Plan;
+use crate::result::TrialState;
+use crate::run_dir::RunDir;
 use crate::short_value;
 
 /// A condition on a key.
@@ -38,6 +41,11 @@ impl Filter {
             return Err(bad());
         }
         Ok(Self { key: key.trim().to_owned(), relation, values })
+    }
+
+    /// Whether it asks where trials stand.
+    fn asks_for_state(&self) -> bool {
+        self.key == "state"
     }
 
     pub(super) fn apply<'a>(&self, trials: &[&'a CollectedTrial], known: &KnownKeys) -> Result<Vec<&'a CollectedTrial>, ComparisonError> {
@@ -77,6 +85,22 @@ impl Filter {
             _ => matches!(order(), Some(Ordering::Greater | Ordering::Equal)),
         }
     }
+}
+
+/// The indices of the trials of a plan of which all conditions hold, in order.
+pub(crate) fn passing(conditions: &[&Filter], plan: &Plan, run_dir: &RunDir) -> Result<Vec<usize>, ComparisonError> {
+    let with_states = conditions.iter().any(|filter| filter.asks_for_state());
+    let mut trials = Vec::with_capacity(plan.trials.len());
+    for planned in &plan.trials {
+        let state = if with_states { run_dir.trial(&planned.hash).state()? } else { TrialState::Pending };
+        trials.push(CollectedTrial::without_result(&plan.name, planned.clone(), state));
+    }
+    let known = KnownKeys::of(&trials);
+    let mut passing: Vec<&CollectedTrial> = trials.iter().collect();
+    for filter in conditions {
+        passing = filter.apply(&passing, &known)?;
+    }
+    Ok(passing.iter().map(|trial| trial.planned.index).collect())
 }
 
 /// The value that a filter looks at: of a data set its name; the state where there is no key.
