@@ -20,8 +20,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::plan::{Plan, PlannedTrial};
+use crate::reading::TrialReading;
 use crate::result::{TrialResult, TrialState};
 use crate::trial_config::Sections;
+use crate::worker::{TrialProgress, WorkerMessage};
 
 /// How large a trial is. What is not known is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -313,6 +315,59 @@ impl CostModel {
 pub fn wall_seconds(remaining: &[f64], jobs: usize) -> f64 {
     let longest = remaining.iter().copied().fold(0.0, f64::max);
     longest.max(remaining.iter().sum::<f64>() / jobs.max(1) as f64)
+}
+
+/// What is left of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TimeLeft {
+    /// Seconds until all trials are over.
+    pub wall_seconds: f64,
+    /// Seconds of all trials that are left, one after the other.
+    pub trial_seconds: f64,
+    /// Trials at a time that this reckons with.
+    pub jobs: usize,
+    /// Finished trials that it was learned from.
+    pub num_finished: usize,
+    /// Seconds left of each trial, in the order of the plan; `None` for those that are over.
+    #[serde(skip)]
+    pub of_trials: Vec<Option<f64>>,
+}
+
+/// How long a sweep has still to go. `None` while no trial has finished, and when all are over.
+pub fn time_left(
+    plan: &Plan,
+    readings: &[TrialReading],
+    jobs: usize,
+    registry: &Registry,
+    context: &LoadContext,
+    budget: Duration,
+) -> Option<TimeLeft> {
+    let spent: Vec<Option<Spent>> = readings.iter().map(|reading| reading.spent).collect();
+    let has_finished = spent.iter().flatten().any(|spent| spent.state == TrialState::Finished && spent.training_seconds > 0.0);
+    if !has_finished || readings.iter().all(|reading| reading.state.is_over()) {
+        return None;
+    }
+    let sizes = trial_sizes(plan, &spent, registry, context, budget);
+    let model = CostModel::calibrated(plan, &sizes, &spent);
+    let left = |((trial, size), reading): ((&PlannedTrial, &TrialSize), &TrialReading)| {
+        if reading.state.is_over() {
+            return None;
+        }
+        let whole = model.seconds(trial, size)?;
+        Some(whole * (1.0 - reading.progress.as_ref().map_or(0.0, |progress| fraction_done(progress, size))))
+    };
+    let of_trials: Vec<Option<f64>> = plan.trials.iter().zip(&sizes).zip(readings).map(left).collect();
+    let remaining: Vec<f64> = of_trials.iter().flatten().copied().collect();
+    let wall_seconds = wall_seconds(&remaining, jobs);
+    Some(TimeLeft { wall_seconds, trial_seconds: remaining.iter().sum(), jobs, num_finished: model.num_finished(), of_trials })
+}
+
+/// Share of its training that a worker says is behind it. Once it measures, nobody knows how far it is: nearly all.
+fn fraction_done(progress: &TrialProgress, size: &TrialSize) -> f64 {
+    match (&progress.standing, size.num_steps) {
+        (Some(WorkerMessage::Progress { step, .. }), Some(steps)) if steps > 0 => (*step as f64 / steps as f64).clamp(0.0, 0.95),
+        _ => 0.0,
+    }
 }
 
 #[cfg(test)]
