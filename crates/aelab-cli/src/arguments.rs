@@ -81,20 +81,113 @@ pub(crate) enum Command {
         file: PathBuf,
         #[command(flatten)]
         overrides: Overrides,
-        /// Prints JSON: every trial with its whole configuration.
+        /// Prints JSON: every trial with its whole configuration, its size and the costs of all.
         #[arg(long)]
         json: bool,
-    },
-    /// Shows where the trials of a run directory stand.
-    Status {
-        /// The run directory, or the name of an experiment below `--runs`.
-        run: PathBuf,
-        /// Folder of run directories.
+        /// Lists every trial, however many there are.
+        #[arg(long)]
+        all: bool,
+        /// Folder of run directories: what has finished there says how long the rest takes.
         #[arg(long, value_name = "DIR", default_value = "runs")]
         runs: PathBuf,
+    },
+    /// Shows where the trials of a run directory stand.
+    Status(StatusArguments),
+    /// Shows one trial: state, settings, metrics, curves, files, times, environment, error and log.
+    Show {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The trial: its number, or the first digits of its hash.
+        trial: Selection,
+        /// Prints the resolved configuration, too.
+        #[arg(long)]
+        config: bool,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Shows what sets two trials apart: settings, environment, metrics.
+    Diff {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The first trial: its number, or the first digits of its hash.
+        first: Selection,
+        /// The second trial.
+        second: Selection,
+        /// The run of the second trial, if it is another one.
+        #[arg(long, value_name = "RUN")]
+        with: Option<PathBuf>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the results of a run as a table for other programs.
+    Export {
+        #[command(flatten)]
+        run: RunArguments,
+        /// What is written.
+        #[arg(long, value_enum, default_value_t = TableFormat::Csv)]
+        format: TableFormat,
+        /// A row per logged value instead of a row per trial.
+        #[arg(long)]
+        curves: bool,
+        /// Only these trials: `3`, `3..7`, `41d3`, `model=vae`, `state=finished`; may be given several times.
+        #[arg(long, value_name = "SELECTION")]
+        filter: Vec<Selection>,
+        /// The file; standard output without it.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Removes the checkpoints of all finished trials but the best; never of unfinished ones.
+    Prune {
+        #[command(flatten)]
+        run: RunArguments,
+        /// So many of the best trials keep theirs.
+        #[arg(long, value_name = "K")]
+        keep: usize,
+        /// The metric that says which are the best, e.g. `sse`.
+        #[arg(long, value_name = "NAME")]
+        metric: String,
+        /// Removes nothing, says what would be.
+        #[arg(long)]
+        dry_run: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Packs a run directory into one file with checksums, or checks such a file.
+    Archive {
+        /// The run directory, or the name of an experiment below `--runs`.
+        #[arg(required_unless_present = "verify")]
+        run: Option<PathBuf>,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+        /// The file; NAME.tar.gz without it.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Leaves the checkpoints out.
+        #[arg(long)]
+        without_checkpoints: bool,
+        /// Compares every file of an archive with its checksum, and writes nothing.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "output", "without_checkpoints"])]
+        verify: Option<PathBuf>,
+    },
+    /// Unpacks what `archive` wrote, checking every file; overwrites nothing.
+    Unarchive {
+        /// The archive.
+        file: PathBuf,
+        /// The run directory that is made; the name of the experiment below `--runs` without it.
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+    },
+    /// Asks the processes that work on a run to write a checkpoint and end.
+    Cancel {
+        #[command(flatten)]
+        run: RunArguments,
     },
     /// Compares configurations of one run or several: means with intervals, ranks, paired tests, trade-off curves.
     Compare(CompareArguments),
@@ -151,6 +244,46 @@ pub(crate) enum Command {
         #[arg(long)]
         detached: bool,
     },
+}
+
+/// A run directory.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The run directory, or the name of an experiment below `--runs`.
+    pub(crate) run: PathBuf,
+    /// Folder of run directories.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+}
+
+/// Where trials stand, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Only these trials: `3`, `3..7`, `41d3`, `model=vae`, `state=failed`; may be given several times.
+    #[arg(long, value_name = "SELECTION")]
+    pub(crate) filter: Vec<Selection>,
+    /// Lists every trial, however many there are.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Shows it again whenever something changes, every so many seconds (2 without a number), until all trials are over.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) watch: Option<u32>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A table for other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Comma-separated values.
+    Csv,
+    /// Columns with units, and a map per row.
+    Json,
+    /// Apache Parquet, for data frames.
+    Parquet,
 }
 
 /// What to compare, and how it is shown.

@@ -113,6 +113,9 @@ pub struct TrialResult {
     /// Seconds of training over all processes that worked on the trial.
     #[serde(default)]
     pub seconds: f64,
+    /// Seconds of measuring and drawing after training.
+    #[serde(default)]
+    pub measuring_seconds: f64,
     /// Epoch, from 1, whose parameters were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u64>,
@@ -131,14 +134,17 @@ impl TrialResult {
             epochs_run: 0,
             steps: 0,
             seconds: 0.0,
+            measuring_seconds: 0.0,
             best_epoch: None,
         }
     }
 
     /// The content of `result.json`: the result and a checksum over it.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = self.to_value();
-        json.insert("checksum".to_owned(), Value::from(short_hash(&Value::Object(self.to_value()))));
+        let json = Value::Object(self.to_value());
+        let checksum = short_hash(&json);
+        let Value::Object(mut json) = json else { unreachable!("it was made of a map") };
+        json.insert("checksum".to_owned(), Value::from(checksum));
         serde_json::to_vec_pretty(&json).expect("a result of numbers, texts and lists serializes")
     }
 
@@ -148,12 +154,14 @@ impl TrialResult {
     /// What is wrong with it.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let mut json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if let Some(checksum) = json.remove("checksum")
-            && checksum.as_str() != Some(&short_hash(&Value::Object(json.clone())))
+        let checksum = json.shift_remove("checksum");
+        let json = Value::Object(json);
+        if let Some(checksum) = checksum
+            && checksum.as_str() != Some(&short_hash(&json))
         {
             return Err("it does not match its checksum".to_owned());
         }
-        let result: Self = serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())?;
+        let result: Self = serde_json::from_value(json).map_err(|error| error.to_string())?;
         // They are read from the trial's folder `figures`, and from nowhere else.
         match result.pictures.iter().find(|picture| !is_file_name(&picture.name)) {
             None => Ok(result),

@@ -191,6 +191,7 @@ pub fn run(
         (Ending::Interrupted, _) | (_, None) => return Ok(result),
         (Ending::Finished, Some((model, best_epoch))) => {
             hold("measure", folder)?;
+            let measuring = Instant::now();
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)? else {
                 return Ok(TrialResult { state: TrialState::Interrupted, ..result });
@@ -202,6 +203,7 @@ pub fn run(
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
             figures::write_tables(folder, &measured.tables)?;
+            result.measuring_seconds = measuring.elapsed().as_secs_f64();
         }
     }
     finish(&mut [&mut events, &mut log], &result)?;
@@ -249,6 +251,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
         seconds: outcome.position.seconds,
+        measuring_seconds: 0.0,
         best_epoch: None,
     }
 }

@@ -20,7 +20,7 @@ use crate::commands::plan::left_out_lines;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::run_table::{results, unfinished};
-use crate::terminal::{duration, print_error, print_line, print_note, print_warning, width};
+use crate::terminal::{counted, duration, print_error, print_line, print_note, print_warning, width};
 use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
 /// Folders of pictures that are named on the terminal; `summary.md` shows the pictures of all models.
@@ -155,10 +155,6 @@ fn exit_code(states: &[TrialState], stopped: bool) -> u8 {
         () if states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
         () => EXIT_TRIALS_FAILED,
     }
-}
-
-fn counted(num: usize, one: &str, many: &str) -> String {
-    format!("{num} {}", if num == 1 { one } else { many })
 }
 
 /// The table, what did not finish, where the pictures are and where to look next.
