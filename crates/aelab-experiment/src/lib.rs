@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod comparison;
+mod cost;
 mod device;
 pub mod executor;
 mod hash;
@@ -35,6 +36,7 @@ mod trial_config;
 mod worker;
 
 pub use comparison::{Collected, CollectedTrial, ComparisonError, ComparisonRequest, CurveRequest, Filter, collect};
+pub use cost::{CostModel, Spent, TrialSize, trial_sizes, wall_seconds};
 pub use device::{DeviceError, resolve_device, resolve_device_name};
 pub use executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
 pub use hash::{canonical_json, short_hash};

@@ -113,6 +113,9 @@ pub struct TrialResult {
     /// Seconds of training over all processes that worked on the trial.
     #[serde(default)]
     pub seconds: f64,
+    /// Seconds of measuring and drawing after training.
+    #[serde(default)]
+    pub measuring_seconds: f64,
     /// Epoch, from 1, whose parameters were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u64>,
@@ -131,6 +134,7 @@ impl TrialResult {
             epochs_run: 0,
             steps: 0,
             seconds: 0.0,
+            measuring_seconds: 0.0,
             best_epoch: None,
         }
     }

@@ -155,6 +155,7 @@ pub fn run(
             result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
         }
         Ending::Finished => {
+            let measuring = Instant::now();
             let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)? else {
@@ -167,6 +168,7 @@ pub fn run(
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
             figures::write_tables(folder, &measured.tables)?;
+            result.measuring_seconds = measuring.elapsed().as_secs_f64();
         }
     }
     finish(&mut [&mut events, &mut log], &result)?;
@@ -209,6 +211,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
         seconds: outcome.position.seconds,
+        measuring_seconds: 0.0,
         best_epoch: None,
     }
 }
