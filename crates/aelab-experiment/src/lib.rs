@@ -49,7 +49,7 @@ pub use run_dir::{Prepared, RunDir, RunDirError, TrialDir, differences};
 pub use schedule::{PlanSchedule, Schedule, Task};
 pub use schema::{experiment_schema, section_schema};
 pub use source::{Diagnostic, Excerpt, Origin, Source, Sources, nearest_name};
-pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
+pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, Order, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, TrialPictures, trial_rows, write_summary};
 pub use trial::TrialContext;
 pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};
