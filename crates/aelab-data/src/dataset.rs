@@ -227,9 +227,9 @@ impl Dataset {
         Ok(Self {
             name,
             checksum,
-            train: shared.split("train", &train, 0, train_rows, concealed_train.as_ref()),
-            valid: shared.split("valid", &train, 0, valid_rows, concealed_valid.as_ref()),
-            test: shared.split("test", test_part, test_index, test_rows, concealed_test.as_ref()),
+            train: shared.split(&train, 0, train_rows, concealed_train.as_ref()),
+            valid: shared.split(&train, 0, valid_rows, concealed_valid.as_ref()),
+            test: shared.split(test_part, test_index, test_rows, concealed_test.as_ref()),
             class_names: shared.class_names,
         })
     }
@@ -278,7 +278,7 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     /// The split of the given rows; `part_index` tells training files (0) from test files (1).
-    fn split(&self, name: &str, part: &Part, part_index: u64, rows: Rows, concealed: Option<&Concealed>) -> DataSplit {
+    fn split(&self, part: &Part, part_index: u64, rows: Rows, concealed: Option<&Concealed>) -> DataSplit {
         let (part, held_out) = shown(part, concealed);
         let masked_rows = rows.clone();
         let labels = part.labels.as_ref().map(|labels| rows.iter().map(|row| labels[row]).collect());
@@ -291,7 +291,7 @@ impl Shared<'_> {
         let of_points = |labels: &Vec<u8>| rows.iter().flat_map(|row| labels[row * num_steps..][..num_steps].iter().copied()).collect();
         let point_labels = part.point_labels.as_ref().map(of_points);
         let (values, rows, transform) = if self.options.binarize == Binarize::Static {
-            self.binarized_once(name, &part, part_index, &rows)
+            self.binarized_once(&part, part_index, &rows)
         } else {
             (part.values.clone(), rows, Transform::new(&self.scaling, self.options.binarize, &part.values, self.width))
         };
@@ -316,9 +316,9 @@ impl Shared<'_> {
 
     /// Draws every value once. The draw is a function of the seed and of the row in its file, so that other
     /// limits give the same binary images.
-    fn binarized_once(&self, name: &str, part: &Part, part_index: u64, rows: &Rows) -> (Values, Rows, Transform) {
+    fn binarized_once(&self, part: &Part, part_index: u64, rows: &Rows) -> (Values, Rows, Transform) {
         let grey = Transform::new(&self.scaling, Binarize::None, &part.values, self.width);
-        let draw_all = || {
+        let draw_rows = |rows: &Rows| {
             let mut bits = Vec::with_capacity(rows.len() * self.width);
             let mut drawn = Vec::with_capacity(self.width);
             for row in rows.iter() {
@@ -329,12 +329,16 @@ impl Shared<'_> {
             }
             bits
         };
-        let data = match self.kept {
-            Some(kept) => kept.bytes(&format!("{name}: binarized"), draw_all),
-            None => Numbers::owned(draw_all()),
+        let (data, rows) = match self.kept.filter(|_| Kept::is_worth(rows.len() * self.width)) {
+            // All rows, whatever the split: other splits of the same seed then use the same file.
+            Some(kept) => {
+                let all = Rows::Range(0..part.values.len() / self.width);
+                let what = format!("binarized: part {part_index}, seed {}, {:?}", self.options.split_seed, self.scaling);
+                (kept.bytes(&what, || draw_rows(&all)), rows.clone())
+            }
+            None => (Numbers::owned(draw_rows(rows)), Rows::Range(0..rows.len())),
         };
         let values = Values::Bytes { data, divisor: 1.0 };
-        let rows = Rows::Range(0..rows.len());
         let scaling = Scaling::fit(Scale::None, &values, &Observed::everything(), &rows, self.width);
         let transform = Transform::new(&scaling, Binarize::None, &values, self.width);
         (values, rows, transform)

@@ -157,10 +157,27 @@ pub(super) fn write(path: &Path, key: &str, about: Value, columns: &[(String, Co
     file.commit()
 }
 
+/// The bytes of a file.
+#[derive(Debug)]
+enum Content {
+    Mapped(Arc<Mapping>),
+    /// Where the file system has no mappings.
+    Read(Vec<u8>),
+}
+
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Content::Mapped(mapping) => mapping.bytes(),
+            Content::Read(bytes) => bytes,
+        }
+    }
+}
+
 /// A file that has been checked as a whole.
 #[derive(Debug)]
 pub(super) struct Opened {
-    mapping: Arc<Mapping>,
+    content: Content,
     header: Header,
     /// Where the sections begin.
     data: usize,
@@ -169,8 +186,16 @@ pub(super) struct Opened {
 impl Opened {
     /// Opens and checks; `None` where the file is not there, is not of that key, or is not what was written.
     pub(super) fn open(path: &Path, key: &str) -> Option<Self> {
-        let mapping = Mapping::open(path).ok()?;
-        let bytes = mapping.bytes();
+        let content = match Mapping::open(path) {
+            Ok(mapping) => Content::Mapped(mapping),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => Content::Read(std::fs::read(path).ok()?),
+        };
+        Self::check(content, key)
+    }
+
+    fn check(content: Content, key: &str) -> Option<Self> {
+        let bytes = content.bytes();
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         if bytes.get(..8)? != MAGIC || word(8)? != VERSION {
             return None;
@@ -192,7 +217,7 @@ impl Opened {
         }
         // A file without sections ends with its header.
         let end = if header.sections.is_empty() { ALIGNMENT + header_len } else { end };
-        (header.key == key && end == bytes.len()).then_some(Self { mapping, header, data })
+        (header.key == key && end == bytes.len()).then_some(Self { content, header, data })
     }
 
     /// What the numbers are, as it was written.
@@ -200,22 +225,29 @@ impl Opened {
         &self.header.about
     }
 
-    /// The numbers of a section.
-    fn numbers<T: Number>(&self, name: &str, kind: Kind) -> Option<Numbers<T>> {
+    /// The numbers of a section: where they lie, or, where that cannot be, made out of their bytes.
+    fn numbers<T: Number>(&self, name: &str, kind: Kind, decode: impl Fn(&[u8]) -> Vec<T>) -> Option<Numbers<T>> {
         let section = self.header.sections.iter().find(|section| section.name == name && section.kind == kind)?;
-        Numbers::mapped(&self.mapping, self.data + section.start, section.count)
+        let start = self.data + section.start;
+        let mapped = match &self.content {
+            Content::Mapped(mapping) => Numbers::mapped(mapping, start, section.count),
+            Content::Read(_) => None,
+        };
+        mapped.or_else(|| Some(Numbers::owned(decode(self.content.bytes().get(start..start + section.count * kind.size())?))))
     }
 
     pub(super) fn bytes(&self, name: &str) -> Option<Numbers<u8>> {
-        self.numbers(name, Kind::U8)
+        self.numbers(name, Kind::U8, <[u8]>::to_vec)
     }
 
     pub(super) fn words(&self, name: &str) -> Option<Numbers<u32>> {
-        self.numbers(name, Kind::U32)
+        let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        self.numbers(name, Kind::U32, |bytes| bytes.chunks_exact(4).map(word).collect())
     }
 
     pub(super) fn floats(&self, name: &str) -> Option<Numbers<f32>> {
-        self.numbers(name, Kind::F32)
+        let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        self.numbers(name, Kind::F32, |bytes| bytes.chunks_exact(4).map(float).collect())
     }
 }
 
@@ -240,15 +272,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.aelab");
         example(&path);
-        let opened = Opened::open(&path, "key").unwrap();
-        assert_eq!(opened.about(), &json!({"what": [1]}));
-        assert_eq!(*opened.bytes("a").unwrap(), [1, 2, 3]);
-        assert_eq!(*opened.words("b").unwrap(), [7, u32::MAX]);
-        assert!(opened.words("empty").unwrap().is_empty());
-        let floats = opened.floats("c").unwrap();
-        assert_eq!(floats.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), [0.1, -0.0, f32::NAN].map(f32::to_bits));
-        assert!(floats.is_mapped());
-        assert!(opened.words("a").is_none() && opened.bytes("d").is_none());
+        let mapped = Opened::open(&path, "key").unwrap();
+        let read = Opened::check(Content::Read(std::fs::read(&path).unwrap()), "key").unwrap();
+        for (opened, is_mapped) in [(mapped, true), (read, false)] {
+            assert_eq!(opened.about(), &json!({"what": [1]}));
+            assert_eq!(*opened.bytes("a").unwrap(), [1, 2, 3]);
+            assert_eq!(*opened.words("b").unwrap(), [7, u32::MAX]);
+            assert!(opened.words("empty").unwrap().is_empty());
+            let floats = opened.floats("c").unwrap();
+            assert_eq!(floats.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), [0.1, -0.0, f32::NAN].map(f32::to_bits));
+            assert_eq!(floats.is_mapped(), is_mapped);
+            assert!(opened.words("a").is_none() && opened.bytes("d").is_none());
+        }
         assert!(Opened::open(&path, "another").is_none());
         assert!(Opened::open(&folder.path().join("none"), "key").is_none());
         assert!(std::fs::metadata(&path).unwrap().permissions().readonly());

@@ -91,14 +91,12 @@ pub fn clear_decoded(context: &LoadContext) -> Result<Cleared, DataError> {
     Ok(cleared)
 }
 
-/// A place for what is derived from one configuration of one source.
+/// A place for what is derived from the decoded numbers of one source.
 #[derive(Debug)]
 pub(crate) struct Kept {
     folder: PathBuf,
     /// Of the decoded numbers.
     key: String,
-    /// The configuration with all its options.
-    config: String,
 }
 
 /// A decoded data set, and where more of its kind may be kept.
@@ -177,7 +175,6 @@ fn decoded<C: DatasetSource>(
 ) -> Result<Decoded, DataError> {
     let Some(folder) = decoded_dir(context).filter(|_| num_bytes >= SMALL) else { return Ok(decode()?.into()) };
     let mut section = serde_json::to_value(config).expect("a configuration of numbers, strings, lists and maps serializes");
-    let whole = section.to_string();
     if let Value::Object(section) = &mut section {
         section.retain(|key, _| !OPTION_KEYS.contains(&key.as_str()));
     }
@@ -202,13 +199,18 @@ fn decoded<C: DatasetSource>(
         },
         |raw| raw::columns(raw, context),
     )?;
-    Ok(Decoded { raw, kept: Some(Kept { folder, key, config: whole }) })
+    Ok(Decoded { raw, kept: Some(Kept { folder, key }) })
 }
 
 impl Kept {
-    /// Numbers that follow from the configuration and from `what`.
+    /// Whether so many bytes are worth a file.
+    pub(crate) fn is_worth(num_bytes: usize) -> bool {
+        num_bytes as u64 >= SMALL
+    }
+
+    /// Numbers that follow from the decoded ones by what `what` says.
     pub(crate) fn bytes(&self, what: &str, make: impl FnOnce() -> Vec<u8>) -> Numbers<u8> {
-        let parts = [("decoded", self.key.clone()), ("config", self.config.clone()), ("what", what.to_owned())];
+        let parts = [("decoded", self.key.clone()), ("what", what.to_owned())];
         let made = kept(
             &self.folder,
             &combined(parts),
