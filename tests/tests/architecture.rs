@@ -11,9 +11,10 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-core", &[]),
     ("aelab-files", &[]),
+    ("aelab-map", &[]),
     ("aelab-losses", &["aelab-core"]),
     ("aelab-nn", &["aelab-core"]),
-    ("aelab-data", &["aelab-core", "aelab-files"]),
+    ("aelab-data", &["aelab-core", "aelab-files", "aelab-map"]),
     ("aelab-train", &["aelab-core", "aelab-files"]),
     ("aelab-eval", &["aelab-core", "aelab-files"]),
     ("aelab-tensorboard", &["aelab-core", "aelab-files"]),
@@ -73,6 +74,29 @@ fn only_the_program_uses_anyhow_and_only_libraries_that_own_files_touch_the_netw
         assert!(!uses("ureq") || package == "aelab-data", "{package} uses the network");
         // TensorBoard's text tab shows a configuration as YAML; only the experiment reads any.
         assert!(!uses("serde_yaml") || ["aelab-experiment", "aelab-tensorboard"].contains(&package.as_str()), "{package} uses YAML");
+    }
+}
+
+/// The mapping of files is the one thing that cannot be had without.
+#[test]
+fn unsafe_code_is_in_one_crate_with_a_proof_for_each_block() {
+    for (package, path) in [("aelab-map", "crates/aelab-map/src/lib.rs")] {
+        let text = std::fs::read_to_string(root().join(path)).expect("sources are text");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let blocks: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains("unsafe {")).collect();
+        assert!(!blocks.is_empty(), "{package} has no unsafe block any more: forbid it there, too");
+        for at in blocks {
+            let comment = lines[..at].iter().rev().take_while(|line| line.starts_with("//"));
+            assert!(comment.into_iter().any(|line| line.starts_with("// SAFETY: ")), "{package}: line {} has no proof", at + 1);
+        }
+    }
+    for entry in walkdir::WalkDir::new(root().join("crates")) {
+        let path = entry.expect("the folder can be read").into_path();
+        if path.ends_with("Cargo.toml") && !path.ends_with("aelab-map/Cargo.toml") {
+            let text = std::fs::read_to_string(&path).expect("manifests are text");
+            // The workspace forbids it.
+            assert!(text.contains("[lints]\nworkspace = true"), "{} does not take the lints of the workspace", path.display());
+        }
     }
 }
 

@@ -398,6 +398,8 @@ pub(crate) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Removes decoded data, which is made again when a trial needs it. Data sets that were fetched stay.
+    Clear,
 }
 
 #[cfg(test)]

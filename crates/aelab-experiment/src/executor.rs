@@ -293,6 +293,8 @@ struct Worker {
     step: u64,
     /// Why it is being killed, where it hangs.
     hung: Option<String>,
+    /// Whether it has said its last word.
+    is_done: bool,
 }
 
 /// How often a trial was begun again without having come further than this.
@@ -329,6 +331,9 @@ impl Held {
 const TICK: Duration = Duration::from_millis(50);
 /// How often the signs of life of others are read.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
+
+/// And how often where one is about to end.
+const SHORT_TICK: Duration = Duration::from_millis(1);
 
 /// Runs the tasks of a schedule on this machine until it has no more.
 pub fn execute(
@@ -401,7 +406,9 @@ impl Executor<'_> {
             if self.running.is_empty() && (self.obeyed > 0 || self.held.is_empty()) {
                 return Ok(());
             }
-            match receiver.recv_timeout(TICK) {
+            // A worker that has said its last word ends in a moment, and its place should not stay free for longer.
+            let tick = if self.running.iter().any(|worker| worker.is_done) { SHORT_TICK } else { TICK };
+            match receiver.recv_timeout(tick) {
                 Ok(line) => {
                     self.hear(&line, observe)?;
                     while let Ok(line) = receiver.try_recv() {
@@ -540,7 +547,17 @@ impl Executor<'_> {
                 }
             }
         });
-        self.running.push(Worker { task, child, input, killed: false, heard: Instant::now(), phase: String::new(), step: 0, hung: None });
+        self.running.push(Worker {
+            task,
+            child,
+            input,
+            killed: false,
+            heard: Instant::now(),
+            phase: String::new(),
+            step: 0,
+            hung: None,
+            is_done: false,
+        });
         observe(&RunEvent::Started { trial: &planned, resumed });
         Ok(())
     }
@@ -592,6 +609,7 @@ impl Executor<'_> {
             match &line.message {
                 Ok(WorkerMessage::Beat { phase }) => worker.phase.clone_from(phase),
                 Ok(WorkerMessage::Progress { step, .. }) => worker.step = *step,
+                Ok(WorkerMessage::Done { .. }) => worker.is_done = true,
                 _ => {}
             }
         }
@@ -618,8 +636,10 @@ impl Executor<'_> {
             match status {
                 Ok(None) => position += 1,
                 Ok(Some(status)) => {
-                    // Its last words may still be on the way.
-                    while let Ok(line) = receiver.recv_timeout(Duration::from_millis(5)) {
+                    // The last words of one that has not said so may still be on the way.
+                    while !self.running[position].is_done
+                        && let Ok(line) = receiver.recv_timeout(Duration::from_millis(5))
+                    {
                         self.hear(&line, observe)?;
                     }
                     let worker = self.running.remove(position);

@@ -77,7 +77,7 @@ pub use schedule::{PlanSchedule, Schedule, Task};
 pub use schema::{experiment_schema, section_schema};
 pub use selection::{Place, Selection, SelectionError};
 pub use source::{Diagnostic, Excerpt, Origin, Source, Sources, nearest_name};
-pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, SpecSource};
+pub use spec::{Execution, ExecutorKind, ExperimentSpec, Jobs, Order, SpecSource};
 pub use summary::{SummaryError, SummaryFiles, TrialPictures, write_summary, write_summary_of};
 pub use trial::TrialContext;
 pub use trial_config::{FORMAT_VERSION, ResolvedTrial, Sections, TrialConfigError};

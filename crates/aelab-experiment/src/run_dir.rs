@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use aelab_files::{create_folder, read_bounded, read_bounded_text, remove_leftovers, sync_folder, write_atomic};
@@ -241,16 +242,12 @@ impl RunDir {
         for hash in &stored {
             run_dir.check_stored(hash, planned.get(hash.as_str()).copied())?;
         }
-        let mut num_new = 0;
-        for trial in &plan.trials {
+        let is_new = |trial: &&PlannedTrial| stored.binary_search(&trial.hash).is_err();
+        let (new, known): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) = plan.trials.iter().partition(is_new);
+        let num_new = new.len();
+        run_dir.write_new(plan, &new)?;
+        for trial in known {
             let folder = run_dir.trial(&trial.hash);
-            let is_new = stored.binary_search(&trial.hash).is_err();
-            num_new += usize::from(is_new);
-            if is_new {
-                fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
-                folder.write_config(plan, trial)?;
-                continue;
-            }
             // What has not ended follows the experiment when its folder or name changes. Under the lock: a worker that another
             // runner starts just now reads the file, and clears away what looks unfinished.
             let lock_path = folder.lock_path();
@@ -296,6 +293,23 @@ impl RunDir {
         create_folder(&folder.path).map_err(io_error("make the folder", &folder.path))?;
         folder.write_config(plan, trial)?;
         Ok(Some((place, lock)))
+    }
+
+    /// Makes the folders of new trials. Waiting for the disk is what takes time, and it writes for many at once.
+    fn write_new(&self, plan: &Plan, new: &[&PlannedTrial]) -> Result<(), RunDirError> {
+        const WRITERS: usize = 16;
+        let write = |trials: &[&PlannedTrial]| {
+            trials.iter().try_for_each(|trial| {
+                let folder = self.trial(&trial.hash);
+                fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+                folder.write_config(plan, trial)
+            })
+        };
+        thread::scope(|scope| {
+            let chunks = new.chunks(new.len().div_ceil(WRITERS).max(1));
+            let writers: Vec<_> = chunks.map(|trials| scope.spawn(move || write(trials))).collect();
+            writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
     }
 
     fn check_stored(&self, hash: &str, planned: Option<&PlannedTrial>) -> Result<(), RunDirError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cost::{CostModel, Spent, TrialSize};
 use crate::executor::ExecutorError;
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
@@ -39,6 +40,31 @@ pub struct PlanSchedule<'a> {
     plan: &'a Plan,
     /// Places in the plan, the next one last.
     left: Vec<usize>,
+    /// Where trials are ordered by what they are expected to take.
+    costs: Option<Costs>,
+}
+
+/// What trials are expected to take.
+struct Costs {
+    /// In the order of the plan.
+    sizes: Vec<TrialSize>,
+    spent: Vec<Option<Spent>>,
+    /// Trials that have ended since the beginning.
+    num_ended: usize,
+}
+
+impl Costs {
+    /// Puts the longest trials last; equal ones stay in the order of the plan, the first one last.
+    fn sort(&self, plan: &Plan, left: &mut [usize]) {
+        let model = CostModel::calibrated(plan, &self.sizes, &self.spent);
+        // Before any trial has finished, its work stands for its time.
+        let expected = |index: usize| {
+            let size = &self.sizes[index];
+            let seconds = model.seconds(&plan.trials[index], size);
+            seconds.or_else(|| size.work()).or(size.num_steps.map(|steps| steps as f64)).unwrap_or(size.num_epochs as f64)
+        };
+        left.sort_by(|&one, &other| expected(one).total_cmp(&expected(other)).then(other.cmp(&one)));
+    }
 }
 
 impl<'a> PlanSchedule<'a> {
@@ -61,7 +87,24 @@ impl<'a> PlanSchedule<'a> {
                 left.push(trial.index);
             }
         }
-        Ok(Self { plan, left })
+        Ok(Self { plan, left, costs: None })
+    }
+}
+
+impl PlanSchedule<'_> {
+    /// Trials that have not begun.
+    pub fn num_left(&self) -> usize {
+        self.left.len()
+    }
+
+    /// Lets trials that are expected to take long begin first (the rule of longest processing time: the time until all are done is
+    /// at most 4/3 of the shortest possible). `sizes` and what ended trials have `spent` are in the order of the plan. What is
+    /// expected is learned anew from trials that end.
+    pub fn longest_first(mut self, sizes: Vec<TrialSize>, spent: Vec<Option<Spent>>) -> Self {
+        let costs = Costs { sizes, spent, num_ended: 0 };
+        costs.sort(self.plan, &mut self.left);
+        self.costs = Some(costs);
+        self
     }
 }
 
@@ -74,7 +117,94 @@ impl Schedule for PlanSchedule<'_> {
         Ok(self.left.pop().map(|index| Task { trial: Arc::new(self.plan.trials[index].clone()) }))
     }
 
-    fn ended(&mut self, _run_dir: &RunDir, _task: &Task, _result: Option<&TrialResult>) -> Result<(), ExecutorError> {
+    fn ended(&mut self, _run_dir: &RunDir, task: &Task, result: Option<&TrialResult>) -> Result<(), ExecutorError> {
+        if let (Some(costs), Some(result)) = (&mut self.costs, result) {
+            costs.spent[task.trial.index] = Some(Spent::of(result));
+            costs.num_ended += 1;
+            // Early trials teach most, and sorting a long list each time would take long.
+            if costs.num_ended.is_power_of_two() {
+                costs.sort(self.plan, &mut self.left);
+            }
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan(epochs: &[u64]) -> Plan {
+        let trial = |(index, epochs): (usize, &u64)| {
+            json!({
+                "index": index, "hash": format!("{index:016x}"), "overrides": [], "seed": 1, "model": "vae", "data": "digits", "code_size": 2,
+                "definition": {"model": {"vae": {}}, "train": {"epochs": epochs, "batch_size": 10}}
+            })
+        };
+        let trials: Vec<_> = epochs.iter().enumerate().map(trial).collect();
+        let source = json!({"file": "", "text": "", "base_dir": "", "extended": null, "sets": []});
+        let plan = json!({"format_version": 1, "name": "x", "execution": {}, "source": source, "trials": trials});
+        serde_json::from_value(plan).unwrap()
+    }
+
+    fn sizes(plan: &Plan, num_parameters: &[usize]) -> Vec<TrialSize> {
+        let of = |(trial, &num_parameters): (&PlannedTrial, &usize)| {
+            let num_epochs = trial.num_epochs();
+            TrialSize { num_parameters: Some(num_parameters), num_epochs, num_train: Some(100), num_steps: Some(10 * num_epochs) }
+        };
+        plan.trials.iter().zip(num_parameters).map(of).collect()
+    }
+
+    fn schedule<'a>(plan: &'a Plan, folder: &tempfile::TempDir) -> (PlanSchedule<'a>, RunDir) {
+        let run_dir = RunDir::at(folder.path());
+        (PlanSchedule::new(plan, &run_dir, &[]).unwrap(), run_dir)
+    }
+
+    fn next(schedule: &mut PlanSchedule<'_>, run_dir: &RunDir) -> Option<usize> {
+        schedule.next(run_dir).unwrap().map(|task| task.trial.index)
+    }
+
+    fn rest(schedule: &mut PlanSchedule<'_>, run_dir: &RunDir) -> Vec<usize> {
+        std::iter::from_fn(|| next(schedule, run_dir)).collect()
+    }
+
+    #[test]
+    fn the_longest_begin_first_and_equals_in_the_order_of_the_plan() {
+        let (plan, folder) = (plan(&[1, 5, 5, 2, 5, 10]), tempfile::tempdir().unwrap());
+        let (mut in_order, run_dir) = schedule(&plan, &folder);
+        assert_eq!(in_order.num_left(), 6);
+        assert_eq!(rest(&mut in_order, &run_dir), [0, 1, 2, 3, 4, 5]);
+        let sizes = sizes(&plan, &[100, 100, 100, 1000, 100, 10]);
+        let mut longest = schedule(&plan, &folder).0.longest_first(sizes, vec![None; 6]);
+        assert_eq!(rest(&mut longest, &run_dir), [3, 1, 2, 4, 0, 5]);
+        assert_eq!(longest.num_left(), 0);
+    }
+
+    #[test]
+    fn what_ends_teaches_what_the_others_take() {
+        let (plan, folder) = (plan(&[8, 4, 2, 1]), tempfile::tempdir().unwrap());
+        // By the product of epochs and parameters, the first and the last one are the largest.
+        let sizes = sizes(&plan, &[10, 10, 10, 1000]);
+        let (schedule, run_dir) = schedule(&plan, &folder);
+        let mut schedule = schedule.longest_first(sizes.clone(), vec![None; 4]);
+        let first: Vec<Task> = std::iter::from_fn(|| schedule.next(&run_dir).unwrap()).take(2).collect();
+        assert_eq!([first[0].trial.index, first[1].trial.index], [3, 0]);
+        let mut end = |task: &Task, seconds: f64| {
+            let index = task.trial.index;
+            let result = TrialResult {
+                num_parameters: sizes[index].num_parameters.unwrap(),
+                epochs_run: sizes[index].num_epochs,
+                steps: sizes[index].num_steps.unwrap(),
+                seconds,
+                ..TrialResult::without_metrics(TrialState::Finished, None)
+            };
+            schedule.ended(&run_dir, task, Some(&result)).unwrap();
+        };
+        // Steps are what takes time here, not parameters.
+        end(&first[0], 1.0);
+        end(&first[1], 8.0);
+        assert_eq!(rest(&mut schedule, &run_dir), [1, 2]);
     }
 }

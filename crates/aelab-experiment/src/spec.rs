@@ -71,6 +71,9 @@ pub struct Execution {
     /// Threads of each trial.
     #[serde(default = "default_threads")]
     pub threads_per_trial: usize,
+    /// Which trials begin first.
+    #[serde(default)]
+    pub order: Order,
     /// Where trials run.
     #[serde(default)]
     pub executor: ExecutorKind,
@@ -113,6 +116,7 @@ impl Default for Execution {
         Self {
             jobs: Jobs::Auto,
             threads_per_trial: default_threads(),
+            order: Order::LongestFirst,
             executor: ExecutorKind::Local,
             checkpoint_seconds: default_checkpoint_seconds(),
             grace_seconds: default_grace_seconds(),
@@ -120,6 +124,18 @@ impl Default for Execution {
             max_restarts: default_max_restarts(),
         }
     }
+}
+
+/// Which trials begin first. What they compute does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Those that are expected to take longest, so that in the end all cores are busy: the default. Where trials run one at a time,
+    /// or all at once, they begin in the order of the plan.
+    #[default]
+    LongestFirst,
+    /// Those that come first in the plan.
+    Plan,
 }
 
 /// Where trials run.

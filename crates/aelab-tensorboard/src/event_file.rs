@@ -31,6 +31,8 @@ pub struct EventFile {
     size: u64,
     /// Length of the file when it held nothing but its first record.
     size_of_version: u64,
+    /// The name that the folder has on disk.
+    synced_name: String,
 }
 
 impl EventFile {
@@ -38,7 +40,7 @@ impl EventFile {
     pub fn create(folder: &Path) -> Result<Self, ObserverError> {
         std::fs::create_dir_all(folder).map_err(failed("cannot make the folder", folder))?;
         let (name, file) = create_unique(folder).map_err(failed("cannot create an event file in", folder))?;
-        let mut event_file = Self { folder: folder.to_owned(), name, file, size: 0, size_of_version: 0 };
+        let mut event_file = Self { folder: folder.to_owned(), name, file, size: 0, size_of_version: 0, synced_name: String::new() };
         event_file.write_version()?;
         Ok(event_file)
     }
@@ -138,7 +140,10 @@ impl Observer for EventFile {
     }
 
     fn position(&mut self) -> Result<Value, ObserverError> {
-        self.file.sync_all().and_then(|()| sync_folder(&self.folder)).map_err(failed("cannot sync event file", &self.path()))?;
+        let is_new = self.synced_name != self.name;
+        let synced = self.file.sync_all().and_then(|()| if is_new { sync_folder(&self.folder) } else { Ok(()) });
+        synced.map_err(failed("cannot sync event file", &self.path()))?;
+        self.synced_name.clone_from(&self.name);
         Ok(json!({"file": self.name, "bytes": self.size}))
     }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, Selection, StopSignal, TrialState, WorkerCommand,
-    describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
+    ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunSummary, Selection, Spent, StopSignal, TrialState,
+    WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes, write_summary,
 };
 use anyhow::Context;
 
@@ -28,6 +28,9 @@ const MOST_FOLDERS: usize = 6;
 
 /// How long to wait for the workers of a runner that was killed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to count parameters and examples before the first trial begins; what is not known by then is taken for short.
+const SIZING: Duration = Duration::from_secs(2);
 
 /// Runs an experiment file.
 pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Registry) -> anyhow::Result<u8> {
@@ -71,9 +74,12 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         put_aside.extend(run_dir.put_aside(&plan, &plan.trials[index])?);
     }
     let mut num_to_do = 0;
-    for trial in selected.iter().map(|index| &plan.trials[*index]) {
+    let mut spent = Vec::with_capacity(plan.trials.len());
+    for trial in &plan.trials {
         let result = run_dir.trial(&trial.hash).result()?;
-        num_to_do += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
+        spent.push(result.as_ref().map(Spent::of));
+        let is_selected = selected.binary_search(&trial.index).is_ok();
+        num_to_do += usize::from(is_selected && result.is_none_or(|result| running.retry.contains(&result.state)));
     }
     if !running.quiet {
         let num = selected.len();
@@ -127,6 +133,11 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     let mut progress = Progress::new(&plan, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
     let mut schedule = PlanSchedule::of_trials(&plan, &selected, &run_dir, &running.retry)?;
+    // The order matters where several run at a time, and not all of them.
+    if execution.order == Order::LongestFirst && jobs > 1 && schedule.num_left() > jobs {
+        let sizes = trial_sizes(&plan, &spent, registry, &LoadContext::new(""), SIZING);
+        schedule = schedule.longest_first(sizes, spent);
+    }
     let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
     let outcome = match outcome {

@@ -1,6 +1,6 @@
 //! Arrays of numbers as files hold them, and what examples and labels are made of.
 
-use std::sync::Arc;
+use aelab_map::Numbers;
 
 use crate::dataset::Values;
 use crate::{DataError, Origin};
@@ -65,7 +65,7 @@ impl Array {
         let event_shape = event_shape(&self.origin, &self.shape)?;
         let width: usize = event_shape.iter().product();
         match self.element {
-            Element::U8 => return Ok((Values::Bytes { data: Arc::new(self.bytes), divisor: 255.0 }, event_shape)),
+            Element::U8 => return Ok((Values::Bytes { data: Numbers::owned(self.bytes), divisor: 255.0 }, event_shape)),
             Element::Bool => {
                 if let Some(at) = self.bytes.iter().position(|&byte| byte > 1) {
                     let value = f32::from(self.bytes[at]);
@@ -73,14 +73,14 @@ impl Array {
                     let required_by = "a truth value";
                     return Err(DataError::OutOfRange { origin: self.origin, row, column, value, low: 0.0, high: 1.0, required_by });
                 }
-                return Ok((Values::Bytes { data: Arc::new(self.bytes), divisor: 1.0 }, event_shape));
+                return Ok((Values::Bytes { data: Numbers::owned(self.bytes), divisor: 1.0 }, event_shape));
             }
             _ => {}
         }
         let mut data = Vec::with_capacity(self.bytes.len() / self.element.size());
         self.for_each(|value| data.push(value as f32));
         first_non_finite(&self.origin, &data, width)?;
-        Ok((Values::Floats(Arc::new(data)), event_shape))
+        Ok((Values::Floats(Numbers::owned(data)), event_shape))
     }
 
     /// The labels of an array `[example]` or `[example, 1]`.

@@ -5,9 +5,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use csv::{ReaderBuilder, StringRecord};
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{check_event_shape, check_shapes, reshaped, sum_of_given};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_own;
 use crate::formats::payload::{TooMuch, open_text};
 use crate::labels::text_classes;
 use crate::options::dataset_config;
@@ -125,39 +126,41 @@ impl DatasetSource for CsvConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let path = context.resolve(&self.path);
-        let train = self.read(&path, true)?;
-        let test = match &self.test_path {
-            None => None,
-            Some(test) => {
-                let test_path = context.resolve(test);
-                let test = self.read(&test_path, true)?;
-                check_shapes(&Origin::file(&path), &[train.num_features], &Origin::file(&test_path), &[test.num_features])?;
-                if let (Some(expected), Some(found)) = (&train.header, &test.header)
-                    && let Some(at) = (0..expected.len()).find(|&at| expected[at] != found[at])
-                {
-                    let message = format!(
-                        "the training file calls this column `{}`; both files need the same columns in the same order",
-                        expected[at]
-                    );
-                    return Err(table_error(&test_path, 1, Some(column_name(Some(found), at)), message));
+        let decode = || -> Result<RawDataset, DataError> {
+            let path = context.resolve(&self.path);
+            let train = self.read(&path, true)?;
+            let test = match &self.test_path {
+                None => None,
+                Some(test) => {
+                    let test_path = context.resolve(test);
+                    let test = self.read(&test_path, true)?;
+                    check_shapes(&Origin::file(&path), &[train.num_features], &Origin::file(&test_path), &[test.num_features])?;
+                    if let (Some(expected), Some(found)) = (&train.header, &test.header)
+                        && let Some(at) = (0..expected.len()).find(|&at| expected[at] != found[at])
+                    {
+                        let message = format!(
+                            "the training file calls this column `{}`; both files need the same columns in the same order",
+                            expected[at]
+                        );
+                        return Err(table_error(&test_path, 1, Some(column_name(Some(found), at)), message));
+                    }
+                    Some((test_path, test))
                 }
-                Some((test_path, test))
+            };
+            let event_shape = reshaped(self.event_shape.as_deref(), &Origin::file(&path), &[train.num_features])?;
+            let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
+            if self.label.is_some() {
+                let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
+                (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
             }
+            let part = |path: PathBuf, table: Table, labels| Part {
+                feature_names: table.feature_names,
+                ..Part::new(Origin::file(path), Values::Floats(Numbers::owned(table.values)), labels)
+            };
+            let test = test.map(|(path, table)| part(path, table, test_labels));
+            Ok(RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None })
         };
-        let event_shape = reshaped(self.event_shape.as_deref(), &Origin::file(&path), &[train.num_features])?;
-        let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
-        if self.label.is_some() {
-            let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
-            (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
-        }
-        let part = |path: PathBuf, table: Table, labels| Part {
-            feature_names: table.feature_names,
-            ..Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels)
-        };
-        let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(self, &self.options(), context, &[Some(&self.path), self.test_path.as_deref()], decode)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use walkdir::WalkDir;
 use super::check_shapes;
 use crate::checksum;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_own;
 use crate::formats::payload::open_plain;
 use crate::labels::classes;
 use crate::options::dataset_config;
@@ -106,35 +107,37 @@ impl DatasetSource for ImagesConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let train = self.read(&context.resolve(&self.path))?;
-        let test = self.test_path.as_ref().map(|test| self.read(&context.resolve(test))).transpose()?;
-        if let Some(test) = &test {
-            check_shapes(&train.origin, &train.shape, &test.origin, &test.shape)?;
-            if train.labels.is_some() != test.labels.is_some() {
-                let message =
-                    format!("only one of this folder and {} has sub-folders; classes are needed in both or neither", train.origin);
-                return Err(DataError::Split { origin: test.origin.clone(), message });
+        let decode = || -> Result<RawDataset, DataError> {
+            let train = self.read(&context.resolve(&self.path))?;
+            let test = self.test_path.as_ref().map(|test| self.read(&context.resolve(test))).transpose()?;
+            if let Some(test) = &test {
+                check_shapes(&train.origin, &train.shape, &test.origin, &test.shape)?;
+                if train.labels.is_some() != test.labels.is_some() {
+                    let message =
+                        format!("only one of this folder and {} has sub-folders; classes are needed in both or neither", train.origin);
+                    return Err(DataError::Split { origin: test.origin.clone(), message });
+                }
             }
-        }
-        let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
-        if let Some(labels) = &train.labels {
-            let classes = classes(labels, test.as_ref().and_then(|test| test.labels.as_deref()));
-            (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
-        }
-        let event_shape = train.shape.clone();
-        let part = |folder: Folder, labels| {
-            let values = Values::Bytes { data: Arc::new(folder.pixels), divisor: 255.0 };
-            Part::new(folder.origin, values, labels)
+            let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
+            if let Some(labels) = &train.labels {
+                let classes = classes(labels, test.as_ref().and_then(|test| test.labels.as_deref()));
+                (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
+            }
+            let event_shape = train.shape.clone();
+            let part = |folder: Folder, labels| {
+                let values = Values::Bytes { data: Numbers::owned(folder.pixels), divisor: 255.0 };
+                Part::new(folder.origin, values, labels)
+            };
+            Ok(RawDataset {
+                train: part(train, train_labels),
+                test: test.map(|test| part(test, test_labels)),
+                event_shape,
+                class_names,
+                hold_out: None,
+                dictionary: None,
+            })
         };
-        let raw = RawDataset {
-            train: part(train, train_labels),
-            test: test.map(|test| part(test, test_labels)),
-            event_shape,
-            class_names,
-            hold_out: None,
-            dictionary: None,
-        };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(self, &self.options(), context, &[Some(&self.path), self.test_path.as_deref()], decode)
     }
 }
 
