@@ -29,6 +29,8 @@ impl Fixture {
             source,
             trials: (0..trials.len()).map(planned).collect(),
             warnings: Vec::new(),
+            left_out: Vec::new(),
+            tags: Vec::new(),
         };
         let run_dir = RunDir::prepare(&root, &plan).expect("a new folder").run_dir;
         for (trial, (state, sse)) in plan.trials.iter().zip(trials) {

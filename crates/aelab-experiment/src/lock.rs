@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -144,7 +144,7 @@ impl TrialLock {
         match file.try_lock() {
             Ok(()) => {
                 let mut bytes = Vec::new();
-                Read::by_ref(&mut file).take(MAX_HOLDER_BYTES).read_to_end(&mut bytes)?;
+                Read::by_ref(&mut file).take(MAX_HOLDER).read_to_end(&mut bytes)?;
                 Ok(Attempt::Taken(Self { file, previous: serde_json::from_slice(&bytes).ok(), is_signed: false }))
             }
             Err(TryLockError::WouldBlock) => Ok(Attempt::Held(read_holder(path))),

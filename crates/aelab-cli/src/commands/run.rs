@@ -1,6 +1,5 @@
 //! `run` and `resume`: an experiment from its file to tables and pictures.
 
-use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
