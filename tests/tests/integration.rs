@@ -3,5 +3,6 @@
 mod architecture;
 mod faults;
 mod kills;
+mod older_runs;
 mod runs;
 mod support;
