@@ -3,6 +3,7 @@
 mod architecture;
 mod faults;
 mod kills;
+mod older_runs;
 mod runs;
 mod selections;
 mod support;
