@@ -19,11 +19,14 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
         return Ok(EXIT_DONE);
     }
     print_line(&trial_table(&plan, None).to_terminal(terminal_width()));
-    for line in crate::objective::objective_lines(&plan).iter().chain(&left_out_lines(&plan)) {
-        print_line(line);
+    for line in crate::objective::objective_lines(&plan) {
+        print_line(&line);
     }
     for warning in &plan.warnings {
         print_warning(warning);
+    }
+    for line in left_out_lines(&plan) {
+        print_line(&line);
     }
     for name in crate::commands::data::missing(&plan) {
         print_warning(&format!("the data set {name} is not here yet: aelab data fetch {name}"));
