@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// How points are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sampler {
+pub(crate) enum Sampler {
     /// Independent and uniform.
     Random,
     /// Sobol's sequence (Sobol 1967; direction numbers of Joe & Kuo 2008) under Owen's scrambling (Owen 1995), by hashing (Burley
@@ -18,7 +18,7 @@ pub enum Sampler {
 
 /// Why there are no such points.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SamplerError {
+pub(crate) enum SamplerError {
     /// Sobol's sequence ends before.
     #[error("`sobol` has up to {MAX_SOBOL_POINTS} points, not {0}: take `random` for more")]
     TooManyPoints(usize),
@@ -45,7 +45,7 @@ const MAX_SOBOL_DIMENSIONS: usize = sobol_burley::NUM_DIMENSIONS as usize;
 
 impl Sampler {
     /// `num` points with a coordinate in [0, 1) for each of `axes`: `[point, axis]`.
-    pub fn points(self, seed: u64, num: usize, axes: &[String]) -> Result<Vec<Vec<f64>>, SamplerError> {
+    pub(crate) fn points(self, seed: u64, num: usize, axes: &[String]) -> Result<Vec<Vec<f64>>, SamplerError> {
         if num.saturating_mul(axes.len()) > MAX_COORDINATES {
             return Err(SamplerError::TooManyCoordinates { num, num_axes: axes.len() });
         }
