@@ -72,7 +72,6 @@ pub use reading::{TrialReading, map_trials, read_trials, refresh_trials};
 pub use result::{DrawnPicture, MetricValue, TrialResult, TrialState};
 pub use rules::Derived;
 pub use run_dir::{Prepared, RunDir, RunDirError, TrialDir, differences};
-pub use sampler::{Sampler, SamplerError};
 pub use schedule::{PlanSchedule, Schedule, Task};
 pub use schema::{experiment_schema, section_schema};
 pub use selection::{Place, Selection, SelectionError};

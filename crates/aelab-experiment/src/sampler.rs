@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// How points are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sampler {
+pub(crate) enum Sampler {
     /// Independent and uniform.
     Random,
     /// Sobol's sequence (Sobol 1967; direction numbers of Joe & Kuo 2008) under Owen's scrambling (Owen 1995), by hashing (Burley
@@ -18,14 +18,25 @@ pub enum Sampler {
 
 /// Why there are no such points.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SamplerError {
+pub(crate) enum SamplerError {
     /// Sobol's sequence ends before.
     #[error("`sobol` has up to {MAX_SOBOL_POINTS} points, not {0}: take `random` for more")]
     TooManyPoints(usize),
     /// Sobol's sequence has fewer dimensions.
     #[error("`sobol` has up to {MAX_SOBOL_DIMENSIONS} axes, not {0}: take `random` for more")]
     TooManyDimensions(usize),
+    /// More than anybody means.
+    #[error("{num} points of {num_axes} axes are more than {MAX_COORDINATES} values: take fewer points or fewer axes")]
+    TooManyCoordinates {
+        /// Points.
+        num: usize,
+        /// Axes.
+        num_axes: usize,
+    },
 }
+
+/// Points times axes: what fits into memory whatever the file says.
+const MAX_COORDINATES: usize = 5_000_000;
 
 /// Points that the scrambled sequence has.
 const MAX_SOBOL_POINTS: usize = 1 << 16;
@@ -34,7 +45,10 @@ const MAX_SOBOL_DIMENSIONS: usize = sobol_burley::NUM_DIMENSIONS as usize;
 
 impl Sampler {
     /// `num` points with a coordinate in [0, 1) for each of `axes`: `[point, axis]`.
-    pub fn points(self, seed: u64, num: usize, axes: &[String]) -> Result<Vec<Vec<f64>>, SamplerError> {
+    pub(crate) fn points(self, seed: u64, num: usize, axes: &[String]) -> Result<Vec<Vec<f64>>, SamplerError> {
+        if num.saturating_mul(axes.len()) > MAX_COORDINATES {
+            return Err(SamplerError::TooManyCoordinates { num, num_axes: axes.len() });
+        }
         match self {
             Sampler::Random => Ok((0..num).map(|point| axes.iter().map(|axis| random(seed, point as u64, axis)).collect()).collect()),
             Sampler::Sobol if num > MAX_SOBOL_POINTS => Err(SamplerError::TooManyPoints(num)),
@@ -145,6 +159,8 @@ mod tests {
         assert_eq!(Sampler::Sobol.points(0, 1 << 16, &axes(1)).unwrap().len(), 1 << 16);
         assert_eq!(Sampler::Sobol.points(0, 1, &axes(256)).unwrap()[0].len(), 256);
         assert_eq!(Sampler::Random.points(0, 100_000, &axes(1)).unwrap().len(), 100_000);
+        let too_many = SamplerError::TooManyCoordinates { num: usize::MAX, num_axes: 2 };
+        assert_eq!(Sampler::Random.points(0, usize::MAX, &axes(2)), Err(too_many));
     }
 
     #[test]

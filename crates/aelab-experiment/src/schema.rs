@@ -43,6 +43,11 @@ pub fn experiment_schema(registry: &Registry) -> Value {
             definition.remove("required");
         }
     }
+    // A learning rate may be swept or derived.
+    let optimizers = definitions.get_mut("OptimizerConfig").and_then(|optimizer| optimizer.get_mut("oneOf")).and_then(Value::as_array_mut);
+    for optimizer in optimizers.into_iter().flatten().filter_map(|choice| choice.get_mut("properties")?.as_object_mut()) {
+        optimizer.values_mut().filter_map(Value::as_object_mut).for_each(|options| drop(options.remove("required")));
+    }
     definitions.insert("sweep".to_owned(), sweep_schema());
     definitions.insert("sweep_values".to_owned(), sweep_values_schema());
     definitions.insert("sampler".to_owned(), sampler_schema(&distribution));

@@ -40,14 +40,17 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, all: bool, runs: &P
     if num < plan.trials.len() {
         print_line(&format!("the first {num} of {} trials; --all lists the others", grouped(plan.trials.len() as u64)));
     }
-    for line in crate::objective::objective_lines(&plan).iter().chain(&left_out_lines(&plan)) {
-        print_line(line);
+    for line in crate::objective::objective_lines(&plan) {
+        print_line(&line);
     }
     for line in cost_lines(&plan, &costs) {
         print_line(&line);
     }
     for warning in &plan.warnings {
         print_warning(warning);
+    }
+    for line in left_out_lines(&plan) {
+        print_line(&line);
     }
     for name in crate::commands::data::missing(&plan) {
         print_warning(&format!("the data set {name} is not here yet: aelab data fetch {name}"));

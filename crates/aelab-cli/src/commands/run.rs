@@ -147,7 +147,7 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             return Ok(EXIT_BROKEN_OFF);
         }
     };
-    report(&run_dir, &plan, &outcome, began)?;
+    report(&run_dir, &plan, &outcome, &selected, began)?;
     drop(put_aside);
     let states: Vec<TrialState> = selected.iter().map(|index| outcome.states[*index]).collect();
     Ok(exit_code(&states, outcome.stopped))
@@ -168,12 +168,13 @@ fn exit_code(states: &[TrialState], stopped: bool) -> u8 {
 }
 
 /// The table, what did not finish, where the pictures are and where to look next.
-fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -> anyhow::Result<()> {
+fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, selected: &[usize], began: Instant) -> anyhow::Result<()> {
     let files = write_summary(run_dir, plan)?;
     if outcome.count(TrialState::Finished) > 0 {
         print_line(&results(&files, width()));
     }
-    if outcome.states.iter().any(|state| *state != TrialState::Finished) {
+    // Trials that were not to be run are no news.
+    if selected.iter().any(|index| outcome.states[*index] != TrialState::Finished) {
         print_line(&unfinished(&files, width()));
     }
     let counts: Vec<String> = TrialState::ALL
