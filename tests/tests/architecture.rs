@@ -144,3 +144,20 @@ fn every_page_of_the_book_is_in_its_summary_and_every_link_of_the_summary_leads_
         assert!(source.join(link).is_file(), "SUMMARY.md links to {link}, which is missing");
     }
 }
+
+#[test]
+fn every_dependency_has_its_reason_in_the_book() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/src/dependencies.md")).unwrap();
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1)).collect();
+    let section = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let names = section.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    let foreign: Vec<&str> = names.filter(|name| !name.starts_with("aelab-")).collect();
+    assert!(foreign.len() > 30, "{foreign:?}");
+    for name in foreign {
+        assert!(
+            table.iter().any(|cell| cell.contains(&format!("`{name}`"))),
+            "docs/src/dependencies.md does not say why `{name}` is needed"
+        );
+    }
+}

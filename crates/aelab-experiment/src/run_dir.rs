@@ -33,10 +33,10 @@ use crate::trial_config::{FORMAT_VERSION, stored_config, stored_definition, tria
 use crate::worker::TrialProgress;
 
 /// Of 100,000 trials `plan.json` has some hundred MiB.
-const MAX_PLAN: u64 = 2 << 30;
+const MAX_PLAN: u64 = 1 << 30;
 
 /// A result is a few hundred metrics.
-const MAX_RESULT: u64 = 64 << 20;
+const MAX_RESULT: u64 = 16 << 20;
 
 /// Where a worker stands is a few numbers and names.
 const MAX_PROGRESS: u64 = 64 << 10;

@@ -149,6 +149,9 @@ impl Node {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(value) => format!("`{value}`"),
             Kind::Number(value) => format!("the number {value}"),
+            Kind::Text(value) if value.chars().nth(80).is_some() => {
+                format!("the text \"{}...\"", value.chars().take(80).collect::<String>())
+            }
             Kind::Text(value) => format!("the text \"{value}\""),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a map".to_owned(),
@@ -324,9 +327,61 @@ pub fn parse(sources: &Sources, source: usize) -> Result<Node, Diagnostic> {
         let message = format!("{} has {} bytes; a text of an experiment has at most {MAX_TEXT}", sources.get(source).name, text.len());
         return Err(Diagnostic::new(message));
     }
+    if let Some(at) = too_deep(text) {
+        let (before, line) = (&text[..at], text[..at].matches('\n').count() + 1);
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let mut diagnostic = Diagnostic::new(TOO_DEEP);
+        diagnostic.excerpt = Some(Box::new(Excerpt::new(sources.get(source), line, column)));
+        return Err(diagnostic);
+    }
     let held = Cell::new(0);
     let reader = Reader { source, path: KeyPath::root(), target: None, held: &held };
     reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| syntax_error(sources, source, &error))
+}
+
+const TOO_DEEP: &str = "maps and lists are nested too deeply";
+
+/// Where brackets are open more deeply than serde_yaml reads. It finds that out too late: the time that its scanner takes for a
+/// bracket grows with the number of open ones, so a mebibyte of them takes minutes.
+fn too_deep(text: &str) -> Option<usize> {
+    const MAX_DEPTH: usize = 128;
+    let bytes = text.as_bytes();
+    let (mut depth, mut at, mut begins_token) = (0_usize, 0, true);
+    while let Some(byte) = bytes.get(at) {
+        let is_space = |at: usize| bytes.get(at).is_none_or(u8::is_ascii_whitespace);
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                begins_token = true;
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
+            }
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                begins_token = false;
+            }
+            // Outside of brackets a quotation mark may be part of a text, and what is open there is not much.
+            quote @ (b'"' | b'\'') if depth > 0 && begins_token => {
+                at += 1;
+                while bytes.get(at).is_some_and(|byte| byte != quote) {
+                    at += if *quote == b'"' && bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                begins_token = false;
+            }
+            b'#' if at == 0 || is_space(at - 1) => {
+                while bytes.get(at + 1).is_some_and(|byte| *byte != b'\n') {
+                    at += 1;
+                }
+            }
+            b',' | b'\n' => begins_token = true,
+            b':' | b'?' | b'-' if is_space(at + 1) => begins_token = true,
+            byte if byte.is_ascii_whitespace() => {}
+            _ => begins_token = false,
+        }
+        at += 1;
+    }
+    None
 }
 
 fn syntax_error(sources: &Sources, source: usize, error: &serde_yaml::Error) -> Diagnostic {
@@ -338,7 +393,7 @@ fn syntax_error(sources: &Sources, source: usize, error: &serde_yaml::Error) -> 
         "EOF while parsing a value" => "there is nothing in this text",
         "deserializing from YAML containing more than one document is not supported" => "expected one YAML document, found several (`---`)",
         "repetition limit exceeded" => "the aliases (`*name`) in this text multiply to too much",
-        "recursion limit exceeded" => "maps and lists are nested too deeply",
+        "recursion limit exceeded" => TOO_DEEP,
         other => other,
     };
     let mut diagnostic = Diagnostic::new(message);
@@ -403,7 +458,8 @@ impl Reader<'_> {
             return Ok(());
         }
         Err(problem(
-            "this text holds too much: up to here its values take more than 256 MiB with their places; aliases (`*name`) count anew wherever they stand, and long lists are better written as `range` or `log_range`",
+            "this text holds too much: up to here its values take more than 256 MiB with their places; aliases (`*name`) count \
+             anew wherever they stand, and long lists are better written as `range` or `log_range`",
         ))
     }
 
@@ -683,7 +739,13 @@ mod tests {
         assert!(refusal(&wide).starts_with("this text holds too much"), "{}", refusal(&wide));
         let deep = format!("{}{}{}", "[".repeat(100), "1, ".repeat(1_000_000), "]".repeat(100));
         assert!(refusal(&deep).starts_with("this text holds too much"), "{}", refusal(&deep));
-        assert!(refusal(&"[".repeat(200)).contains("nested too deeply") || refusal(&"[".repeat(200)).contains("did not find"));
+        for (open, place) in [("[", "1:129"), ("{a: ", "1:513"), ("[? ", "1:385"), ("['[', \"]\\\"]\", # ]\n", "129:1")] {
+            let refused = refusal(&open.repeat(200_000));
+            assert!(refused.starts_with("maps and lists are nested too deeply\n"), "{refused}");
+            assert!(refused.contains(&format!("--> test.yaml:{place}\n")), "{refused}");
+        }
+        let lists: String = (0..500).map(|key| format!("k{key}: ['[[[', \"[\", {{a: [1]}}] # [[\n")).collect();
+        assert!(read(&lists).is_ok());
         let keys: String = (0..2000).map(|key| format!("k{key}: 1\n")).collect();
         assert!(refusal(&keys).starts_with("a map has at most 1000 keys"), "{}", refusal(&keys));
         let many: String = (0..100_000).map(|value| format!("{value}, ")).collect();

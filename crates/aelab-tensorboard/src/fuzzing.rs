@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::EventFile;
 
-/// Resumes an event file at a position that the first line of `bytes` gives as JSON, or else its first two bytes; the rest is its
+/// Resumes an event file at a position that the first line of `bytes` gives as JSON, or else its first bytes; the rest is its
 /// content. Whatever they are, it returns, and what is logged then is in the folder.
 pub fn event_file(folder: &Path, bytes: &[u8]) {
     let (head, content) = match bytes.iter().position(|byte| *byte == b'\n') {
@@ -20,7 +20,7 @@ pub fn event_file(folder: &Path, bytes: &[u8]) {
     let own = events.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let position = match serde_json::from_slice(head) {
         Ok(position) => position,
-        Err(_) => json!({"file": own, "bytes": head.iter().fold(0u64, |sum, byte| sum * 256 + u64::from(*byte))}),
+        Err(_) => json!({"file": own, "bytes": head.iter().take(4).fold(0u64, |sum, byte| sum * 256 + u64::from(*byte))}),
     };
     let _ = fs::write(folder.join(name), content);
     let _ = fs::write(events.path(), content);
