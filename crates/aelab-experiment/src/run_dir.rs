@@ -17,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aelab_files::{create_folder, remove_leftovers, sync_folder, write_atomic};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::lock::{self, Attempt, TrialLock};
@@ -175,9 +176,7 @@ impl RunDir {
 
         let stored = run_dir.stored_trials()?;
         let planned: HashMap<&str, &PlannedTrial> = plan.trials.iter().map(|trial| (trial.hash.as_str(), trial)).collect();
-        for hash in &stored {
-            run_dir.check_stored(hash, planned.get(hash.as_str()).copied())?;
-        }
+        stored.par_iter().try_for_each(|hash| run_dir.check_stored(hash, planned.get(hash.as_str()).copied()))?;
         let mut num_new = 0;
         for trial in &plan.trials {
             let folder = run_dir.trial(&trial.hash);
@@ -186,6 +185,9 @@ impl RunDir {
             if is_new {
                 fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
                 folder.write_config(plan, trial)?;
+                continue;
+            }
+            if folder.result_path().exists() || folder.has_config(plan, trial) {
                 continue;
             }
             // What has not ended follows the experiment when its folder or name changes. Under the lock: a worker that another
@@ -268,6 +270,13 @@ pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
     lines
 }
 
+/// `config.yaml` of a trial.
+fn config_text(plan: &Plan, trial: &PlannedTrial) -> String {
+    let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
+    let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
+    format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}")
+}
+
 /// The folder of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrialDir {
@@ -340,14 +349,13 @@ impl TrialDir {
     }
 
     fn write_config(&self, plan: &Plan, trial: &PlannedTrial) -> Result<(), RunDirError> {
-        let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
-        let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
         let path = self.config_path();
-        write_atomic(
-            &path,
-            format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes(),
-        )
-        .map_err(io_error("write", &path))
+        write_atomic(&path, config_text(plan, trial).as_bytes()).map_err(io_error("write", &path))
+    }
+
+    /// Whether the stored configuration is, to the letter, the one of the plan.
+    fn has_config(&self, plan: &Plan, trial: &PlannedTrial) -> bool {
+        fs::read(self.config_path()).is_ok_and(|bytes| bytes == config_text(plan, trial).as_bytes())
     }
 
     /// How the trial ended; `None` where it has not. A result that is not what was written counts as failed, so that one bad file
