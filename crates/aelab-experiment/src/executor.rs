@@ -17,6 +17,7 @@ use aelab_files::bounded_lines;
 use crate::device::burn_device_variable;
 use crate::lock::{self, Attempt, Holder, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
+use crate::reading::map_trials;
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::schedule::{Schedule, Task};
@@ -269,7 +270,7 @@ pub struct RunSummary {
 impl RunSummary {
     /// Looks at every trial of the plan.
     pub fn of(run_dir: &RunDir, plan: &Plan, stopped: bool) -> Result<Self, ExecutorError> {
-        let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
+        let states = map_trials(run_dir, &plan.trials, |_, state, _| state)?;
         Ok(Self { states, stopped })
     }
 

@@ -20,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use aelab_files::{create_folder, read_bounded, read_bounded_text, remove_leftovers, sync_folder, write_atomic};
+use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -239,15 +240,16 @@ impl RunDir {
         }
         let stored = run_dir.stored_trials()?;
         let planned: HashMap<&str, &PlannedTrial> = plan.trials.iter().map(|trial| (trial.hash.as_str(), trial)).collect();
-        for hash in &stored {
-            run_dir.check_stored(hash, planned.get(hash.as_str()).copied())?;
-        }
+        stored.par_iter().try_for_each(|hash| run_dir.check_stored(hash, planned.get(hash.as_str()).copied()))?;
         let is_new = |trial: &&PlannedTrial| stored.binary_search(&trial.hash).is_err();
         let (new, known): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) = plan.trials.iter().partition(is_new);
         let num_new = new.len();
         run_dir.write_new(plan, &new)?;
         for trial in known {
             let folder = run_dir.trial(&trial.hash);
+            if folder.result_path().exists() || folder.has_config(plan, trial) {
+                continue;
+            }
             // What has not ended follows the experiment when its folder or name changes. Under the lock: a worker that another
             // runner starts just now reads the file, and clears away what looks unfinished.
             let lock_path = folder.lock_path();
@@ -379,6 +381,13 @@ pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
     lines
 }
 
+/// `config.yaml` of a trial.
+fn config_text(plan: &Plan, trial: &PlannedTrial) -> String {
+    let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
+    let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
+    format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}")
+}
+
 /// The folder of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrialDir {
@@ -455,14 +464,13 @@ impl TrialDir {
     }
 
     fn write_config(&self, plan: &Plan, trial: &PlannedTrial) -> Result<(), RunDirError> {
-        let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
-        let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
         let path = self.config_path();
-        write_atomic(
-            &path,
-            format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes(),
-        )
-        .map_err(io_error("write", &path))
+        write_atomic(&path, config_text(plan, trial).as_bytes()).map_err(io_error("write", &path))
+    }
+
+    /// Whether the stored configuration is, to the letter, the one of the plan.
+    fn has_config(&self, plan: &Plan, trial: &PlannedTrial) -> bool {
+        fs::read(self.config_path()).is_ok_and(|bytes| bytes == config_text(plan, trial).as_bytes())
     }
 
     /// How the trial ended; `None` where it has not. A result that is not what was written counts as failed, so that one bad file

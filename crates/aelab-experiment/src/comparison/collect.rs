@@ -11,6 +11,7 @@ use crate::comparison::filter::Filter;
 use crate::comparison::keys::KnownKeys;
 use crate::hash::short_hash;
 use crate::plan::PlannedTrial;
+use crate::reading::map_trials;
 use crate::result::{MetricValue, TrialResult, TrialState};
 use crate::run_dir::RunDir;
 
@@ -158,14 +159,8 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
     let mut known_evaluations: HashMap<String, Arc<Evaluations>> = HashMap::new();
     for ((run, plan), name) in runs.iter().zip(plans).zip(&names) {
         let tags = Arc::new(plan.tags);
-        for planned in plan.trials {
-            let folder = run.trial(&planned.hash);
-            let result = folder.result()?;
-            let state = match &result {
-                Some(result) => result.state,
-                None => folder.state()?,
-            };
-            let (configuration, data) = identities(&planned.definition);
+        let read = map_trials(run, &plan.trials, |planned, state, result| (state, result, identities(&planned.definition)))?;
+        for (planned, (state, result, (configuration, data))) in plan.trials.into_iter().zip(read) {
             let evaluate = planned.definition.get("evaluate").unwrap_or(&Value::Null);
             let evaluations = known_evaluations.entry(evaluate.to_string()).or_insert_with(|| Arc::new(evaluations_of(evaluate))).clone();
             trials.push(CollectedTrial {
