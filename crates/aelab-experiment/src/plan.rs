@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::hash::canonical_json;
 use crate::read::ReadError;
+use crate::search::{Steering, first_proposals, unknown_goal};
 use crate::source::Diagnostic;
 use crate::spec::{Execution, ExperimentSpec, SpecSource};
 use crate::sweep::Setting;
@@ -30,6 +31,9 @@ pub struct Plan {
     pub description: Option<String>,
     /// How the trials are run.
     pub execution: Execution,
+    /// Search, goal, early termination and budget.
+    #[serde(default)]
+    pub steering: Steering,
     /// What the experiment was read from.
     pub source: SpecSource,
     /// The trials in the order in which they run.
@@ -70,6 +74,16 @@ pub struct PlannedTrial {
 }
 
 impl PlannedTrial {
+    /// What sets it apart, by itself: `code_size=8 learning_rate=0.001 seed=2`. [`Plan::labels`] tells all trials of a plan apart.
+    pub fn label(&self) -> String {
+        let part = |(path, value): &(String, Value)| {
+            let path = KeyPath::parse(path);
+            format!("{}={}", path.last().unwrap_or_default(), short_value(value))
+        };
+        let parts: Vec<String> = self.overrides.iter().map(part).collect();
+        format!("{} seed={}", if parts.is_empty() { self.model.clone() } else { parts.join(" ") }, self.seed)
+    }
+
     /// The device that it runs on.
     pub fn device(&self) -> &str {
         self.definition.get("device").and_then(Value::as_str).unwrap_or("flex")
@@ -140,7 +154,7 @@ pub fn short_value(value: &Value) -> String {
 }
 
 /// What is known of the data of a trial.
-struct KnownData {
+pub(crate) struct KnownData {
     checksum: String,
     spec: DataSpec,
     /// Of the classes; read at most once, where something asks for them and the data are there.
@@ -176,21 +190,40 @@ fn names_of(dataset: &Dataset) -> Option<Vec<String>> {
 /// Expands the sweep, reads and checks every trial. `context` says where data lies; its base folder is
 /// replaced by that of the experiment file.
 pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -> Result<Plan, Diagnostic> {
-    let mut context = context.clone();
-    context.base_dir.clone_from(&spec.source.base_dir);
+    if spec.steering.search.is_some() {
+        return first_proposals(spec, registry, context);
+    }
     let settings = match &spec.sweep {
         Some(sweep) => sweep.expand().map_err(|error| Diagnostic::new(error.to_string()))?,
         None => vec![Vec::new()],
     };
-    let alternatives = Alternatives::of(&settings);
-    let mut known_data: HashMap<String, KnownData> = HashMap::new();
+    let mut plan = plan_settings(spec, &settings, &settings, &mut KnownDataSets::default(), registry, context)?;
+    plan.warnings.extend(unknown_goal(&plan));
+    Ok(plan)
+}
+
+/// What is known of data sets, by their resolved configuration.
+pub(crate) type KnownDataSets = HashMap<String, KnownData>;
+
+/// Reads and checks the trials of these settings; `all` has every alternative that trials may set.
+pub(crate) fn plan_settings(
+    spec: &ExperimentSpec,
+    settings: &[Vec<Setting<Node>>],
+    all: &[Vec<Setting<Node>>],
+    known_data: &mut KnownDataSets,
+    registry: &Registry,
+    context: &LoadContext,
+) -> Result<Plan, Diagnostic> {
+    let mut context = context.clone();
+    context.base_dir.clone_from(&spec.source.base_dir);
+    let alternatives = Alternatives::of(all);
     let mut trials: Vec<PlannedTrial> = Vec::new();
     let mut hashes: HashSet<String> = HashSet::new();
     let mut warnings = Warnings::default();
     let mut duplicates = 0;
     // For each `--set`: in how many trials the sweep sets the same again, and what it sets.
     let mut shadowed: Vec<(usize, Option<KeyPath>)> = vec![(0, None); spec.set_paths.len()];
-    for settings in &settings {
+    for settings in settings {
         let mut tree = spec.base.clone();
         let set = sweep_section::apply(&mut tree, settings, &spec.sources)?;
         for (path, (count, by)) in spec.set_paths.iter().zip(&mut shadowed) {
@@ -257,6 +290,10 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
     for (path, (count, by)) in spec.set_paths.iter().zip(shadowed) {
         match by {
             Some(axis) if count == settings.len() => {
+                if spec.steering.search.is_some() {
+                    return Err(Diagnostic::new(format!("`--set {path}=..` has no effect: the search sets `{axis}` in every trial"))
+                        .note("take it out of the space, or write `--set search=null` for a single trial"));
+                }
                 return Err(Diagnostic::new(format!("`--set {path}=..` has no effect: the sweep sets `{axis}` in every trial"))
                     .note("set the values of the sweep instead: `--set 'sweep={...}'`, or `--set sweep=null` for a single trial"));
             }
@@ -273,6 +310,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         name: spec.name.clone(),
         description: spec.description.clone(),
         execution: spec.execution.clone(),
+        steering: spec.steering.clone(),
         source: spec.source.clone(),
         trials,
         warnings: warnings.finish(settings.len()),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::read::{Problem, read_at};
+use crate::search::{Steering, read_steering};
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -16,8 +17,22 @@ use crate::trial_config::TRIAL_KEYS;
 use crate::{KeyPath, sweep_section};
 
 /// Keys at the top of an experiment file.
-pub(crate) const TOP_KEYS: [&str; 10] =
-    ["name", "description", "extends", "data", "model", "train", "evaluate", "device", "sweep", "execution"];
+pub(crate) const TOP_KEYS: [&str; 14] = [
+    "name",
+    "description",
+    "extends",
+    "data",
+    "model",
+    "train",
+    "evaluate",
+    "device",
+    "sweep",
+    "search",
+    "goal",
+    "early_termination",
+    "budget",
+    "execution",
+];
 
 /// The texts that an experiment is read from. Stored in the run directory, so that it can be resumed from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +193,8 @@ pub struct ExperimentSpec {
     pub base: Node,
     /// The sweep; `None` for a single trial.
     pub sweep: Option<Sweep<Node>>,
+    /// Search, goal, early termination and budget.
+    pub steering: Steering,
     /// How its trials are run.
     pub execution: Execution,
     /// What it was read from.
@@ -237,12 +254,13 @@ impl ExperimentSpec {
             }
             _ => Execution::default(),
         };
+        let steering = read_steering(&mut tree, &sources)?;
         let sweep = match tree.take("sweep") {
             Some(node) if !matches!(node.kind, Kind::Null) => Some(sweep_section::read(&node, &sources)?),
             _ => None,
         };
         debug_assert!(tree.keys().iter().all(|key| TRIAL_KEYS.contains(key)));
-        Ok(Self { name, description, base: tree, sweep, execution, source, sources, set_paths })
+        Ok(Self { name, description, base: tree, sweep, steering, execution, source, sources, set_paths })
     }
 }
 
@@ -332,7 +350,7 @@ fn apply_set(tree: &mut Node, set: &str, index: usize, sources: &mut Sources) ->
     Ok(resolved)
 }
 
-fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
+pub(crate) fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
     read_at(node.to_value(), &KeyPath::root()).map_err(|error| {
         let mut diagnostic = error.diagnose(node, sources);
         // The section was read by itself: its own name is not in the path.

@@ -419,6 +419,7 @@ mod tests {
             name: "x".into(),
             description: None,
             execution: crate::Execution::default(),
+            steering: crate::Steering::default(),
             source,
             trials: (0..errors.len()).map(planned).collect(),
             warnings: Vec::new(),

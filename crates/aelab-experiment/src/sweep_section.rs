@@ -21,7 +21,7 @@ use crate::tree::{At, Kind, Node, SetError};
 const OPERATORS: [&str; 4] = ["product", "zip", "chain", "repeat"];
 const RANGES: [&str; 3] = ["range", "linear_range", "log_range"];
 /// Keys that belong to the experiment as a whole and so cannot differ between its trials.
-const WHOLE: [&str; 5] = ["name", "description", "extends", "execution", "sweep"];
+const WHOLE: [&str; 9] = ["name", "description", "extends", "execution", "sweep", "search", "goal", "early_termination", "budget"];
 
 /// Reads a `sweep` section.
 pub(crate) fn read(node: &Node, sources: &Sources) -> Result<Sweep<Node>, Diagnostic> {

@@ -37,6 +37,8 @@ pub struct TrialContext {
     pub shared: std::path::PathBuf,
     /// Beats while the trial runs, and says when it should stop.
     pub pulse: Arc<Pulse>,
+    /// Epochs over all stages after which the trial pauses.
+    pub pause_after: Option<u64>,
 }
 
 /// Why a trial could not be completed.
@@ -140,6 +142,7 @@ pub fn run(
             checkpoints: &checkpoints,
             observers: &mut [&mut events, &mut log],
             pulse,
+            pause_after: context.pause_after,
             progress: &mut |step| reporter.step(step),
             epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
         },
@@ -150,7 +153,7 @@ pub fn run(
 
     let mut result = base_result(num_parameters, &outcome);
     match outcome.ending {
-        Ending::Interrupted => return Ok(result),
+        Ending::Interrupted | Ending::Paused => return Ok(result),
         Ending::Diverged { step, term } => {
             result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
         }
@@ -201,6 +204,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
             Ending::Finished => TrialState::Finished,
             Ending::Diverged { .. } => TrialState::Diverged,
             Ending::Interrupted => TrialState::Interrupted,
+            Ending::Paused => TrialState::Paused,
         },
         error: None,
         metrics: Vec::new(),

@@ -7,6 +7,8 @@
 
 mod atomic;
 mod failpoint;
+mod json_lines;
 
 pub use atomic::{AtomicFile, create_folder, remove_leftovers, sync_folder, write_atomic, write_volatile};
 pub use failpoint::{Failpoint, failpoint, install_failpoint};
+pub use json_lines::{JsonLines, append_json_line, read_json_lines};

@@ -118,6 +118,7 @@ impl Trials {
             name: name.into(),
             description: None,
             execution: aelab_experiment::Execution::default(),
+            steering: aelab_experiment::Steering::default(),
             source,
             trials,
             warnings: Vec::new(),

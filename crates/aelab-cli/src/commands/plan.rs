@@ -8,6 +8,7 @@ use aelab_experiment::{ExperimentSpec, Plan, plan as make_plan, short_value};
 use aelab_report::{Cell, Column, Row, Table};
 
 use crate::EXIT_DONE;
+use crate::steering::steering_lines;
 use crate::terminal::{print_line, print_warning, terminal_width};
 
 /// Prints the plan of an experiment file.
@@ -28,8 +29,16 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, registry: &Registry
     for name in crate::commands::data::missing(&plan) {
         print_warning(&format!("the data set {name} is not here yet: aelab data fetch {name}"));
     }
+    for line in steering_lines(&plan.steering) {
+        print_line(&line);
+    }
     let num = plan.trials.len();
-    print_line(&format!("{num} trial{} of {}", if num == 1 { "" } else { "s" }, plan.name));
+    let trials = if num == 1 { "trial" } else { "trials" };
+    if plan.steering.search.is_some() {
+        print_line(&format!("the first {num} {trials} of {}, which need no results", plan.name));
+    } else {
+        print_line(&format!("{num} {trials} of {}", plan.name));
+    }
     Ok(EXIT_DONE)
 }
 

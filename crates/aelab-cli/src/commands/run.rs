@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand,
-    describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
+    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, Schedule, SteeredSchedule, StopSignal, TrialState,
+    WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
 };
 use anyhow::Context;
 
@@ -19,6 +19,7 @@ use crate::commands::data::missing;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::run_table::{results, unfinished};
+use crate::steering::{best_line, steering_lines};
 use crate::terminal::{duration, print_error, print_line, print_note, print_warning, width};
 use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
@@ -57,18 +58,32 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         execution.jobs = Jobs::Count(jobs as usize);
     }
     let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
-    let prepared = RunDir::prepare(root, &plan)?;
+    let steered = match spec.steering.is_idle() {
+        true => None,
+        false => Some(SteeredSchedule::open(spec, &plan, &root, registry, jobs, &running.retry)?),
+    };
+    let (mut steered, prepared) = match steered {
+        Some((schedule, prepared)) => (Some(schedule), prepared),
+        None => (None, RunDir::prepare(root, &plan)?),
+    };
+    let plan = steered.as_ref().map_or(plan, |schedule| schedule.plan().clone());
     let run_dir = prepared.run_dir;
 
-    let mut num_to_do = 0;
+    let mut num_left = 0;
     for trial in &plan.trials {
         let result = run_dir.trial(&trial.hash).result()?;
-        num_to_do += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
+        num_left += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
     }
+    let is_search = spec.steering.search.is_some();
+    let num_to_do = steered.as_ref().map_or(Some(num_left), SteeredSchedule::num_to_do);
+    let num_trials = if is_search { num_to_do.map(|num| num + plan.trials.len() - num_left) } else { Some(plan.trials.len()) };
     if !running.quiet {
         let num = plan.trials.len();
-        let done = num - num_to_do;
-        let mut text = format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" });
+        let done = num - num_left;
+        let mut text = match num_trials {
+            Some(num) => format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" }),
+            None => format!("{}: a search", plan.name),
+        };
         if done > 0 {
             text.push_str(&format!(", {done} already done"));
         }
@@ -79,8 +94,8 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             run_dir.root().display()
         ));
         print_note(&text);
-        for line in objective_lines(&plan) {
-            print_note(&line);
+        for line in steering_lines(&plan.steering).iter().chain(&objective_lines(&plan)) {
+            print_note(line);
         }
     }
     for warning in plan.warnings.iter().chain(&jobs_warning) {
@@ -108,11 +123,21 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         hang: seconds(execution.hang_seconds),
         max_restarts: execution.max_restarts,
     };
-    let mut progress = Progress::new(&plan, num_to_do, running.quiet);
+    let mut progress = Progress::new(&plan, num_trials, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
-    let mut schedule = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
-    let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
+    let mut plain;
+    let schedule: &mut dyn Schedule = match &mut steered {
+        Some(schedule) => schedule,
+        None => {
+            plain = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
+            &mut plain
+        }
+    };
+    let outcome = execute(&run_dir, schedule, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
+    let reason_of_end = schedule.reason_of_end();
+    let plan = schedule.plan().clone();
+    drop(steered);
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -121,19 +146,34 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             return Ok(EXIT_BROKEN_OFF);
         }
     };
+    if is_search {
+        describe_for_tensorboard(run_dir.root(), &plan)?;
+    }
     report(&run_dir, &plan, &outcome, began)?;
-    Ok(exit_code(&outcome))
+    if let Some(best) = best_line(&run_dir, &plan)? {
+        print_line(&best);
+    }
+    if let Some(reason) = reason_of_end.as_ref().filter(|_| !outcome.stopped) {
+        print_line(&format!("ended: {reason}"));
+    }
+    Ok(exit_code(&outcome, reason_of_end.is_some()))
 }
 
 fn seconds(number: NonZeroU32) -> Duration {
     Duration::from_secs(u64::from(number.get()))
 }
 
-fn exit_code(outcome: &RunSummary) -> u8 {
+/// `ended` by its budget, a run is done although there are trials left.
+fn exit_code(outcome: &RunSummary, ended: bool) -> u8 {
     let all_over = outcome.states.iter().all(|state| state.is_over());
+    let is_well = |state: &TrialState| match state {
+        TrialState::Finished | TrialState::Stopped => true,
+        TrialState::Failed | TrialState::Diverged => false,
+        _ => ended,
+    };
     match () {
         () if outcome.stopped && !all_over => EXIT_STOPPED,
-        () if outcome.states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
+        () if outcome.states.iter().all(is_well) => EXIT_DONE,
         () => EXIT_TRIALS_FAILED,
     }
 }
@@ -148,7 +188,7 @@ fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -
     if outcome.count(TrialState::Finished) > 0 {
         print_line(&results(&files, width()));
     }
-    if outcome.states.iter().any(|state| *state != TrialState::Finished) {
+    if outcome.states.iter().any(|state| !matches!(state, TrialState::Finished | TrialState::Stopped)) {
         print_line(&unfinished(&files, width()));
     }
     let counts: Vec<String> = TrialState::ALL

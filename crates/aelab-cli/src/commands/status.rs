@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use aelab_experiment::{RunDir, TrialProgress, TrialState, WorkerMessage, write_summary};
+use aelab_experiment::search::Spent;
+use aelab_experiment::{RunDir, TrialProgress, TrialState, WorkerMessage, best_so_far, write_summary};
 use serde_json::json;
 
 use crate::commands::plan::trial_table;
+use crate::steering::{best_line, spent_lines, steering_lines};
 use crate::terminal::{print_line, terminal_width};
 use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
 
@@ -31,16 +33,29 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
     }
     let count = |state: TrialState| states.iter().filter(|other| **other == state).count();
     let files = write_summary(&run_dir, &plan)?;
+    let is_steered = !plan.steering.is_idle();
     if json {
         let counts: serde_json::Map<String, serde_json::Value> =
             TrialState::ALL.iter().map(|state| (state.name().to_owned(), count(*state).into())).collect();
-        let status = json!({"name": plan.name, "folder": run_dir.root(), "counts": counts, "trials": trials, "summary": files.table});
+        let best = if is_steered { best_so_far(&run_dir, &plan)? } else { None };
+        let best = best.map(|best| json!({"trials": best.trials, "metric": best.goal.metric, "value": best.value}));
+        let mut status = json!({"name": plan.name, "folder": run_dir.root(), "counts": counts, "trials": trials, "summary": files.table});
+        if is_steered {
+            (status["best"], status["budget"]) = (json!(best), json!(Spent::read(run_dir.root())));
+        }
         print_line(&serde_json::to_string_pretty(&status)?);
     } else {
         print_line(&trial_table(&plan, Some(&names)).to_terminal(terminal_width()));
         let counts: Vec<String> =
             TrialState::ALL.iter().filter(|state| count(**state) > 0).map(|state| format!("{} {state}", count(*state))).collect();
         print_line(&format!("{}: {} trials, {}", plan.name, states.len(), counts.join(", ")));
+        if is_steered {
+            steering_lines(&plan.steering)
+                .iter()
+                .chain(&spent_lines(&run_dir))
+                .chain(&best_line(&run_dir, &plan)?)
+                .for_each(|line| print_line(line));
+        }
         print_line(&format!("summary: {}", files.page.display()));
     }
     let has_failed = count(TrialState::Failed) + count(TrialState::Diverged) > 0;
