@@ -5,5 +5,6 @@ mod faults;
 mod kills;
 mod older_runs;
 mod runs;
+mod search;
 mod selections;
 mod support;

@@ -33,7 +33,7 @@ pub(crate) struct Running {
     /// Trials at a time, instead of what the file says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
-    /// Runs trials again that ended so: failed, diverged; may be given twice.
+    /// Runs trials again that ended so: failed, diverged; stopped ones go on to their end. May be given several times.
     #[arg(long, value_name = "STATE", value_parser = retry_state)]
     pub(crate) retry: Vec<TrialState>,
     /// Runs only these trials: numbers (`3`, `3..7`), first digits of hashes (`41d3`), conditions (`model=vae`, `beta>1`); may be
@@ -52,7 +52,8 @@ fn retry_state(text: &str) -> Result<TrialState, String> {
     match text {
         "failed" => Ok(TrialState::Failed),
         "diverged" => Ok(TrialState::Diverged),
-        _ => Err("expected `failed` or `diverged`".to_owned()),
+        "stopped" => Ok(TrialState::Stopped),
+        _ => Err("expected `failed`, `diverged` or `stopped`".to_owned()),
     }
 }
 
@@ -243,6 +244,9 @@ pub(crate) enum Command {
         /// The end of standard input means nothing.
         #[arg(long)]
         detached: bool,
+        /// Pauses after so many epochs over all stages.
+        #[arg(long)]
+        until_epoch: Option<u64>,
     },
 }
 

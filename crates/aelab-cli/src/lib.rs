@@ -19,6 +19,7 @@ mod objective;
 mod options;
 mod progress;
 mod run_table;
+mod steering;
 mod terminal;
 
 use std::process::ExitCode;
@@ -98,11 +99,12 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
             terminal::print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(EXIT_DONE)
         }
-        Command::Worker { run_dir, hash, checkpoint_seconds, grace_seconds, detached } => {
+        Command::Worker { run_dir, hash, checkpoint_seconds, grace_seconds, detached, until_epoch } => {
             let options = WorkerOptions {
                 checkpoint_every: Duration::from_secs(checkpoint_seconds),
                 grace: Duration::from_secs(grace_seconds),
                 detached,
+                until_epoch,
             };
             commands::worker::worker(&run_dir, &hash, &options, registry)
         }

@@ -21,6 +21,7 @@ use crate::reading::map_trials;
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::schedule::{Schedule, Task};
+use crate::search::SearchError;
 use crate::spec::{Execution, Jobs};
 use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, PROTOCOL_VERSION, TrialProgress, WorkerMessage};
 
@@ -153,6 +154,11 @@ pub enum RunEvent<'a> {
         /// What happened.
         reason: &'a str,
     },
+    /// What the schedule has to say.
+    Note {
+        /// One line.
+        text: &'a str,
+    },
     /// Workers were asked to checkpoint and end.
     Stopping {
         /// How many there are.
@@ -167,6 +173,9 @@ pub enum ExecutorError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
+    /// A search cannot go on.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// A worker cannot be started.
     #[error("cannot start the worker {}", program.display())]
     Spawn {
@@ -390,7 +399,7 @@ impl Executor<'_> {
             if self.obeyed == 0 {
                 self.look_at_held(observe)?;
                 while self.running.len() < self.options.jobs
-                    && let Some(task) = self.next_task()?
+                    && let Some(task) = self.next_task(observe)?
                 {
                     self.start(task, observe)?;
                 }
@@ -424,11 +433,13 @@ impl Executor<'_> {
         }
     }
 
-    fn next_task(&mut self) -> Result<Option<Task>, ExecutorError> {
-        match self.waiting.pop_front() {
-            Some(task) => Ok(Some(task)),
-            None => self.schedule.next(self.run_dir),
+    fn next_task(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<Option<Task>, ExecutorError> {
+        if let Some(task) = self.waiting.pop_front() {
+            return Ok(Some(task));
         }
+        let task = self.schedule.next(self.run_dir)?;
+        self.schedule.take_notes().iter().for_each(|text| observe(&RunEvent::Note { text }));
+        Ok(task)
     }
 
     /// A task has come to an end, or another process has ended its trial.
@@ -438,7 +449,8 @@ impl Executor<'_> {
         result: Option<&TrialResult>,
         observe: &mut dyn FnMut(&RunEvent<'_>),
     ) -> Result<(), ExecutorError> {
-        let state = result.map_or(TrialState::Interrupted, |result| result.state);
+        let unfinished = if task.has_paused(&self.folder(&task.trial)) { TrialState::Paused } else { TrialState::Interrupted };
+        let state = result.map_or(unfinished, |result| result.state);
         observe(&RunEvent::Ended { trial: &task.trial, state, result });
         self.schedule.ended(self.run_dir, task, result)
     }
@@ -671,7 +683,7 @@ impl Executor<'_> {
             self.held.push(Held::new(worker.task));
             return Ok(());
         }
-        if result.is_none() && !worker.killed {
+        if result.is_none() && !worker.killed && !worker.task.has_paused(&folder) {
             if status.code() == Some(i32::from(EXIT_STORAGE)) {
                 let (hash, reason) = self.storage.take().unwrap_or_else(|| (trial.hash.clone(), folder.log_tail(3)));
                 return Err(ExecutorError::Storage { hash, reason });

@@ -30,6 +30,7 @@ impl Fixture {
             trials: (0..trials.len()).map(planned).collect(),
             warnings: Vec::new(),
             left_out: Vec::new(),
+            steering: crate::Steering::default(),
             tags: Vec::new(),
         };
         let run_dir = RunDir::prepare(&root, &plan).expect("a new folder").run_dir;

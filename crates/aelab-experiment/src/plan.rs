@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::expression::{Condition, Found, Scope};
 use crate::hash::canonical_json;
 use crate::read::ReadError;
+use crate::search::{Steering, first_proposals, unknown_goal};
 use crate::source::{Diagnostic, nearest_name};
 use crate::spec::{Execution, ExperimentSpec, SpecSource};
 use crate::sweep::Setting;
@@ -36,6 +37,9 @@ pub struct Plan {
     pub tags: Vec<String>,
     /// How the trials are run.
     pub execution: Execution,
+    /// Search, goal, early termination and budget.
+    #[serde(default)]
+    pub steering: Steering,
     /// What the experiment was read from.
     pub source: SpecSource,
     /// The trials in the order in which they run.
@@ -88,6 +92,16 @@ pub struct PlannedTrial {
 }
 
 impl PlannedTrial {
+    /// What sets it apart, by itself: `code_size=8 learning_rate=0.001 seed=2`. [`Plan::labels`] tells all trials of a plan apart.
+    pub fn label(&self) -> String {
+        let part = |(path, value): &(String, Value)| {
+            let path = KeyPath::parse(path);
+            format!("{}={}", path.last().unwrap_or_default(), short_value(value))
+        };
+        let parts: Vec<String> = self.overrides.iter().map(part).collect();
+        format!("{} seed={}", if parts.is_empty() { self.model.clone() } else { parts.join(" ") }, self.seed)
+    }
+
     /// The device that it runs on.
     pub fn device(&self) -> &str {
         self.definition.get("device").and_then(Value::as_str).unwrap_or("flex")
@@ -194,6 +208,9 @@ fn names_of(dataset: &Dataset) -> Option<Vec<String>> {
 /// Expands the sweep, reads and checks every trial. `context` says where data lies; its base folder is
 /// replaced by that of the experiment file.
 pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -> Result<Plan, Diagnostic> {
+    if spec.steering.search.is_some() {
+        return first_proposals(spec, registry, context);
+    }
     let mut known_data = KnownDataSets::default();
     let settings = match &spec.sweep {
         Some(sweep) => {
@@ -202,7 +219,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         }
         None => vec![Vec::new()],
     };
-    let plan = plan_settings(spec, &settings, &settings, &mut known_data, registry, context)?;
+    let mut plan = plan_settings(spec, &settings, &settings, &mut known_data, registry, context)?;
     if plan.trials.is_empty() && !plan.left_out.is_empty() {
         let of_sweep = settings.iter().flatten().filter_map(required);
         let broken = of_sweep.chain(&spec.require).find(|condition| condition.expression.text() == plan.left_out[0].requirement);
@@ -215,6 +232,7 @@ pub fn plan(spec: &ExperimentSpec, registry: &Registry, context: &LoadContext) -
         }
         return Err(diagnostic);
     }
+    plan.warnings.extend(unknown_goal(&plan));
     Ok(plan)
 }
 
@@ -326,6 +344,7 @@ pub(crate) fn plan_settings(
         description: spec.description.clone(),
         tags: spec.tags.clone(),
         execution: spec.execution.clone(),
+        steering: spec.steering.clone(),
         source: spec.source.clone(),
         trials,
         warnings: warnings.finish(settings.len()),

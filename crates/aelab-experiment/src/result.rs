@@ -9,7 +9,7 @@ use crate::hash::short_hash;
 use crate::trial_config::FORMAT_VERSION;
 
 /// Where a trial stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
     /// Not begun.
@@ -18,8 +18,12 @@ pub enum TrialState {
     Running,
     /// Begun and stopped before the end; goes on from its checkpoint.
     Interrupted,
+    /// Came as far as it was meant to come for now: whether it goes on depends on other trials.
+    Paused,
     /// Trained and measured.
     Finished,
+    /// Given up early because others did better.
+    Stopped,
     /// A value was not a finite number.
     Diverged,
     /// An error, or a process that died.
@@ -28,8 +32,16 @@ pub enum TrialState {
 
 impl TrialState {
     /// Every state, in the order of a life.
-    pub const ALL: [TrialState; 6] =
-        [TrialState::Pending, TrialState::Running, TrialState::Interrupted, TrialState::Finished, TrialState::Diverged, TrialState::Failed];
+    pub const ALL: [TrialState; 8] = [
+        TrialState::Pending,
+        TrialState::Running,
+        TrialState::Interrupted,
+        TrialState::Paused,
+        TrialState::Finished,
+        TrialState::Stopped,
+        TrialState::Diverged,
+        TrialState::Failed,
+    ];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -37,7 +49,9 @@ impl TrialState {
             TrialState::Pending => "pending",
             TrialState::Running => "running",
             TrialState::Interrupted => "interrupted",
+            TrialState::Paused => "paused",
             TrialState::Finished => "finished",
+            TrialState::Stopped => "stopped",
             TrialState::Diverged => "diverged",
             TrialState::Failed => "failed",
         }
@@ -45,7 +59,7 @@ impl TrialState {
 
     /// Whether nothing follows unless someone asks for another try.
     pub fn is_over(self) -> bool {
-        matches!(self, TrialState::Finished | TrialState::Diverged | TrialState::Failed)
+        matches!(self, TrialState::Finished | TrialState::Stopped | TrialState::Diverged | TrialState::Failed)
     }
 }
 
@@ -92,7 +106,7 @@ pub struct TrialResult {
     pub format_version: u32,
     /// How it ended.
     pub state: TrialState,
-    /// Why, for a trial that diverged or failed.
+    /// Why, for a trial that diverged, failed or was stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What was measured.

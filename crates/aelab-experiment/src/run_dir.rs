@@ -260,10 +260,9 @@ impl RunDir {
         }
         sync_folder(&trials).map_err(io_error("sync", &trials))?;
         run_dir.keep_history(plan)?;
-        let write = |path: &Path, content: &[u8]| write_atomic(path, content).map_err(io_error("write", path));
-        write(&run_dir.experiment_path(), plan.source.text.as_bytes())?;
-        let json = serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes");
-        write(&run_dir.plan_path(), &json)?;
+        let path = run_dir.experiment_path();
+        write_atomic(&path, plan.source.text.as_bytes()).map_err(io_error("write", &path))?;
+        run_dir.write_plan(plan)?;
         let left_over = stored.into_iter().filter(|hash| !planned.contains_key(hash.as_str())).collect();
         Ok(Prepared { run_dir, num_new, left_over })
     }
@@ -312,6 +311,30 @@ impl RunDir {
             let writers: Vec<_> = chunks.map(|trials| scope.spawn(move || write(trials))).collect();
             writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
+    }
+
+    /// Adds the trials of a plan from position `first` on to a prepared directory.
+    pub(crate) fn add_trials(&self, plan: &Plan, first: usize) -> Result<(), RunDirError> {
+        let trials = self.root.join("trials");
+        for trial in &plan.trials[first..] {
+            let folder = self.trial(&trial.hash);
+            if folder.config_path().is_file() {
+                self.check_stored(&trial.hash, Some(trial))?;
+                if folder.result_path().exists() || folder.has_checkpoint() {
+                    continue;
+                }
+            }
+            fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+            folder.write_config(plan, trial)?;
+        }
+        sync_folder(&trials).map_err(io_error("sync", &trials))?;
+        self.write_plan(plan)
+    }
+
+    fn write_plan(&self, plan: &Plan) -> Result<(), RunDirError> {
+        let (path, json) =
+            (self.plan_path(), serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes"));
+        write_atomic(&path, &json).map_err(io_error("write", &path))
     }
 
     fn check_stored(&self, hash: &str, planned: Option<&PlannedTrial>) -> Result<(), RunDirError> {
@@ -447,6 +470,27 @@ impl TrialDir {
         self.path.join("config.yaml")
     }
 
+    /// `pause.json`: what the trial had come to at its last pause.
+    fn pause_path(&self) -> PathBuf {
+        self.path.join("pause.json")
+    }
+
+    /// What the trial had come to at its last pause: paused until a worker takes it up, then interrupted. `None` where there was none.
+    pub fn pause(&self) -> Option<TrialResult> {
+        TrialResult::from_json(&fs::read(self.pause_path()).ok()?).ok()
+    }
+
+    /// Writes `pause.json`. Only for the one who holds the lock.
+    pub(crate) fn write_pause(&self, pause: &TrialResult) -> Result<(), RunDirError> {
+        let path = self.pause_path();
+        write_atomic(&path, &pause.to_json()).map_err(io_error("write", &path))
+    }
+
+    /// The result that [`TrialDir::reopen`] has put aside.
+    pub(crate) fn previous_result(&self) -> Option<TrialResult> {
+        TrialResult::from_json(&fs::read(self.path.join("result.previous.json")).ok()?).ok()
+    }
+
     /// Whether there is something to go on from.
     pub fn has_checkpoint(&self) -> bool {
         ["last.tar", "previous.tar"].iter().any(|name| self.path.join("checkpoints").join(name).exists())
@@ -515,17 +559,26 @@ impl TrialDir {
             let result = self.result()?;
             return Ok((result.as_ref().map_or(TrialState::Running, |result| result.state), result));
         }
-        Ok((if self.has_checkpoint() { TrialState::Interrupted } else { TrialState::Pending }, None))
+        let state = match self.pause() {
+            _ if !self.has_checkpoint() => TrialState::Pending,
+            Some(pause) if pause.state == TrialState::Paused => TrialState::Paused,
+            _ => TrialState::Interrupted,
+        };
+        Ok((state, None))
     }
 
-    /// Puts the result of a failed or diverged trial aside, so that it runs again. What diverged begins anew,
-    /// because from its checkpoint it would diverge in the same way; what failed goes on. `false` where
+    /// Puts the result of a failed, diverged or stopped trial aside, so that it runs again. What diverged begins anew,
+    /// because from its checkpoint it would diverge in the same way; the others go on. `false` where
     /// another process has the trial.
     pub fn reopen(&self) -> Result<bool, RunDirError> {
         let lock_path = self.lock_path();
         let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? else { return Ok(false) };
         let Some(result) = self.result()? else { return Ok(true) };
         if result.state == TrialState::Diverged {
+            let pause = self.pause_path();
+            if pause.exists() {
+                fs::remove_file(&pause).map_err(io_error("remove", &pause))?;
+            }
             let checkpoints = self.path.join("checkpoints");
             if checkpoints.exists() {
                 fs::remove_dir_all(&checkpoints).map_err(io_error("remove", &checkpoints))?;

@@ -6,19 +6,26 @@ use crate::cost::{CostModel, Spent, TrialSize};
 use crate::executor::ExecutorError;
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, TrialDir};
 
 /// Work for one worker.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// The trial that it takes up or goes on with.
     pub trial: Arc<PlannedTrial>,
+    /// Epochs over all stages after which the trial pauses, if it is not over by then; `None` for until its end.
+    pub until_epoch: Option<u64>,
 }
 
 impl Task {
     /// What the command line of its worker has besides the run directory, the trial and the options of all workers.
     pub fn worker_arguments(&self) -> Vec<String> {
-        Vec::new()
+        self.until_epoch.map(|epoch| format!("--until-epoch={epoch}")).into_iter().collect()
+    }
+
+    /// Whether its trial, which is not over, has paused where it should.
+    pub fn has_paused(&self, folder: &TrialDir) -> bool {
+        self.until_epoch.is_some_and(|epoch| folder.pause().is_some_and(|pause| pause.epochs_run >= epoch))
     }
 }
 
@@ -31,8 +38,18 @@ pub trait Schedule {
     /// that all is done.
     fn next(&mut self, run_dir: &RunDir) -> Result<Option<Task>, ExecutorError>;
 
-    /// A task has ended; without a result, its trial goes on from its checkpoint some other time.
+    /// A task has ended; without a result, its trial has paused, or goes on from its checkpoint some other time.
     fn ended(&mut self, run_dir: &RunDir, task: &Task, result: Option<&TrialResult>) -> Result<(), ExecutorError>;
+
+    /// What there is to tell the user since the last call.
+    fn take_notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Why it has no more tasks, where that is not because every trial is over.
+    fn reason_of_end(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Runs every trial of a plan that is not over.
@@ -114,7 +131,7 @@ impl Schedule for PlanSchedule<'_> {
     }
 
     fn next(&mut self, _run_dir: &RunDir) -> Result<Option<Task>, ExecutorError> {
-        Ok(self.left.pop().map(|index| Task { trial: Arc::new(self.plan.trials[index].clone()) }))
+        Ok(self.left.pop().map(|index| Task { trial: Arc::new(self.plan.trials[index].clone()), until_epoch: None }))
     }
 
     fn ended(&mut self, _run_dir: &RunDir, task: &Task, result: Option<&TrialResult>) -> Result<(), ExecutorError> {

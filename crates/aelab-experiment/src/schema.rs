@@ -9,6 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::search::{Budget, EarlyTermination, Goal, Sampler};
 use crate::space::Distribution;
 use crate::spec::Execution;
 
@@ -36,7 +37,14 @@ pub fn experiment_schema(registry: &Registry) -> Value {
     let train = generator.subschema_for::<TrainConfig>().to_value();
     loose.extend(definition_name(&train));
     let execution = generator.subschema_for::<Execution>().to_value();
-    let distribution = generator.subschema_for::<Distribution>().to_value();
+    let [goal, early_termination, budget, sampler, distribution] = [
+        generator.subschema_for::<Goal>(),
+        generator.subschema_for::<EarlyTermination>(),
+        generator.subschema_for::<Budget>(),
+        generator.subschema_for::<Sampler>(),
+        generator.subschema_for::<Distribution>(),
+    ]
+    .map(Schema::to_value);
     let mut definitions = generator.take_definitions(true);
     for name in loose {
         if let Some(definition) = definitions.get_mut(&name).and_then(Value::as_object_mut) {
@@ -74,6 +82,10 @@ pub fn experiment_schema(registry: &Registry) -> Value {
             "sweep": with_description(json!({"$ref": "#/$defs/sweep"}), "Which trials to run."),
             "require": with_description(json!({"$ref": "#/$defs/requirements"}), "What must hold of every trial, e.g. `code_size < input`; trials that break it are left out."),
             "derive": derive_schema(),
+            "search": search_schema(sampler, distribution),
+            "goal": with_description(goal, "What is good: for `search`, `early_termination` and `budget.target`."),
+            "early_termination": with_description(early_termination, "Gives up trials that do badly."),
+            "budget": with_description(budget, "When the run ends although there would be more to do."),
             "execution": with_description(execution, "How trials are run.")
         },
         "$defs": definitions
@@ -200,6 +212,27 @@ fn derive_schema() -> Value {
         },
         "additionalProperties": false,
         "description": "Values that are computed for each trial after the sweep has set its own: from paths to expressions, e.g. `0.001 * train.batch_size / 128`."
+    })
+}
+
+fn search_schema(sampler: Value, distribution: Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "Proposes trials one after the other, each from the results before, in place of a sweep.",
+        "properties": {
+            "sampler": with_description(sampler, "How the next proposal is found; by default `tpe`."),
+            "space": {
+                "type": "object",
+                "minProperties": 1,
+                "description": "What is searched: paths and the distributions of their values.",
+                "patternProperties": {"^(data|model|train|evaluate|device)([.].+)?$": distribution},
+                "additionalProperties": false
+            },
+            "repeat": {"type": "integer", "minimum": 1, "default": 1, "description": "Seeds of each proposal; it is judged by their mean."},
+            "parallel": {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}], "default": "auto", "description": "Proposals that are open at a time; `auto` is the number of jobs of the first run."},
+            "seed": {"type": "integer", "minimum": 0, "default": 1, "description": "Seed of the sampler."}
+        },
+        "additionalProperties": false
     })
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::expression::Condition;
 use crate::read::{Problem, read_at};
 use crate::rules::{self, Derived};
+use crate::search::{Steering, read_steering};
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -19,8 +20,25 @@ use crate::trial_config::TRIAL_KEYS;
 use crate::{KeyPath, sweep_section};
 
 /// Keys at the top of an experiment file.
-pub(crate) const TOP_KEYS: [&str; 13] =
-    ["name", "description", "tags", "extends", "data", "model", "train", "evaluate", "device", "sweep", "require", "derive", "execution"];
+pub(crate) const TOP_KEYS: [&str; 17] = [
+    "name",
+    "description",
+    "tags",
+    "extends",
+    "data",
+    "model",
+    "train",
+    "evaluate",
+    "device",
+    "sweep",
+    "search",
+    "require",
+    "derive",
+    "goal",
+    "early_termination",
+    "budget",
+    "execution",
+];
 
 /// The texts that an experiment is read from. Stored in the run directory, so that it can be resumed from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +223,8 @@ pub struct ExperimentSpec {
     pub require: Vec<Condition>,
     /// What is computed for every trial.
     pub derive: Vec<Derived>,
+    /// Search, goal, early termination and budget.
+    pub steering: Steering,
     /// How its trials are run.
     pub execution: Execution,
     /// What it was read from.
@@ -264,6 +284,7 @@ impl ExperimentSpec {
             }
             _ => Execution::default(),
         };
+        let steering = read_steering(&mut tree, &sources)?;
         let sweep = match tree.take("sweep") {
             Some(node) if !matches!(node.kind, Kind::Null) => Some(sweep_section::read(&node, &sources)?),
             _ => None,
@@ -281,7 +302,7 @@ impl ExperimentSpec {
             _ => Vec::new(),
         };
         debug_assert!(tree.keys().iter().all(|key| TRIAL_KEYS.contains(key)));
-        Ok(Self { name, description, tags, base: tree, sweep, require, derive, execution, source, sources, set_paths })
+        Ok(Self { name, description, tags, base: tree, sweep, require, derive, steering, execution, source, sources, set_paths })
     }
 }
 
@@ -371,7 +392,7 @@ fn apply_set(tree: &mut Node, set: &str, index: usize, sources: &mut Sources) ->
     Ok(resolved)
 }
 
-fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
+pub(crate) fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
     read_at(node.to_value(), &KeyPath::root()).map_err(|error| {
         let mut diagnostic = error.diagnose(node, sources);
         // The section was read by itself: its own name is not in the path.

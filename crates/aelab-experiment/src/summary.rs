@@ -409,6 +409,7 @@ mod tests {
             description: None,
             tags: Vec::new(),
             execution: crate::Execution::default(),
+            steering: crate::Steering::default(),
             source,
             trials: (0..errors.len()).map(planned).collect(),
             warnings: Vec::new(),

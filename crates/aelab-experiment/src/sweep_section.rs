@@ -28,7 +28,8 @@ use crate::tree::{At, Kind, Node, SetError};
 const OPERATORS: [&str; 8] = ["product", "zip", "chain", "repeat", "random", "sobol", "when", "require"];
 const RANGES: [&str; 3] = ["range", "linear_range", "log_range"];
 /// Keys that belong to the experiment as a whole and so cannot differ between its trials.
-const WHOLE: [&str; 9] = ["name", "description", "extends", "tags", "execution", "sweep", "search", "require", "derive"];
+const WHOLE: [&str; 12] =
+    ["name", "description", "extends", "tags", "execution", "sweep", "search", "require", "derive", "goal", "early_termination", "budget"];
 const TRAIN_SEED: &str = "train.seed";
 
 /// Reads a `sweep` section.

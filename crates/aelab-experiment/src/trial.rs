@@ -41,6 +41,8 @@ pub struct TrialContext {
     pub shared: std::path::PathBuf,
     /// Beats while the trial runs, and says when it should stop.
     pub pulse: Arc<Pulse>,
+    /// Epochs over all stages after which the trial pauses.
+    pub pause_after: Option<u64>,
 }
 
 /// Why a trial could not be completed.
@@ -159,6 +161,7 @@ pub fn run(
                 checkpoints: &checkpoints,
                 observers: &mut [&mut events, &mut log],
                 pulse,
+                pause_after: context.pause_after,
                 progress: &mut |step| reporter.step(step),
                 epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
             },
@@ -188,7 +191,7 @@ pub fn run(
         (Ending::Diverged { step, term }, _) => {
             result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
         }
-        (Ending::Interrupted, _) | (_, None) => return Ok(result),
+        (Ending::Interrupted | Ending::Paused, _) | (_, None) => return Ok(result),
         (Ending::Finished, Some((model, best_epoch))) => {
             hold("measure", folder)?;
             let measuring = Instant::now();
@@ -243,6 +246,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
             Ending::Finished => TrialState::Finished,
             Ending::Diverged { .. } => TrialState::Diverged,
             Ending::Interrupted => TrialState::Interrupted,
+            Ending::Paused => TrialState::Paused,
         },
         error: None,
         metrics: Vec::new(),

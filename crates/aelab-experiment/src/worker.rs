@@ -125,6 +125,8 @@ pub struct WorkerOptions {
     pub grace: Duration,
     /// Whether the end of standard input means nothing: there is no runner at the other end.
     pub detached: bool,
+    /// Epochs over all stages after which the trial pauses.
+    pub until_epoch: Option<u64>,
 }
 
 /// Why a worker could not begin.
@@ -189,7 +191,7 @@ pub fn run_worker(run_dir: &Path, hash: &str, registry: &Registry, options: &Wor
     let started = Instant::now();
     let state = match folder.result()? {
         Some(result) => Ok(result.state),
-        None => run_locked(&folder, &run_dir.join("shared"), registry, &pulse, &mut tell),
+        None => run_locked(&folder, &run_dir.join("shared"), registry, &pulse, options.until_epoch, &mut tell),
     };
     if let Err(WorkerError::Storage(text)) = &state {
         // The log may lie on the disk that is full.
@@ -312,15 +314,24 @@ fn run_locked(
     shared: &Path,
     registry: &Registry,
     pulse: &Arc<Pulse>,
+    pause_after: Option<u64>,
     report: &mut dyn FnMut(WorkerMessage),
 ) -> Result<TrialState, WorkerError> {
     let config = ResolvedTrial::parse(&folder.config()?, registry)?;
-    let context = TrialContext { load: LoadContext::new(config.base_dir.clone()), shared: shared.to_path_buf(), pulse: Arc::clone(pulse) };
+    let keep = |pause: &TrialResult| folder.write_pause(pause).map_err(|error| WorkerError::Storage(error_chain(&error)));
+    if let Some(pause) = folder.pause().filter(|pause| pause.state == TrialState::Paused) {
+        keep(&TrialResult { state: TrialState::Interrupted, ..pause })?;
+    }
+    let load = LoadContext::new(config.base_dir.clone());
+    let context = TrialContext { load, shared: shared.to_path_buf(), pulse: Arc::clone(pulse), pause_after };
     let result = match trial::run(folder.path(), &config, &context, report) {
         Ok(result) => result,
         Err(error) if error.is_about_files() || is_about_storage(&error) => return Err(WorkerError::Storage(error_chain(&error))),
         Err(error) => TrialResult::without_metrics(TrialState::Failed, Some(error_chain(&error))),
     };
+    if result.state == TrialState::Paused {
+        keep(&result)?;
+    }
     // An interrupted trial has no result: it goes on from its checkpoint.
     if result.state.is_over() {
         folder.write_result(&result).map_err(|error| WorkerError::Storage(error_chain(&error)))?;

@@ -8,9 +8,11 @@
 mod atomic;
 mod bounded;
 mod failpoint;
+mod json_lines;
 mod lines;
 
 pub use atomic::{AtomicFile, create_folder, remove_leftovers, sync_folder, write_atomic, write_volatile};
 pub use bounded::{read_bounded, read_bounded_text};
 pub use failpoint::{Failpoint, failpoint, install_failpoint};
+pub use json_lines::{JsonLines, append_json_line, read_json_lines};
 pub use lines::{BoundedLines, bounded_lines};

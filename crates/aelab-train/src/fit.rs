@@ -30,6 +30,8 @@ pub struct Session<'a> {
     pub observers: &'a mut [&'a mut dyn Observer],
     /// Beats with every batch. Asked to stop, training checkpoints and ends as interrupted.
     pub pulse: &'a Pulse,
+    /// Epochs over all stages after which training pauses, with a checkpoint, unless it is over by then.
+    pub pause_after: Option<u64>,
     /// Told after every step, for progress displays.
     pub progress: &'a mut dyn FnMut(&StepReport),
     /// Called after every epoch with the model as it is; returns what else there is to tell the observers.
@@ -87,6 +89,8 @@ pub enum Ending {
     },
     /// It was asked to stop; a checkpoint holds everything.
     Interrupted,
+    /// It has come as far as it was meant to come for now; a checkpoint holds everything.
+    Paused,
 }
 
 /// What [`fit`] returns.
@@ -141,6 +145,10 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
     let (mut at, notes) = resume(trainee, session)?;
     let clock = Clock { before: at.seconds, since: Instant::now() };
     while !at.done {
+        // Between epochs only: whoever goes on does what would have been done anyway.
+        if at.batch == 0 && session.pause_after.is_some_and(|num_epochs| at.total_epochs >= num_epochs) {
+            return Ok(Outcome { ending: Ending::Paused, position: at, notes });
+        }
         let stage = &stages[at.stage];
         if !at.entered {
             session.pulse.begin("entering a stage");

@@ -249,10 +249,10 @@ fn run(
     recorder: &mut Recorder,
     stop_after: Option<u64>,
 ) -> Outcome {
-    run_stopping(trainee, config, folder, recorder, stop_after, None)
+    run_stopping(trainee, config, folder, recorder, stop_after, None, None)
 }
 
-/// The same, or until the validation split was looked at so often.
+/// The same, or until the validation split was looked at so often, or to the pause after so many epochs.
 fn run_stopping(
     trainee: &mut dyn Trainee,
     config: &TrainConfig,
@@ -260,6 +260,7 @@ fn run_stopping(
     recorder: &mut Recorder,
     stop_after: Option<u64>,
     looks: Option<i64>,
+    pause_after: Option<u64>,
 ) -> Outcome {
     let info = info();
     let steps = Cell::new(0);
@@ -273,6 +274,7 @@ fn run_stopping(
         checkpoints: &CheckpointFolder::new(folder),
         observers: &mut [recorder],
         pulse: &pulse,
+        pause_after,
         progress: &mut |_| {
             steps.set(steps.get() + 1);
             if stop_after.is_some_and(|limit| steps.get() >= limit) {
@@ -325,6 +327,30 @@ fn stopping_anywhere_and_resuming_changes_no_bit_whatever_the_optimizer() {
 }
 
 #[test]
+fn a_pause_lies_between_two_epochs_and_changes_no_bit() {
+    let config = config(OPTIMIZERS[1]);
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (mut whole, mut whole_record) = (toy(&config), Recorder::default());
+    let expected = run(&mut whole, &config, folders[0].path(), &mut whole_record, None);
+    let mut record = Recorder::default();
+    for num_epochs in 1..expected.position.total_epochs {
+        // The second one finds that it is there already; the last one is interrupted on its way and goes on.
+        for stop_after in [Some(2), None, None] {
+            let outcome = run_stopping(&mut toy(&config), &config, folders[1].path(), &mut record, stop_after, None, Some(num_epochs));
+            assert!(outcome.position.total_epochs <= num_epochs);
+            if stop_after.is_none() {
+                assert_eq!((outcome.ending, outcome.position.total_epochs, outcome.position.batch), (Ending::Paused, num_epochs, 0));
+            }
+        }
+    }
+    let mut broken = toy(&config);
+    let outcome = run_stopping(&mut broken, &config, folders[1].path(), &mut record, None, None, Some(expected.position.total_epochs));
+    assert_eq!(outcome.ending, Ending::Finished, "with the last epoch all is done");
+    assert_eq!(whole.state().unwrap().parts["model"], broken.state().unwrap().parts["model"]);
+    assert_eq!(whole_record.scalars, record.scalars);
+}
+
+#[test]
 fn stopping_in_the_middle_of_validation_and_resuming_changes_no_bit_and_logs_each_epoch_once() {
     // Two batches of validation an epoch: it stops before the second.
     let config = TrainConfig { batch_size: 8, ..config(OPTIMIZERS[2]) };
@@ -337,7 +363,7 @@ fn stopping_in_the_middle_of_validation_and_resuming_changes_no_bit_and_logs_eac
         let mut trainee = toy(&config);
         // The one that resumes validates what its forerunner left, and stops in the validation after that.
         let outcome =
-            run_stopping(&mut trainee, &config, folders[1].path(), &mut record, None, Some(if num_interrupted == 0 { 1 } else { 3 }));
+            run_stopping(&mut trainee, &config, folders[1].path(), &mut record, None, Some(if num_interrupted == 0 { 1 } else { 3 }), None);
         match outcome.ending {
             Ending::Interrupted => num_interrupted += 1,
             _ => break trainee,
@@ -365,6 +391,7 @@ fn a_checkpoint_that_is_asked_for_is_written_at_the_next_step() {
         checkpoints: &CheckpointFolder::new(folder.path()),
         observers: &mut [],
         pulse: &pulse,
+        pause_after: None,
         progress: &mut |_| {
             num_steps.set(num_steps.get() + 1);
             match num_steps.get() {

@@ -119,6 +119,7 @@ impl Trials {
             description: None,
             tags: Vec::new(),
             execution: aelab_experiment::Execution::default(),
+            steering: aelab_experiment::Steering::default(),
             source,
             trials,
             warnings: Vec::new(),

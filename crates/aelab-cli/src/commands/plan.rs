@@ -13,6 +13,7 @@ use aelab_report::{Cell, Column, Row, Table};
 use serde_json::{Value, json};
 
 use crate::EXIT_DONE;
+use crate::steering::steering_lines;
 use crate::terminal::{byte_size, counted, duration, grouped, print_line, print_warning, terminal_width};
 
 /// Trials that are listed unasked.
@@ -55,8 +56,16 @@ pub(crate) fn plan(file: &Path, sets: &[String], json: bool, all: bool, runs: &P
     for name in crate::commands::data::missing(&plan) {
         print_warning(&format!("the data set {name} is not here yet: aelab data fetch {name}"));
     }
+    for line in steering_lines(&plan.steering) {
+        print_line(&line);
+    }
     let num = plan.trials.len();
-    print_line(&format!("{num} trial{} of {}", if num == 1 { "" } else { "s" }, plan.name));
+    let trials = if num == 1 { "trial" } else { "trials" };
+    if plan.steering.search.is_some() {
+        print_line(&format!("the first {num} {trials} of {}, which need no results", plan.name));
+    } else {
+        print_line(&format!("{num} {trials} of {}", plan.name));
+    }
     Ok(EXIT_DONE)
 }
 

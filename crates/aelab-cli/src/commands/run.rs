@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunSummary, Selection, Spent, StopSignal, TrialState,
-    WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes, write_summary,
+    ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunSummary, Schedule, Selection, Spent, SteeredSchedule,
+    StopSignal, TrialState, WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes, write_summary,
 };
 use anyhow::Context;
 
@@ -19,6 +19,7 @@ use crate::commands::plan::left_out_lines;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::run_table::{results, unfinished};
+use crate::steering::{best_line, steering_lines};
 use crate::terminal::{counted, duration, print_error, print_line, print_note, print_warning, width};
 use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
@@ -59,9 +60,21 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         execution.jobs = Jobs::Count(jobs as usize);
     }
     let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
-    let prepared = RunDir::prepare(root, &plan)?;
+    if !spec.steering.is_idle() && !(running.only.is_empty() && running.rerun.is_empty()) {
+        anyhow::bail!("`--only` and `--rerun` do not go with `search`, `early_termination` and `budget`, which decide what runs next");
+    }
+    let steered = match spec.steering.is_idle() {
+        true => None,
+        false => Some(SteeredSchedule::open(spec, &plan, &root, registry, jobs, &running.retry)?),
+    };
+    let (mut steered, prepared) = match steered {
+        Some((schedule, prepared)) => (Some(schedule), prepared),
+        None => (None, RunDir::prepare(root, &plan)?),
+    };
+    let plan = steered.as_ref().map_or(plan, |schedule| schedule.plan().clone());
     let run_dir = prepared.run_dir;
 
+    let is_search = spec.steering.search.is_some();
     let selected = Selection::find(&running.only, &plan, &run_dir)?;
     let again = if running.rerun.is_empty() { Vec::new() } else { Selection::find(&running.rerun, &plan, &run_dir)? };
     if let Some(index) = again.iter().find(|index| selected.binary_search(index).is_err()) {
@@ -72,18 +85,23 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     for index in again {
         put_aside.extend(run_dir.put_aside(&plan, &plan.trials[index])?);
     }
-    let mut num_to_do = 0;
+    let mut num_left = 0;
     let mut spent = Vec::with_capacity(plan.trials.len());
     for trial in &plan.trials {
         let result = run_dir.trial(&trial.hash).result()?;
         spent.push(result.as_ref().map(Spent::of));
         let is_selected = selected.binary_search(&trial.index).is_ok();
-        num_to_do += usize::from(is_selected && result.is_none_or(|result| running.retry.contains(&result.state)));
+        num_left += usize::from(is_selected && result.is_none_or(|result| running.retry.contains(&result.state)));
     }
+    let num_to_do = steered.as_ref().map_or(Some(num_left), SteeredSchedule::num_to_do);
+    let num_trials = if is_search { num_to_do.map(|num| num + plan.trials.len() - num_left) } else { Some(selected.len()) };
     if !running.quiet {
         let num = selected.len();
-        let done = num - num_to_do;
-        let mut text = format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" });
+        let done = num - num_left;
+        let mut text = match num_trials {
+            Some(num) => format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" }),
+            None => format!("{}: a search", plan.name),
+        };
         if num < plan.trials.len() {
             text.push_str(&format!(" of {}", plan.trials.len()));
         }
@@ -97,7 +115,7 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             run_dir.root().display()
         ));
         print_note(&text);
-        for line in objective_lines(&plan).iter().chain(&left_out_lines(&plan)) {
+        for line in steering_lines(&plan.steering).iter().chain(&objective_lines(&plan)).chain(&left_out_lines(&plan)) {
             print_note(line);
         }
         for (place, _) in &put_aside {
@@ -129,16 +147,26 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         hang: seconds(execution.hang_seconds),
         max_restarts: execution.max_restarts,
     };
-    let mut progress = Progress::new(&plan, num_to_do, running.quiet);
+    let mut progress = Progress::new(&plan, num_trials, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
-    let mut schedule = PlanSchedule::of_trials(&plan, &selected, &run_dir, &running.retry)?;
-    // The order matters where several run at a time, and not all of them.
-    if execution.order == Order::LongestFirst && jobs > 1 && schedule.num_left() > jobs {
-        let sizes = trial_sizes(&plan, &spent, registry, &LoadContext::new(""), SIZING);
-        schedule = schedule.longest_first(sizes, spent);
-    }
-    let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
+    let mut plain;
+    let schedule: &mut dyn Schedule = match &mut steered {
+        Some(schedule) => schedule,
+        None => {
+            plain = PlanSchedule::of_trials(&plan, &selected, &run_dir, &running.retry)?;
+            // The order matters where several run at a time, and not all of them.
+            if execution.order == Order::LongestFirst && jobs > 1 && plain.num_left() > jobs {
+                let sizes = trial_sizes(&plan, &spent, registry, &LoadContext::new(""), SIZING);
+                plain = plain.longest_first(sizes, spent);
+            }
+            &mut plain
+        }
+    };
+    let outcome = execute(&run_dir, schedule, &options, &stop, &mut |event| progress.show(event));
     progress.finish();
+    let reason_of_end = schedule.reason_of_end();
+    let plan = schedule.plan().clone();
+    drop(steered);
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -147,22 +175,38 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             return Ok(EXIT_BROKEN_OFF);
         }
     };
+    // A search has made more of them.
+    let selected = if is_search { (0..plan.trials.len()).collect() } else { selected };
+    if is_search {
+        describe_for_tensorboard(run_dir.root(), &plan)?;
+    }
     report(&run_dir, &plan, &outcome, &selected, began)?;
     drop(put_aside);
+    if let Some(best) = best_line(&run_dir, &plan)? {
+        print_line(&best);
+    }
+    if let Some(reason) = reason_of_end.as_ref().filter(|_| !outcome.stopped) {
+        print_line(&format!("ended: {reason}"));
+    }
     let states: Vec<TrialState> = selected.iter().map(|index| outcome.states[*index]).collect();
-    Ok(exit_code(&states, outcome.stopped))
+    Ok(exit_code(&states, outcome.stopped, reason_of_end.is_some()))
 }
 
 fn seconds(number: NonZeroU32) -> Duration {
     Duration::from_secs(u64::from(number.get()))
 }
 
-/// Of the trials that were to be run.
-fn exit_code(states: &[TrialState], stopped: bool) -> u8 {
+/// Of the trials that were to be run. Where the run was `ended` by its budget, it is done although there are trials left.
+fn exit_code(states: &[TrialState], stopped: bool, ended: bool) -> u8 {
     let all_over = states.iter().all(|state| state.is_over());
+    let is_well = |state: &TrialState| match state {
+        TrialState::Finished | TrialState::Stopped => true,
+        TrialState::Failed | TrialState::Diverged => false,
+        _ => ended,
+    };
     match () {
         () if stopped && !all_over => EXIT_STOPPED,
-        () if states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
+        () if states.iter().all(is_well) => EXIT_DONE,
         () => EXIT_TRIALS_FAILED,
     }
 }
@@ -174,7 +218,7 @@ fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, selected: &[usize
         print_line(&results(&files, width()));
     }
     // Trials that were not to be run are no news.
-    if selected.iter().any(|index| outcome.states[*index] != TrialState::Finished) {
+    if selected.iter().any(|index| !matches!(outcome.states[*index], TrialState::Finished | TrialState::Stopped)) {
         print_line(&unfinished(&files, width()));
     }
     let counts: Vec<String> = TrialState::ALL

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use aelab_core::Registry;
 use aelab_data::LoadContext;
+use aelab_experiment::search::Spent;
 use aelab_experiment::{
-    Plan, RunDir, Selection, TimeLeft, TrialProgress, TrialReading, TrialState, WorkerMessage, map_trials, read_trials, refresh_trials,
-    time_left, write_summary_of,
+    Plan, RunDir, Selection, TimeLeft, TrialProgress, TrialReading, TrialState, WorkerMessage, best_so_far, map_trials, read_trials,
+    refresh_trials, time_left, write_summary_of,
 };
 use serde_json::{Map, Value, json};
 
 use crate::arguments::StatusArguments;
 use crate::commands::plan::{MOST_LISTED, jobs_here, trial_table};
+use crate::steering::{best_line, spent_lines, steering_lines};
 use crate::terminal::{clear_screen, counted, duration, grouped, print_line, significant, terminal_width};
 use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
 
@@ -39,6 +41,10 @@ pub(crate) fn status(arguments: &StatusArguments, registry: &Registry) -> anyhow
     print_line(&text);
     let files = write_summary_of(&run_dir, &plan, view.readings)?;
     if !arguments.json {
+        if !plan.steering.is_idle() {
+            let best = best_line(&run_dir, &plan)?;
+            steering_lines(&plan.steering).iter().chain(&spent_lines(&run_dir)).chain(&best).for_each(|line| print_line(line));
+        }
         print_line(&format!("summary: {}", files.page.display()));
     }
     Ok(if has_failed { EXIT_TRIALS_FAILED } else { EXIT_DONE })
@@ -173,7 +179,14 @@ impl View<'_> {
             TrialState::ALL.iter().map(|state| (state.name().to_owned(), self.count(chosen, *state).into())).collect();
         let root = self.run_dir.root();
         let summary = root.join("summary.csv");
-        Ok(json!({"name": self.plan.name, "folder": root, "counts": counts, "time_left": left, "trials": trials, "summary": summary}))
+        let mut status =
+            json!({"name": self.plan.name, "folder": root, "counts": counts, "time_left": left, "trials": trials, "summary": summary});
+        if !self.plan.steering.is_idle() {
+            let best = best_so_far(self.run_dir, self.plan)?;
+            status["best"] = json!(best.map(|best| json!({"trials": best.trials, "metric": best.goal.metric, "value": best.value})));
+            status["budget"] = json!(Spent::read(root));
+        }
+        Ok(status)
     }
 }
 
