@@ -39,6 +39,9 @@ pub(crate) struct Running {
     /// Prints nothing but errors and the table at the end.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// With `executor: slurm`: ends once every trial is submitted; `resume` watches them.
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 fn retry_state(text: &str) -> Result<TrialState, String> {
@@ -88,6 +91,14 @@ pub(crate) enum Command {
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Ends what a run has with Slurm: tasks that wait and, after a checkpoint, those that run.
+    Cancel {
+        /// The run directory, or the name of an experiment below `--runs`.
+        run: PathBuf,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
     },
     /// Compares configurations of one run or several: means with intervals, ranks, paired tests, trade-off curves.
     Compare(CompareArguments),
@@ -144,6 +155,38 @@ pub(crate) enum Command {
         #[arg(long)]
         detached: bool,
     },
+    /// Runs the trials of an element of a job array; started by Slurm.
+    #[command(hide = true)]
+    Task(TaskArguments),
+}
+
+/// What a task of Slurm is given.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// The run directory.
+    pub(crate) run_dir: PathBuf,
+    /// Number of the list of tasks.
+    pub(crate) batch: u64,
+    /// Index within the array.
+    pub(crate) index: u32,
+    /// Trials at a time.
+    #[arg(long, default_value = "1")]
+    pub(crate) jobs: usize,
+    /// Threads of each trial.
+    #[arg(long, default_value = "1")]
+    pub(crate) threads: usize,
+    /// Seconds between two checkpoints within an epoch.
+    #[arg(long, default_value = "600")]
+    pub(crate) checkpoint_seconds: u64,
+    /// Seconds for the last checkpoint when asked to stop.
+    #[arg(long, default_value = "10")]
+    pub(crate) grace_seconds: u64,
+    /// A worker that is silent for so many seconds is killed.
+    #[arg(long, default_value = "3600")]
+    pub(crate) hang_seconds: u64,
+    /// How often a trial begins again without having come further.
+    #[arg(long, default_value = "2")]
+    pub(crate) max_restarts: u32,
 }
 
 /// What to compare, and how it is shown.

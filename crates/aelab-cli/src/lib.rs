@@ -72,6 +72,8 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
         Command::Resume { run, running } => commands::run::resume(&run, &running, registry),
         Command::Plan { file, overrides, json } => commands::plan::plan(&file, &overrides.set, json, registry),
         Command::Status { run, runs, json } => commands::status::status(&run, &runs, json),
+        Command::Cancel { run, runs } => commands::cancel::cancel(&run, &runs),
+        Command::Task(arguments) => commands::task::task(&arguments),
         Command::Compare(arguments) => commands::compare::compare(&arguments),
         Command::Models { json } => commands::listings::models(json, registry),
         Command::Datasets { json } => commands::listings::datasets(json),

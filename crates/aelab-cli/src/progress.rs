@@ -24,6 +24,9 @@ pub(crate) struct Progress<'a> {
     /// How often each note came.
     notes: BTreeMap<String, usize>,
     style: Style,
+    /// What the queue of a cluster has.
+    queue: String,
+    queue_line: Option<Instant>,
 }
 
 enum Style {
@@ -63,6 +66,8 @@ impl<'a> Progress<'a> {
             running: HashMap::new(),
             notes: BTreeMap::new(),
             style,
+            queue: String::new(),
+            queue_line: None,
         }
     }
 
@@ -83,6 +88,8 @@ impl<'a> Progress<'a> {
                 "stopping: {num_running} running trial{} to write a checkpoint; once more to stop at once",
                 if *num_running == 1 { " has" } else { "s have" }
             )),
+            RunEvent::Queued { num_waiting, num_running, reason } => self.queued(*num_waiting, *num_running, reason),
+            RunEvent::Notice { text } => self.say(text),
         }
     }
 
@@ -98,6 +105,22 @@ impl<'a> Progress<'a> {
             for (text, count) in self.notes.iter().filter(|(_, count)| **count > 1) {
                 print_note(&format!("note        {count} times: {text}"));
             }
+        }
+    }
+
+    fn queued(&mut self, num_waiting: usize, num_running: usize, reason: &str) {
+        self.queue = match (num_waiting, reason) {
+            (0, _) => format!(", {num_running} on the cluster"),
+            (_, "") => format!(", {num_running} on the cluster, {num_waiting} queued"),
+            _ => format!(", {num_running} on the cluster, {num_waiting} queued ({reason})"),
+        };
+        match &self.style {
+            Style::Bars { .. } => self.estimate(),
+            Style::Lines if self.queue_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) => {
+                self.queue_line = Some(Instant::now());
+                print_note(&format!("queue       {}", &self.queue[2..]));
+            }
+            _ => {}
         }
     }
 
@@ -220,11 +243,10 @@ impl<'a> Progress<'a> {
         let Style::Bars { sweep, .. } = &self.style else { return };
         let fraction =
             (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / self.num_to_do.max(1) as f64;
-        if fraction > 0.01 {
-            let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
-            // Evaluations take time, too, and nobody knows how much.
-            sweep.set_message(if left < 1.0 { String::new() } else { format!(", about {} left", duration(left)) });
-        }
+        let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
+        // Evaluations take time, too, and nobody knows how much.
+        let left = if fraction > 0.01 && left >= 1.0 { format!(", about {} left", duration(left)) } else { String::new() };
+        sweep.set_message(format!("{left}{}", self.queue));
     }
 }
 

@@ -23,6 +23,7 @@ mod result;
 mod run_dir;
 mod schedule;
 mod schema;
+pub mod slurm;
 mod source;
 pub mod space;
 mod spec;

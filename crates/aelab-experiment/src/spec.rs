@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::read::{Problem, read_at};
+use crate::slurm::SlurmSettings;
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -81,6 +82,9 @@ pub struct Execution {
     /// How often a trial whose worker was killed or hung is started again without having come further, before it counts as failed.
     #[serde(default = "default_max_restarts")]
     pub max_restarts: u32,
+    /// What is asked of Slurm, with `executor: slurm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmSettings>,
 }
 
 fn default_threads() -> usize {
@@ -113,6 +117,7 @@ impl Default for Execution {
             grace_seconds: default_grace_seconds(),
             hang_seconds: default_hang_seconds(),
             max_restarts: default_max_restarts(),
+            slurm: None,
         }
     }
 }
@@ -124,6 +129,8 @@ pub enum ExecutorKind {
     /// In processes on this machine.
     #[default]
     Local,
+    /// As jobs of Slurm, on the machines of a cluster.
+    Slurm,
 }
 
 /// Trials at a time.
@@ -232,6 +239,11 @@ impl ExperimentSpec {
                 if execution.threads_per_trial == 0 {
                     let threads = node.child("threads_per_trial").unwrap_or(&node);
                     return Err(Diagnostic::new("`threads_per_trial` must be at least 1").at(&sources, &threads.origin, At::Value));
+                }
+                if let Some((key, message)) = execution.slurm.as_ref().and_then(|slurm| slurm.check().err()) {
+                    let section = node.child("slurm").unwrap_or(&node);
+                    let place = section.child(key).unwrap_or(section);
+                    return Err(Diagnostic::new(format!("execution.slurm: {message}")).at(&sources, &place.origin, At::Value));
                 }
                 execution
             }

@@ -1,5 +1,6 @@
 //! One file per command or family of commands.
 
+pub(crate) mod cancel;
 pub(crate) mod compare;
 #[cfg(test)]
 mod compare_tests;
@@ -9,4 +10,5 @@ pub(crate) mod listings;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod task;
 pub(crate) mod worker;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use aelab_core::Registry;
 use aelab_data::LoadContext;
+use aelab_experiment::slurm::{self, SlurmOptions};
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand,
-    describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
+    ExecutorKind, ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunEvent, RunSummary, StopSignal, TrialState,
+    WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
 };
 use anyhow::Context;
 
@@ -27,6 +28,9 @@ const MOST_FOLDERS: usize = 6;
 
 /// How long to wait for the workers of a runner that was killed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often Slurm is asked while things happen.
+const SLURM_POLL: Duration = Duration::from_secs(2);
 
 /// Runs an experiment file.
 pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Registry) -> anyhow::Result<u8> {
@@ -56,7 +60,11 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     if let Some(jobs) = running.jobs {
         execution.jobs = Jobs::Count(jobs as usize);
     }
-    let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
+    let is_local = execution.executor == ExecutorKind::Local;
+    if running.detach && is_local {
+        anyhow::bail!("--detach needs `execution.executor: slurm`: on one machine, trials end with the program that runs them");
+    }
+    let (jobs, jobs_warning) = if is_local { resolve_jobs(&execution, cores)? } else { (1, None) };
     let prepared = RunDir::prepare(root, &plan)?;
     let run_dir = prepared.run_dir;
 
@@ -72,8 +80,9 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         if done > 0 {
             text.push_str(&format!(", {done} already done"));
         }
+        let where_they_run = if is_local { format!("{jobs} at a time") } else { "by Slurm".to_owned() };
         text.push_str(&format!(
-            ", {jobs} at a time with {} thread{} each, in {}",
+            ", {where_they_run} with {} thread{} each, in {}",
             execution.threads_per_trial,
             if execution.threads_per_trial == 1 { "" } else { "s" },
             run_dir.root().display()
@@ -111,8 +120,28 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     let mut progress = Progress::new(&plan, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
     let mut schedule = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
-    let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
+    let mut show = |event: &RunEvent<'_>| progress.show(event);
+    let outcome = match execution.executor {
+        ExecutorKind::Local => execute(&run_dir, &mut schedule, &options, &stop, &mut show),
+        ExecutorKind::Slurm => {
+            let options = SlurmOptions {
+                settings: execution.slurm.clone().unwrap_or_default(),
+                program: options.worker.program.clone(),
+                threads_per_trial: options.threads_per_trial,
+                checkpoint_every: options.checkpoint_every,
+                grace: options.grace,
+                hang: options.hang,
+                max_restarts: options.max_restarts,
+                poll: SLURM_POLL,
+                detach: running.detach,
+            };
+            slurm::execute(&run_dir, &mut schedule, &options, &stop, &mut show)
+        }
+    };
     progress.finish();
+    if running.detach && outcome.is_ok() {
+        return Ok(EXIT_DONE);
+    }
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {

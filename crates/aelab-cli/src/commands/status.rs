@@ -1,18 +1,24 @@
 //! `status`: where the trials of a run directory stand.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use aelab_experiment::slurm::{self, SlurmStanding};
 use aelab_experiment::{RunDir, TrialProgress, TrialState, WorkerMessage, write_summary};
 use serde_json::json;
 
 use crate::commands::plan::trial_table;
-use crate::terminal::{print_line, terminal_width};
+use crate::terminal::{print_line, print_warning, terminal_width};
 use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
 
 /// Prints the state of every trial and writes the summary anew.
 pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> {
     let run_dir = RunDir::open(run, runs)?;
     let plan = run_dir.plan()?;
+    let tasks = slurm::standings(&run_dir).unwrap_or_else(|error| {
+        print_warning(&format!("where the tasks of this run stand is not known: {error}"));
+        HashMap::new()
+    });
     let mut states = Vec::new();
     let mut names = Vec::new();
     let mut trials = Vec::new();
@@ -21,11 +27,12 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
         let (state, result) = folder.standing()?;
         let progress = if state == TrialState::Running { folder.progress() } else { None };
         states.push(state);
-        names.push(named(state, progress.as_ref()));
+        let task = tasks.get(&trial.hash).filter(|_| !state.is_over());
+        names.push(named(state, progress.as_ref(), task));
         if json {
             let (index, hash, folder) = (trial.index, &trial.hash, folder.path());
             trials.push(json!({
-                "index": index, "hash": hash, "label": label, "state": state, "progress": progress, "result": result, "folder": folder
+                "index": index, "hash": hash, "label": label, "state": state, "progress": progress, "slurm": task, "result": result, "folder": folder
             }));
         }
     }
@@ -47,14 +54,17 @@ pub(crate) fn status(run: &Path, runs: &Path, json: bool) -> anyhow::Result<u8> 
     Ok(if has_failed { EXIT_TRIALS_FAILED } else { EXIT_DONE })
 }
 
-/// A state, and of a running trial where it stands: `running, training, epoch 3.5/20`.
-fn named(state: TrialState, progress: Option<&TrialProgress>) -> String {
+/// A state, of a running trial where it stands, and what Slurm says: `running, training, epoch 3.5/20, on n1 as 12_3`.
+fn named(state: TrialState, progress: Option<&TrialProgress>, task: Option<&SlurmStanding>) -> String {
     let mut name = state.name().to_owned();
     if let Some(progress) = progress {
         name.push_str(&format!(", {}", progress.phase));
         if let Some(WorkerMessage::Progress { epoch, num_epochs, .. }) = &progress.standing {
             name.push_str(&format!(", epoch {epoch:.1}/{num_epochs}"));
         }
+    }
+    if let Some(task) = task {
+        name.push_str(&format!(", {}", task.describe()));
     }
     name
 }
@@ -75,9 +85,12 @@ mod tests {
             valid_loss: None,
         };
         let mut progress = TrialProgress { num_beats: 70, phase: "training".to_owned(), pid: 1, host: "here".to_owned(), standing: None };
-        assert_eq!(named(TrialState::Running, Some(&progress)), "running, training");
+        assert_eq!(named(TrialState::Running, Some(&progress), None), "running, training");
         progress.standing = Some(standing);
-        assert_eq!(named(TrialState::Running, Some(&progress)), "running, training, epoch 3.5/20");
-        assert_eq!(named(TrialState::Finished, None), "finished");
+        assert_eq!(named(TrialState::Running, Some(&progress), None), "running, training, epoch 3.5/20");
+        assert_eq!(named(TrialState::Finished, None, None), "finished");
+        let waiting =
+            SlurmStanding { task: "12_3".to_owned(), state: "PENDING".to_owned(), reason: "Priority".to_owned(), node: String::new() };
+        assert_eq!(named(TrialState::Pending, None, Some(&waiting)), "pending, queued (Priority) as 12_3");
     }
 }
