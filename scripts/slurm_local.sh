@@ -21,7 +21,7 @@ folder="$(realpath -m "$2")"
 export SLURM_CONF="$folder/slurm.conf"
 
 # The next port that nothing listens on.
-port="${SLURM_LOCAL_PORT:-$((20000 + RANDOM % 20000))}"
+port="${SLURM_LOCAL_PORT:-$((10000 + RANDOM % 20000))}"
 next_port() {
   port=$((port + 1))
   while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
@@ -127,12 +127,12 @@ stop() {
   fi
   for file in "$folder"/run/slurmd.*.pid "$folder/run/slurmctld.pid" "$folder/munge/pid"; do end "$file"; done
   # What a node left behind that was killed with work on it.
-  local process
-  for process in /proc/[0-9]*; do
-    if tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" && grep -q slurmstepd "$process/comm" 2>/dev/null; then
-      kill -KILL "${process#/proc/}" 2>/dev/null || true
-    fi
-  done
+  local environment pid
+  grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null | while read -r environment; do
+    pid="${environment#/proc/}"
+    pid="${pid%/environ}"
+    if grep -qs slurmstepd "/proc/$pid/comm"; then kill -KILL "$pid" 2>/dev/null || true; fi
+  done || true
 }
 
 case "$command" in

@@ -4,4 +4,5 @@ mod architecture;
 mod faults;
 mod kills;
 mod runs;
+mod slurm;
 mod support;

@@ -132,7 +132,11 @@ fn run(command: &mut Command) -> Result<String, SlurmError> {
     let message = errors.trim().to_owned();
     let message = if message.is_empty() { format!("{program} ended with {status}") } else { message };
     let lower = message.to_lowercase();
-    if AWAY.iter().any(|sign| lower.contains(sign)) { Err(SlurmError::Away { message }) } else { Err(SlurmError::Refused { program, message }) }
+    if AWAY.iter().any(|sign| lower.contains(sign)) {
+        Err(SlurmError::Away { message })
+    } else {
+        Err(SlurmError::Refused { program, message })
+    }
 }
 
 fn read_all(pipe: &mut dyn Read) -> String {
@@ -189,7 +193,8 @@ pub(super) fn queue(names: &[String]) -> Result<Queue, SlurmError> {
         return Ok(Queue::default());
     }
     let mut command = Command::new("squeue");
-    for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_USERS", "SQUEUE_ACCOUNT", "SQUEUE_QOS"] {
+    for variable in ["SQUEUE_FORMAT", "SQUEUE_FORMAT2", "SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_USERS", "SQUEUE_ACCOUNT", "SQUEUE_QOS"]
+    {
         command.env_remove(variable);
     }
     command.args(["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%N|%j"]).arg(format!("--name={}", names.join(",")));
@@ -261,6 +266,11 @@ pub(super) fn cancel_jobs(jobs: &[u64]) -> Result<(), SlurmError> {
         return Ok(());
     }
     run(Command::new("scancel").args(jobs.iter().map(u64::to_string))).map(|_| ())
+}
+
+/// Takes an element out of the queue that has nothing left to do.
+pub(super) fn cancel_element(job: u64, index: u32) -> Result<(), SlurmError> {
+    run(Command::new("scancel").arg(format!("{job}_{index}"))).map(|_| ())
 }
 
 /// How many elements an array may have.

@@ -58,6 +58,8 @@ struct Element {
     batch: u64,
     /// Its trials that have not ended.
     tasks: Vec<Tracked>,
+    /// How often it is known to have begun and been put back.
+    num_begun: usize,
     /// What the queue said last; `None` before it has said anything.
     entry: Option<QueueEntry>,
     /// Since when it neither waits nor runs.
@@ -196,14 +198,12 @@ impl Runner<'_> {
         loop {
             let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path: path.clone(), source })?;
             let holder = match attempt {
-                Attempt::Taken(lock) => {
-                    match fs::remove_file(self.slurm.cancel_mark()) {
-                        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(ExecutorError::Io { path: self.slurm.cancel_mark(), source });
-                        }
-                        _ => return Ok(Some(lock)),
+                Attempt::Taken(lock) => match fs::remove_file(self.slurm.cancel_mark()) {
+                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(ExecutorError::Io { path: self.slurm.cancel_mark(), source });
                     }
-                }
+                    _ => return Ok(Some(lock)),
+                },
                 Attempt::Held(holder) => holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string()),
             };
             if !is_told {
@@ -288,7 +288,13 @@ impl Runner<'_> {
                 if is_active(key.1) {
                     self.elements.insert(
                         key,
-                        Element { batch: number, tasks: Vec::new(), entry: queue.entries.get(&key).cloned(), over_since: None },
+                        Element {
+                            batch: number,
+                            tasks: Vec::new(),
+                            num_begun: 0,
+                            entry: queue.entries.get(&key).cloned(),
+                            over_since: None,
+                        },
                     );
                     self.attached.extend(entries.into_iter().map(|entry| (entry, key)));
                 }
@@ -367,7 +373,7 @@ impl Runner<'_> {
                                 tracked(task, resumed)
                             })
                             .collect();
-                        self.elements.insert((job, index as u32), Element { batch, tasks, entry: None, over_since: None });
+                        self.elements.insert((job, index as u32), Element { batch, tasks, num_begun: 0, entry: None, over_since: None });
                     }
                     let text = format!("submitted {num} trial{} as job {job}", if num == 1 { "" } else { "s" });
                     observe(&RunEvent::Notice { text: &text });
@@ -440,8 +446,12 @@ impl Runner<'_> {
             let _ = client::cancel_jobs(&jobs);
         }
         let watched: HashSet<u64> = self.elements.keys().map(|(job, _)| *job).collect();
-        let names: Vec<String> =
-            self.batches.iter().filter(|batch| batch.job.is_some_and(|job| watched.contains(&job))).map(|batch| batch.name.clone()).collect();
+        let names: Vec<String> = self
+            .batches
+            .iter()
+            .filter(|batch| batch.job.is_some_and(|job| watched.contains(&job)))
+            .map(|batch| batch.name.clone())
+            .collect();
         let queue = self.ask(&names, observe)?;
         let mut has_changed = false;
         let keys: Vec<(u64, u32)> = self.elements.keys().copied().collect();
@@ -450,6 +460,9 @@ impl Runner<'_> {
             has_changed |= self.look_at(key, &mut element, queue.as_ref(), observe)?;
             if !element.tasks.is_empty() {
                 self.elements.insert(key, element);
+            } else if element.entry.as_ref().is_some_and(|entry| entry.state == "PENDING") {
+                // It was put back although its trials are over, because its node or the controller died in the wrong moment.
+                let _ = client::cancel_element(key.0, key.1);
             }
         }
         self.tell_counts(observe);
@@ -489,14 +502,8 @@ impl Runner<'_> {
         if let Some(queue) = queue {
             let entry = queue.entries.get(&key);
             has_changed = entry.is_some() && entry != element.entry.as_ref();
-            let was_running = element.entry.as_ref().is_some_and(|entry| entry.state == "RUNNING");
-            if let Some(entry) = entry.filter(|entry| entry.state == "PENDING" && was_running) {
-                let reason = format!("Slurm has put it back into the queue ({})", entry.reason);
-                for tracked in &mut element.tasks {
-                    if std::mem::take(&mut tracked.is_started) {
-                        observe(&RunEvent::Restarting { trial: &tracked.task.trial, reason: &reason });
-                    }
-                }
+            if let Some(entry) = entry.filter(|entry| entry.state == "PENDING" && has_changed) {
+                self.tell_requeued(key, element, &entry.reason, observe)?;
             }
             is_listed = entry.is_some();
             if let Some(entry) = entry {
@@ -523,6 +530,28 @@ impl Runner<'_> {
         }
         // While it settles, it is looked at often.
         Ok(has_changed || !element.tasks.is_empty())
+    }
+
+    /// An element waits: perhaps again.
+    fn tell_requeued(
+        &self,
+        (_, index): (u64, u32),
+        element: &mut Element,
+        why: &str,
+        observe: &mut Observe<'_>,
+    ) -> Result<(), ExecutorError> {
+        let records = self.slurm.records(element.batch, index)?;
+        let num_begun = records.iter().filter(|record| matches!(record, TaskRecord::Begun { .. })).count();
+        if num_begun <= element.num_begun {
+            return Ok(());
+        }
+        element.num_begun = num_begun;
+        let reason = format!("Slurm has put its task back into the queue ({why})");
+        for tracked in &mut element.tasks {
+            tracked.is_started = false;
+            observe(&RunEvent::Restarting { trial: &tracked.task.trial, reason: &reason });
+        }
+        Ok(())
     }
 
     /// Tells what trials of an element have ended and how the others stand.
@@ -595,6 +624,8 @@ impl Runner<'_> {
         let has_begun = records.iter().any(|record| matches!(record, TaskRecord::Begun { .. }));
         if !has_begun && ["FAILED", "COMPLETED"].contains(&state.as_str()) {
             let log = self.slurm.log(element.batch, index);
+            // The rest of the array would fare no better; where it cannot be taken back, it is told so one by one.
+            let _ = client::cancel_jobs(&[job]);
             return Err(SlurmError::NotBegun { task, state, node, log, tail: self.slurm.log_tail(element.batch, index) }.into());
         }
         let reason = format!("its task {task} of Slurm ended on {node}: {state}");
@@ -622,7 +653,10 @@ fn tracked(task: Task, resumed: bool) -> Tracked {
 }
 
 enum Submitted {
-    As { batch: u64, job: u64 },
+    As {
+        batch: u64,
+        job: u64,
+    },
     /// Not now: there are too many jobs.
     Full(String),
     /// A stop came before Slurm answered; whether it has the array is found out by the next runner.

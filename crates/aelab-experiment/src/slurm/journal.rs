@@ -180,9 +180,8 @@ impl SlurmDir {
         let path = self.journal();
         let mut batches: Vec<Batch> = Vec::new();
         for (index, value) in read_json_lines(&path).map_err(io_error(&path))?.values.into_iter().enumerate() {
-            let record = serde_json::from_value(value).map_err(|error| {
-                io_error(&path)(io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {error}", index + 1)))
-            })?;
+            let record = serde_json::from_value(value)
+                .map_err(|error| io_error(&path)(io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {error}", index + 1))))?;
             match record {
                 Record::Submitting { batch, name, num_tasks, .. } => batches.push(Batch { number: batch, name, num_tasks, job: None }),
                 Record::Submitted { batch, job } => {

@@ -9,7 +9,9 @@ pub(super) fn script(experiment: &str, run_dir: &Path, options: &SlurmOptions) -
     let settings = &options.settings;
     let mut lines = vec![
         "#!/bin/bash".to_owned(),
-        format!("# Written by aelab for each submission: a task of `{experiment}`. Slurm runs it for each line of N.tasks; N is its argument."),
+        format!(
+            "# Written by aelab for each submission: a task of `{experiment}`. Slurm runs it for each line of N.tasks; N is its argument."
+        ),
     ];
     lines.extend(settings.directives(options.threads_per_trial));
     lines.push(format!("run_dir={}", quoted(&run_dir.display().to_string())));

@@ -115,12 +115,9 @@ const OWN_OPTIONS: [&str; 15] = [
 impl SlurmSettings {
     /// Whether Slurm could read it; the key that is wrong and what is wrong with it.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        for (key, value) in [
-            ("partition", &self.partition),
-            ("constraint", &self.constraint),
-            ("account", &self.account),
-            ("qos", &self.qos),
-        ] {
+        for (key, value) in
+            [("partition", &self.partition), ("constraint", &self.constraint), ("account", &self.account), ("qos", &self.qos)]
+        {
             if value.as_ref().is_some_and(|value| !is_word(value)) {
                 return Err((key, format!("`{key}` is one word without blanks and quotes")));
             }
@@ -295,15 +292,9 @@ mod tests {
 
     #[test]
     fn time_limits_are_read_as_slurm_reads_them() {
-        for (text, seconds) in [
-            ("90", 5400),
-            ("1:30", 90),
-            ("2:00:00", 7200),
-            ("1-0", 86_400),
-            ("1-12", 129_600),
-            ("1-00:30", 88_200),
-            ("2-1:00:05", 176_405),
-        ] {
+        for (text, seconds) in
+            [("90", 5400), ("1:30", 90), ("2:00:00", 7200), ("1-0", 86_400), ("1-12", 129_600), ("1-00:30", 88_200), ("2-1:00:05", 176_405)]
+        {
             assert_eq!(time_limit_seconds(text), Some(seconds), "{text}");
         }
         for text in ["", "1h", "1:2:3:4", "1-2:3:4:5", "-5", "1.5", "99999999999999999999", "1-", "213503982334602-0"] {
