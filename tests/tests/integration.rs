@@ -7,4 +7,5 @@ mod older_runs;
 mod runs;
 mod search;
 mod selections;
+mod slurm;
 mod support;

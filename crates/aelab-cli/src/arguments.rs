@@ -46,6 +46,9 @@ pub(crate) struct Running {
     /// Prints nothing but errors and the table at the end.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// With `executor: slurm`: ends once every trial is submitted; `resume` watches them.
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 fn retry_state(text: &str) -> Result<TrialState, String> {
@@ -185,7 +188,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", default_value = "runs")]
         runs: PathBuf,
     },
-    /// Asks the processes that work on a run to write a checkpoint and end.
+    /// Asks the processes that work on a run, here and with Slurm, to write a checkpoint and end.
     Cancel {
         #[command(flatten)]
         run: RunArguments,
@@ -248,6 +251,38 @@ pub(crate) enum Command {
         #[arg(long)]
         until_epoch: Option<u64>,
     },
+    /// Runs the trials of an element of a job array; started by Slurm.
+    #[command(hide = true)]
+    Task(TaskArguments),
+}
+
+/// What a task of Slurm is given.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// The run directory.
+    pub(crate) run_dir: PathBuf,
+    /// Number of the list of tasks.
+    pub(crate) batch: u64,
+    /// Index within the array.
+    pub(crate) index: u32,
+    /// Trials at a time.
+    #[arg(long, default_value = "1")]
+    pub(crate) jobs: usize,
+    /// Threads of each trial.
+    #[arg(long, default_value = "1")]
+    pub(crate) threads: usize,
+    /// Seconds between two checkpoints within an epoch.
+    #[arg(long, default_value = "600")]
+    pub(crate) checkpoint_seconds: u64,
+    /// Seconds for the last checkpoint when asked to stop.
+    #[arg(long, default_value = "10")]
+    pub(crate) grace_seconds: u64,
+    /// A worker that is silent for so many seconds is killed.
+    #[arg(long, default_value = "3600")]
+    pub(crate) hang_seconds: u64,
+    /// How often a trial begins again without having come further.
+    #[arg(long, default_value = "2")]
+    pub(crate) max_restarts: u32,
 }
 
 /// A run directory.

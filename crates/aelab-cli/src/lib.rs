@@ -86,6 +86,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
         },
         Command::Unarchive { file, output, runs } => commands::archive::unarchive(&file, output.as_deref(), &runs),
         Command::Cancel { run } => commands::cancel::cancel(&run),
+        Command::Task(arguments) => commands::task::task(&arguments),
         Command::Compare(arguments) => commands::compare::compare(&arguments),
         Command::Models { json } => commands::listings::models(json, registry),
         Command::Datasets { json } => commands::listings::datasets(json),

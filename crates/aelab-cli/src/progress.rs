@@ -25,6 +25,9 @@ pub(crate) struct Progress {
     /// How often each note came.
     notes: BTreeMap<String, usize>,
     style: Style,
+    /// What the queue of a cluster has.
+    queue: String,
+    queue_line: Option<Instant>,
 }
 
 enum Style {
@@ -67,6 +70,8 @@ impl Progress {
             running: HashMap::new(),
             notes: BTreeMap::new(),
             style,
+            queue: String::new(),
+            queue_line: None,
         }
     }
 
@@ -88,6 +93,7 @@ impl Progress {
                 "stopping: {num_running} running trial{} to write a checkpoint; once more to stop at once",
                 if *num_running == 1 { " has" } else { "s have" }
             )),
+            RunEvent::Queued { num_waiting, num_running, reason } => self.queued(*num_waiting, *num_running, reason),
         }
     }
 
@@ -103,6 +109,22 @@ impl Progress {
             for (text, count) in self.notes.iter().filter(|(_, count)| **count > 1) {
                 print_note(&format!("note        {count} times: {text}"));
             }
+        }
+    }
+
+    fn queued(&mut self, num_waiting: usize, num_running: usize, reason: &str) {
+        self.queue = match (num_waiting, reason) {
+            (0, _) => format!(", {num_running} on the cluster"),
+            (_, "") => format!(", {num_running} on the cluster, {num_waiting} queued"),
+            _ => format!(", {num_running} on the cluster, {num_waiting} queued ({reason})"),
+        };
+        match &self.style {
+            Style::Bars { .. } => self.estimate(),
+            Style::Lines if self.queue_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) => {
+                self.queue_line = Some(Instant::now());
+                print_note(&format!("queue       {}", &self.queue[2..]));
+            }
+            _ => {}
         }
     }
 
@@ -229,11 +251,10 @@ impl Progress {
         let (Style::Bars { sweep, .. }, Some(num_to_do)) = (&self.style, self.num_to_do) else { return };
         let fraction =
             (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / num_to_do.max(1) as f64;
-        if fraction > 0.01 {
-            let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
-            // Evaluations take time, too, and nobody knows how much.
-            sweep.set_message(if left < 1.0 { String::new() } else { format!(", about {} left", duration(left)) });
-        }
+        let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
+        // Evaluations take time, too, and nobody knows how much.
+        let left = if fraction > 0.01 && left >= 1.0 { format!(", about {} left", duration(left)) } else { String::new() };
+        sweep.set_message(format!("{left}{}", self.queue));
     }
 }
 

@@ -112,6 +112,20 @@ impl StopSignal {
         }
         Ok(())
     }
+
+    /// As `listen`, but however many signals come, they ask once: a batch system sends several, and means the same by them.
+    pub fn listen_once(&self) -> io::Result<()> {
+        let heard = Self::default();
+        heard.listen()?;
+        let stop = self.clone();
+        thread::spawn(move || {
+            while heard.level() == 0 {
+                thread::sleep(TICK);
+            }
+            stop.raise();
+        });
+        Ok(())
+    }
 }
 
 /// What happens while trials run.
@@ -154,15 +168,24 @@ pub enum RunEvent<'a> {
         /// What happened.
         reason: &'a str,
     },
-    /// What the schedule has to say.
+    /// Something worth reading that is about no trial.
     Note {
-        /// One line.
+        /// One line or several.
         text: &'a str,
     },
     /// Workers were asked to checkpoint and end.
     Stopping {
         /// How many there are.
         num_running: usize,
+    },
+    /// Trials were handed to a cluster, or their number in its queue has changed.
+    Queued {
+        /// Trials that wait.
+        num_waiting: usize,
+        /// Trials whose tasks run.
+        num_running: usize,
+        /// Why most of those that wait do so, in the cluster's word; empty where it does not say.
+        reason: &'a str,
     },
 }
 
@@ -210,6 +233,9 @@ pub enum ExecutorError {
         /// What the worker said.
         reason: String,
     },
+    /// Slurm does not do what it was asked.
+    #[error(transparent)]
+    Slurm(#[from] crate::slurm::SlurmError),
     /// A process that should be gone holds a trial.
     #[error("the trial {hash} is held by {holder}, whose runner has died, and it does not stop: end that process")]
     Stuck {
@@ -309,9 +335,20 @@ struct Worker {
 
 /// How often a trial was begun again without having come further than this.
 #[derive(Default)]
-struct Restarts {
+pub(crate) struct Restarts {
     num: u32,
     step: u64,
+}
+
+impl Restarts {
+    /// Whether a trial that has come to that step may begin again; counted.
+    pub(crate) fn allow(&mut self, step: u64, max_restarts: u32) -> bool {
+        if step > self.step {
+            *self = Self { num: 0, step };
+        }
+        self.num += 1;
+        self.num <= max_restarts
+    }
 }
 
 struct Line {
@@ -666,12 +703,7 @@ impl Executor<'_> {
 
     /// Whether the trial of a worker that was killed or hung may begin again; counted.
     fn may_restart(&mut self, worker: &Worker) -> bool {
-        let restarts = self.restarts.entry(worker.task.trial.hash.clone()).or_default();
-        if worker.step > restarts.step {
-            *restarts = Restarts { num: 0, step: worker.step };
-        }
-        restarts.num += 1;
-        restarts.num <= self.options.max_restarts
+        self.restarts.entry(worker.task.trial.hash.clone()).or_default().allow(worker.step, self.options.max_restarts)
     }
 
     fn end(&mut self, worker: Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
@@ -724,7 +756,7 @@ fn was_killed_from_outside(status: ExitStatus) -> bool {
 }
 
 /// Writes the result of a trial whose worker died, unless another process has taken the trial up.
-fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, ExecutorError> {
+pub(crate) fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, ExecutorError> {
     let path = folder.lock_path();
     let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path, source })?;
     let Attempt::Taken(_lock) = attempt else { return Ok(None) };

@@ -40,6 +40,7 @@ mod schedule;
 mod schema;
 pub mod search;
 mod selection;
+pub mod slurm;
 mod source;
 pub mod space;
 mod spec;

@@ -113,6 +113,10 @@ messages! {
     too_few_threads: with("execution: {threads_per_trial: 0}\n");
     bad_jobs: with("execution: {jobs: many}\n");
     unknown_key_in_execution: with("execution: {job: 2}\n");
+    bad_time_limit_of_slurm: with("execution:\n  executor: slurm\n  slurm:\n    partition: gpu\n    time: 4h\n");
+    time_limit_of_slurm_without_time_to_work: with("execution: {executor: slurm, slurm: {time: 1}}\n");
+    option_of_slurm_that_is_ours: with("execution:\n  slurm:\n    extra: ['#SBATCH --array=0-9']\n");
+    unknown_key_of_slurm: with("execution: {slurm: {partitions: gpu}}\n");
     missing_extended_file: with("extends: absent.yaml\n");
     data_file_missing: GOOD.replace("{digits: {}}", "{npy: {path: absent.npy}}");
 

@@ -27,6 +27,12 @@ impl Task {
     pub fn has_paused(&self, folder: &TrialDir) -> bool {
         self.until_epoch.is_some_and(|epoch| folder.pause().is_some_and(|pause| pause.epochs_run >= epoch))
     }
+
+    /// The task whose worker has these arguments: on the machine of a cluster, where nothing else is known of it.
+    pub fn with_arguments(trial: PlannedTrial, arguments: &[String]) -> Self {
+        let until_epoch = arguments.iter().find_map(|argument| argument.strip_prefix("--until-epoch=")?.parse().ok());
+        Self { trial: Arc::new(trial), until_epoch }
+    }
 }
 
 /// Gives an executor its tasks, one at a time.

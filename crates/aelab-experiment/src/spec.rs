@@ -13,6 +13,7 @@ use crate::expression::Condition;
 use crate::read::{Problem, read_at};
 use crate::rules::{self, Derived};
 use crate::search::{Steering, read_steering};
+use crate::slurm::SlurmSettings;
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -107,6 +108,9 @@ pub struct Execution {
     /// How often a trial whose worker was killed or hung is started again without having come further, before it counts as failed.
     #[serde(default = "default_max_restarts")]
     pub max_restarts: u32,
+    /// What is asked of Slurm, with `executor: slurm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmSettings>,
 }
 
 fn default_threads() -> usize {
@@ -140,6 +144,7 @@ impl Default for Execution {
             grace_seconds: default_grace_seconds(),
             hang_seconds: default_hang_seconds(),
             max_restarts: default_max_restarts(),
+            slurm: None,
         }
     }
 }
@@ -163,6 +168,8 @@ pub enum ExecutorKind {
     /// In processes on this machine.
     #[default]
     Local,
+    /// As jobs of Slurm, on the machines of a cluster.
+    Slurm,
 }
 
 /// Trials at a time.
@@ -279,6 +286,11 @@ impl ExperimentSpec {
                 if execution.threads_per_trial == 0 {
                     let threads = node.child("threads_per_trial").unwrap_or(&node);
                     return Err(Diagnostic::new("`threads_per_trial` must be at least 1").at(&sources, &threads.origin, At::Value));
+                }
+                if let Some((key, message)) = execution.slurm.as_ref().and_then(|slurm| slurm.check().err()) {
+                    let section = node.child("slurm").unwrap_or(&node);
+                    let place = section.child(key).unwrap_or(section);
+                    return Err(Diagnostic::new(format!("execution.slurm: {message}")).at(&sources, &place.origin, At::Value));
                 }
                 execution
             }

@@ -1,7 +1,8 @@
 //! Files that survive a crash: whole or absent, and still there after the power comes back.
 //!
-//! What aelab keeps as a whole goes through [`AtomicFile`]. What a killed process leaves behind has a name of its own kind and is found
-//! by [`remove_leftovers`].
+//! Everything that aelab keeps goes through here: [`AtomicFile`] for what is written once and replaced,
+//! [`append_json_line`] and [`read_json_lines`] for what grows. What a killed process leaves behind has a
+//! name of its own kind and is found by [`remove_leftovers`].
 
 #![forbid(unsafe_code)]
 

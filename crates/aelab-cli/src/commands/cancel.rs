@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aelab_experiment::{RunDir, cancel as cancel_run};
+use aelab_experiment::{RunDir, cancel as cancel_run, slurm};
 
 use crate::arguments::RunArguments;
 use crate::terminal::{counted, print_line, print_note, print_warning};
@@ -14,6 +14,11 @@ pub(crate) fn cancel(run: &RunArguments) -> anyhow::Result<u8> {
     let plan = run_dir.plan()?;
     // The time for a checkpoint, and some to begin with it and to end.
     let patience = Duration::from_secs(u64::from(plan.execution.grace_seconds.get()) + 20);
+    let tasks = slurm::cancel(&run_dir)?;
+    if tasks.num_waiting + tasks.num_running > 0 {
+        let (waiting, running) = (counted(tasks.num_waiting, "task", "tasks"), counted(tasks.num_running, "task", "tasks"));
+        print_note(&format!("Slurm was asked to end {waiting} that waited and {running} that ran, whose trials write a checkpoint"));
+    }
     let cancelled = cancel_run(&run_dir, &plan, patience)?;
     for (pid, num) in &cancelled.asked {
         print_note(&format!("process {pid} with {} was asked to stop", counted(*num, "running trial", "running trials")));
@@ -27,7 +32,11 @@ pub(crate) fn cancel(run: &RunArguments) -> anyhow::Result<u8> {
         print_line(&format!("{name}: {trials} still at work; ask again, or end the processes"));
         return Ok(EXIT_BROKEN_OFF);
     }
-    let text = if cancelled.asked.is_empty() { "nothing runs on this machine" } else { "stopped" };
+    let text = match cancelled.asked.is_empty() {
+        false => "stopped",
+        true if tasks.num_waiting + tasks.num_running > 0 => "cancelled",
+        true => "nothing runs on this machine",
+    };
     print_line(&format!("{name}: {text}; go on with: aelab resume {}", run_dir.root().display()));
     Ok(EXIT_DONE)
 }

@@ -15,4 +15,5 @@ pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod task;
 pub(crate) mod worker;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use aelab_core::Registry;
 use aelab_data::LoadContext;
+use aelab_experiment::slurm::{self, SlurmOptions};
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunSummary, Schedule, Selection, Spent, SteeredSchedule,
-    StopSignal, TrialState, WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes, write_summary,
+    ExecutorKind, ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunEvent, RunSummary, Schedule, Selection,
+    Spent, SteeredSchedule, StopSignal, TrialState, WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes,
+    write_summary,
 };
 use anyhow::Context;
 
@@ -31,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to count parameters and examples before the first trial begins; what is not known by then is taken for short.
 const SIZING: Duration = Duration::from_secs(2);
+/// Proposals of a search that are open at a time on a cluster, where nothing else says how many.
+const CLUSTER_JOBS: usize = 8;
+/// How often Slurm is asked while things happen.
+const SLURM_POLL: Duration = Duration::from_secs(2);
 
 /// Runs an experiment file.
 pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Registry) -> anyhow::Result<u8> {
@@ -59,7 +65,19 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     if let Some(jobs) = running.jobs {
         execution.jobs = Jobs::Count(jobs as usize);
     }
-    let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
+    let is_local = execution.executor == ExecutorKind::Local;
+    if running.detach && is_local {
+        anyhow::bail!("--detach needs `execution.executor: slurm`: on one machine, trials end with the program that runs them");
+    }
+    if running.detach && !spec.steering.is_idle() {
+        anyhow::bail!("--detach does not go with `search`, `early_termination` and `budget`: what runs next is decided by this program");
+    }
+    let (jobs, jobs_warning) = if is_local {
+        resolve_jobs(&execution, cores)?
+    } else {
+        let parallelism = execution.slurm.as_ref().and_then(|slurm| slurm.array_parallelism);
+        (parallelism.map_or(CLUSTER_JOBS, |num| num.get() as usize), None)
+    };
     if !spec.steering.is_idle() && !(running.only.is_empty() && running.rerun.is_empty()) {
         anyhow::bail!("`--only` and `--rerun` do not go with `search`, `early_termination` and `budget`, which decide what runs next");
     }
@@ -108,8 +126,9 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         if done > 0 {
             text.push_str(&format!(", {done} already done"));
         }
+        let where_they_run = if is_local { format!("{jobs} at a time") } else { "by Slurm".to_owned() };
         text.push_str(&format!(
-            ", {jobs} at a time with {} thread{} each, in {}",
+            ", {where_they_run} with {} thread{} each, in {}",
             execution.threads_per_trial,
             if execution.threads_per_trial == 1 { "" } else { "s" },
             run_dir.root().display()
@@ -162,8 +181,28 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             &mut plain
         }
     };
-    let outcome = execute(&run_dir, schedule, &options, &stop, &mut |event| progress.show(event));
+    let mut show = |event: &RunEvent<'_>| progress.show(event);
+    let outcome = match execution.executor {
+        ExecutorKind::Local => execute(&run_dir, schedule, &options, &stop, &mut show),
+        ExecutorKind::Slurm => {
+            let options = SlurmOptions {
+                settings: execution.slurm.clone().unwrap_or_default(),
+                program: options.worker.program.clone(),
+                threads_per_trial: options.threads_per_trial,
+                checkpoint_every: options.checkpoint_every,
+                grace: options.grace,
+                hang: options.hang,
+                max_restarts: options.max_restarts,
+                poll: SLURM_POLL,
+                detach: running.detach,
+            };
+            slurm::execute(&run_dir, schedule, &options, &stop, &mut show)
+        }
+    };
     progress.finish();
+    if running.detach && outcome.is_ok() {
+        return Ok(EXIT_DONE);
+    }
     let reason_of_end = schedule.reason_of_end();
     let plan = schedule.plan().clone();
     drop(steered);

@@ -1,5 +1,6 @@
 //! `status`: where the trials of a run directory stand.
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::thread;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use aelab_core::Registry;
 use aelab_data::LoadContext;
 use aelab_experiment::search::Spent;
+use aelab_experiment::slurm::{self, SlurmStanding};
 use aelab_experiment::{
     Plan, RunDir, Selection, TimeLeft, TrialProgress, TrialReading, TrialState, WorkerMessage, best_so_far, map_trials, read_trials,
     refresh_trials, time_left, write_summary_of,
@@ -16,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::arguments::StatusArguments;
 use crate::commands::plan::{MOST_LISTED, jobs_here, trial_table};
 use crate::steering::{best_line, spent_lines, steering_lines};
-use crate::terminal::{clear_screen, counted, duration, grouped, print_line, significant, terminal_width};
+use crate::terminal::{clear_screen, counted, duration, grouped, print_line, print_warning, significant, terminal_width};
 use crate::{EXIT_DONE, EXIT_TRIALS_FAILED};
 
 /// How long parameters may be counted for the estimate.
@@ -28,7 +30,9 @@ const MOST_WATCHED: usize = 20;
 pub(crate) fn status(arguments: &StatusArguments, registry: &Registry) -> anyhow::Result<u8> {
     let run_dir = RunDir::open(&arguments.run.run, &arguments.run.runs)?;
     let plan = run_dir.plan()?;
-    let mut view = View { arguments, run_dir: &run_dir, plan: &plan, registry, readings: read_trials(&run_dir, &plan)? };
+    let readings = read_trials(&run_dir, &plan)?;
+    let mut view = View { arguments, run_dir: &run_dir, plan: &plan, registry, readings, tasks: HashMap::new() };
+    view.ask_slurm(true);
     if let Some(seconds) = arguments.watch {
         view.watch(Duration::from_secs(u64::from(seconds)))?;
     }
@@ -56,9 +60,25 @@ struct View<'a> {
     plan: &'a Plan,
     registry: &'a Registry,
     readings: Vec<TrialReading>,
+    /// What Slurm says of trials, by their hashes.
+    tasks: HashMap<String, SlurmStanding>,
 }
 
 impl View<'_> {
+    /// Asks Slurm where the tasks of the run stand, if it has any.
+    fn ask_slurm(&mut self, complains: bool) {
+        match slurm::standings(self.run_dir) {
+            Ok(tasks) => self.tasks = tasks,
+            Err(error) if complains => print_warning(&format!("where the tasks of this run stand is not known: {error}")),
+            Err(_) => {}
+        }
+    }
+
+    /// What Slurm says of a trial that is not over.
+    fn task(&self, index: usize) -> Option<&SlurmStanding> {
+        self.tasks.get(&self.plan.trials[index].hash).filter(|_| !self.readings[index].state.is_over())
+    }
+
     /// Shows the state again whenever it has changed, until all trials are over.
     fn watch(&mut self, every: Duration) -> anyhow::Result<()> {
         let is_terminal = std::io::stdout().is_terminal();
@@ -77,6 +97,7 @@ impl View<'_> {
             }
             thread::sleep(every);
             refresh_trials(self.run_dir, self.plan, &mut self.readings)?;
+            self.ask_slurm(false);
         }
         if is_terminal && !shown.is_empty() {
             clear_screen();
@@ -114,7 +135,7 @@ impl View<'_> {
         if !shown.is_empty() {
             let state = |index: &usize| {
                 let left = left.as_ref().and_then(|left| left.of_trials[*index]);
-                named(&self.readings[*index], left)
+                named(&self.readings[*index], left, self.task(*index))
             };
             let states: Vec<String> = shown.iter().map(state).collect();
             lines.push(trial_table(self.plan, &shown, Some(&states)).to_terminal(terminal_width()));
@@ -170,7 +191,7 @@ impl View<'_> {
             let folder = self.run_dir.trial(&trial.hash);
             let seconds_left = left.as_ref().and_then(|left| left.of_trials[*index]);
             json!({
-                "index": trial.index, "hash": trial.hash, "label": labels[*index], "state": reading.state, "progress": reading.progress,
+                "index": trial.index, "hash": trial.hash, "label": labels[*index], "state": reading.state, "progress": reading.progress, "slurm": self.task(*index),
                 "seconds_left": seconds_left, "result": result, "folder": folder.path(),
             })
         };
@@ -191,7 +212,7 @@ impl View<'_> {
 }
 
 /// A state, and of a running trial where it stands: `running, training, epoch 3.5/20, loss 1.2, 12 s left`.
-fn named(reading: &TrialReading, left: Option<f64>) -> String {
+fn named(reading: &TrialReading, left: Option<f64>, task: Option<&SlurmStanding>) -> String {
     let mut name = reading.state.name().to_owned();
     match reading.state {
         TrialState::Running => {
@@ -206,6 +227,9 @@ fn named(reading: &TrialReading, left: Option<f64>) -> String {
             name.push_str(&format!(": {}", shortened(&reading.row.reason)));
         }
         _ => {}
+    }
+    if let Some(task) = task {
+        name.push_str(&format!(", {}", task.describe()));
     }
     name
 }
@@ -257,12 +281,15 @@ mod tests {
             valid_loss: None,
         };
         let mut progress = TrialProgress { num_beats: 70, phase: "training".to_owned(), pid: 1, host: "here".to_owned(), standing: None };
-        let running = |progress: &TrialProgress, left| named(&reading(TrialState::Running, "", Some(progress.clone())), left);
+        let running = |progress: &TrialProgress, left| named(&reading(TrialState::Running, "", Some(progress.clone())), left, None);
         assert_eq!(running(&progress, None), "running, training");
         progress.standing = Some(standing);
         assert_eq!(running(&progress, Some(12.0)), "running, training, epoch 3.5/20, loss 1.000, 12 s left");
-        assert_eq!(named(&reading(TrialState::Finished, "", None), None), "finished");
-        assert_eq!(named(&reading(TrialState::Failed, "no data", None), None), "failed: no data");
-        assert_eq!(named(&reading(TrialState::Failed, &"x".repeat(100), None), None).len(), "failed: ".len() + 60);
+        assert_eq!(named(&reading(TrialState::Finished, "", None), None, None), "finished");
+        assert_eq!(named(&reading(TrialState::Failed, "no data", None), None, None), "failed: no data");
+        assert_eq!(named(&reading(TrialState::Failed, &"x".repeat(100), None), None, None).len(), "failed: ".len() + 60);
+        let waiting =
+            SlurmStanding { task: "12_3".to_owned(), state: "PENDING".to_owned(), reason: "Priority".to_owned(), node: String::new() };
+        assert_eq!(named(&reading(TrialState::Pending, "", None), None, Some(&waiting)), "pending, queued (Priority) as 12_3");
     }
 }
