@@ -226,7 +226,9 @@ pub enum ExecutorError {
         cores: usize,
     },
     /// A worker could not keep its work.
-    #[error("the run was stopped because {hash} cannot keep its work: {reason}\nfree the disk or restore the permission, then go on")]
+    #[error(
+        "the run was stopped because {hash} cannot keep its work: {reason}\nput that right (a full disk, a lost permission, ...), then go on"
+    )]
     Storage {
         /// The trial.
         hash: String,
@@ -766,8 +768,9 @@ pub(crate) fn record_crash(folder: &TrialDir, what: String) -> Result<Option<Tri
     }
     let tail = folder.log_tail(20);
     // What Rust and C++ say of an allocation that is refused, before they end the process.
-    let ran_out = ["memory allocation of", "std::bad_alloc"].iter().any(|words| tail.contains(words));
-    let what = if ran_out { format!("the worker ran out of memory: {what}") } else { what };
+    let said = folder.log_tail(200);
+    let ran_out = said.lines().rev().find(|line| ["memory allocation of", "std::bad_alloc"].iter().any(|words| line.contains(words)));
+    let what = ran_out.map_or_else(|| what.clone(), |line| format!("the worker ran out of memory ({line}): {what}"));
     let error = if tail.is_empty() { what } else { format!("{what}; the end of its log:\n{tail}") };
     let result = TrialResult::without_metrics(TrialState::Failed, Some(error));
     folder.write_result(&result)?;
