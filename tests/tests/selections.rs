@@ -67,7 +67,7 @@ fn only_what_is_selected_runs_and_a_trial_that_is_run_again_comes_to_the_same_be
 
     run(&bench, &[], 0);
     assert_eq!(numbers_ended(&bench).len(), num);
-    let compared = bench.run(&["compare", "runs/sweep", "--filter", "tags=short", "--rows", "model"]);
+    let compared = bench.run(&["compare", "runs/sweep", "--filter", "tags=short", "--rows", "model,code_size"]);
     assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
     let compared = bench.run(&["compare", "runs/sweep", "--filter", "tags=long"]);
     assert!(String::from_utf8_lossy(&compared.stderr).contains("tags has the values [short]"));
