@@ -1,6 +1,7 @@
 //! End-to-end tests of the program and tests of the shape of the workspace.
 
 mod architecture;
+mod commands;
 mod faults;
 mod kills;
 mod older_runs;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
-use aelab_experiment::{ExportError, ExportFormat, RunDir, Selection, TableWriter, export_curves, export_trials};
-use aelab_files::AtomicFile;
+use aelab_experiment::{ExportColumn, ExportError, ExportFormat, RunDir, Selection, TableWriter, export_curves, export_trials};
+use aelab_files::{AtomicFile, write_atomic};
+use aelab_report::{Cell, Column, Row, Table};
 use anyhow::{Context, bail};
 
 use crate::EXIT_DONE;
@@ -29,6 +30,7 @@ pub(crate) fn export(
         TableFormat::Parquet => ExportFormat::Parquet,
     };
     let mut num_rows = 0;
+    let mut columns = Vec::new();
     let mut write_to = |to: Box<dyn Write + Send>| {
         let mut writer = TableWriter::new(format, to);
         if curves {
@@ -40,6 +42,7 @@ pub(crate) fn export(
             let table = export_trials(&run_dir, &plan, &indices)?;
             num_rows = table.num_rows;
             writer.add(&table)?;
+            columns = table.columns;
         }
         writer.finish()
     };
@@ -58,11 +61,25 @@ pub(crate) fn export(
             let to: File = file.file().try_clone().with_context(cannot_write)?;
             write_to(Box::new(BufWriter::with_capacity(1 << 20, to))).with_context(cannot_write)?;
             file.commit().with_context(cannot_write)?;
+            if format == ExportFormat::Csv && !curves {
+                write_columns(&path.with_extension("columns.csv"), &columns)?;
+            }
             let (one, many) = if curves { ("logged value", "logged values") } else { ("trial", "trials") };
             print_note(&format!("written: {}, {}", path.display(), counted(num_rows, one, many)));
         }
     }
     Ok(EXIT_DONE)
+}
+
+/// Type, unit and direction of every column: a CSV file has no place for them.
+fn write_columns(path: &Path, columns: &[ExportColumn]) -> anyhow::Result<()> {
+    let heads = ["name", "type", "unit", "direction"].map(Column::text).to_vec();
+    let row = |column: &ExportColumn| {
+        let texts = [column.name.as_str(), column.r#type, column.unit.as_str(), column.direction.as_str()];
+        Row::new(texts.map(|text| Cell::Text(text.to_owned())).to_vec())
+    };
+    let table = Table { columns: heads, rows: columns.iter().map(row).collect() };
+    write_atomic(path, table.to_csv().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn is_broken_pipe(error: &ExportError) -> bool {
