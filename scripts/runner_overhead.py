@@ -14,6 +14,7 @@ Needs nothing but Python.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -81,8 +82,14 @@ def write_spec(folder, epochs, num):
     (folder / "spec.yaml").write_text(SPEC.format(epochs=epochs, seeds=list(range(1, num + 1))))
 
 
+def processor_seconds():
+    """What processes that this script has waited for took of the processor."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def calibrated_epochs(aelab, folder, seconds):
-    """Epochs with which a worker takes about so many seconds, from two lengths of training."""
+    """Epochs with which a worker takes about so many seconds of the processor, whoever else uses it, from two lengths of training."""
     times = {}
     for epochs in (5, 45):
         write_spec(folder, epochs, 1)
@@ -90,7 +97,9 @@ def calibrated_epochs(aelab, folder, seconds):
         attempts = []
         for _ in range(3):
             reset(folder)
-            attempts.append(run_alone(aelab, folder, 1))
+            before = processor_seconds()
+            run_alone(aelab, folder, 1)
+            attempts.append(processor_seconds() - before)
         times[epochs] = min(attempts)
         subprocess.run(["rm", "-r", folder / "runs"], check=True)
     per_epoch = max((times[45] - times[5]) / 40, 1e-4)

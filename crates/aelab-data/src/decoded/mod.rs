@@ -48,6 +48,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// What decoded files end with.
 const EXTENSION: &str = "aelab";
 
+/// What locks end with.
+const LOCK_EXTENSION: &str = "aelab-lock";
+
 /// The folder of decoded data: `$AELAB_DECODED`, else `decoded` in the cache; none where that variable is `off`.
 pub fn decoded_dir(context: &LoadContext) -> Option<PathBuf> {
     match env::var_os("AELAB_DECODED") {
@@ -71,6 +74,8 @@ pub struct Cleared {
 pub fn clear_decoded(context: &LoadContext) -> Result<Cleared, DataError> {
     let mut cleared = Cleared::default();
     let Some(folder) = decoded_dir(context) else { return Ok(cleared) };
+    // One that is writing just now goes on without a file. What cannot be removed is nobody's data.
+    let _ = aelab_files::remove_leftovers(&folder);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(cleared),
@@ -78,6 +83,10 @@ pub fn clear_decoded(context: &LoadContext) -> Result<Cleared, DataError> {
     };
     for entry in entries {
         let path = entry.map_err(DataError::io("read", &folder))?.path();
+        if path.extension().is_some_and(|extension| extension == LOCK_EXTENSION) {
+            // Left by one that was killed, or in use: then two may decode the same.
+            let _ = fs::remove_file(&path);
+        }
         if path.extension().is_none_or(|extension| extension != EXTENSION) {
             continue;
         }
@@ -269,7 +278,7 @@ impl Lock {
     /// `None` where there is no folder to write to, or another process has taken too long.
     fn take(folder: &Path, key: &str) -> Option<Self> {
         fs::create_dir_all(folder).ok()?;
-        let path = folder.join(format!(".{key}.lock"));
+        let path = folder.join(key).with_extension(LOCK_EXTENSION);
         let file = File::options().create(true).truncate(false).write(true).open(&path).ok()?;
         let since = Instant::now();
         let mut has_waited = false;
