@@ -9,7 +9,7 @@ use aelab_core::{
 use burn::tensor::Device;
 
 use crate::term_means::TermMeans;
-use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order};
+use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order, restore};
 
 /// Everything that [`fit`] works with besides the trainee.
 pub struct Session<'a> {
@@ -184,7 +184,7 @@ pub fn fitted(
         && best.is_some()
         && let Some((_, state)) = checkpoints.load("best")?
     {
-        trainee.restore(state)?;
+        restore(trainee, state)?;
         kept = best;
     }
     trainee.finish(train)?;
@@ -216,7 +216,7 @@ fn resume(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<(Posit
         tell(session.observers, &Event::Started(session.info))?;
         return Ok((Position::default(), Vec::new()));
     };
-    trainee.restore(state)?;
+    restore(trainee, state)?;
     for (observer, position) in session.observers.iter_mut().zip(&manifest.observers) {
         observer.rewind(position)?;
     }
