@@ -49,7 +49,7 @@ mod tests {
     fn the_smallest_of_machine_container_and_job_counts() {
         let machine = ("/proc/meminfo", "MemTotal:       4194304 kB\nMemFree: 1 kB\n");
         let group = ("/proc/self/cgroup", "0::/slurm/job_7\n");
-        assert_eq!(with(&[]), UNKNOWN / 4 * 3);
+        assert_eq!(with(&[]), UNKNOWN);
         assert_eq!(with(&[machine]), 3 << 30);
         assert_eq!(with(&[machine, ("/sys/fs/cgroup/memory.max", "max\n")]), 3 << 30);
         assert_eq!(with(&[machine, ("/sys/fs/cgroup/memory.max", "4096\n")]), 3072);

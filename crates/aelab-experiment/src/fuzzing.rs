@@ -156,5 +156,5 @@ fn record(_folder: &Path, registry: &Registry, bytes: &[u8]) {
     let optimizer = || optimizer.build(None);
     let mut trainee = model.trainee(&BuildContext { data: &data, seed: 0, device: &device, optimizer: &optimizer });
     let parts = BTreeMap::from([("model".to_owned(), bytes[..length].to_vec()), ("optimizer".to_owned(), bytes[length..].to_vec())]);
-    let _ = trainee.restore(TraineeState { stage: 0, parts });
+    let _ = aelab_train::restore(trainee.as_mut(), TraineeState { stage: 0, parts });
 }

@@ -609,3 +609,61 @@ fn end_of(path: &Path) -> io::Result<Vec<u8>> {
     file.take(LENGTH).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan_with(hash: &str) -> String {
+        let source = json!({"file": "x.yaml", "text": "", "base_dir": "", "extended": null, "sets": []});
+        let trial = json!({
+            "index": 0, "hash": hash, "overrides": [], "seed": 0, "model": "vae", "data": "bars", "code_size": 2, "definition": {}
+        });
+        json!({"format_version": FORMAT_VERSION, "name": "x", "execution": {}, "source": source, "trials": [trial]}).to_string()
+    }
+
+    #[test]
+    fn a_plan_cannot_name_a_trial_outside_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::at(folder.path());
+        fs::write(run.plan_path(), plan_with("00ff00ff00ff00ff")).unwrap();
+        assert_eq!(run.plan().unwrap().trials[0].hash, "00ff00ff00ff00ff");
+        for hash in ["../../x", "/etc", "", "..", "0\u{0}", "0/1"] {
+            fs::write(run.plan_path(), plan_with(hash)).unwrap();
+            let error = run.plan().unwrap_err().to_string();
+            assert!(error.contains(&format!("is not what aelab writes: {hash:?} is not the hash of a trial")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_far_too_large_counts_as_failed_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        let file = fs::File::create(trial.result_path()).unwrap();
+        file.set_len(MAX_RESULT + 1).unwrap();
+        let result = trial.result().unwrap().unwrap();
+        assert_eq!(result.state, TrialState::Failed);
+        assert!(result.error.unwrap().contains("it is larger than 16 MiB, the most that such a file has"));
+    }
+
+    #[test]
+    fn a_stored_configuration_cannot_unfold_without_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
+        fs::write(trial.config_path(), text).unwrap();
+        let error = trial.config().unwrap_err().to_string();
+        assert!(error.contains("is not what aelab writes: this text holds too much"), "{error}");
+    }
+
+    #[test]
+    fn of_a_long_log_only_the_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        assert_eq!(trial.log_tail(3), "");
+        fs::write(trial.log_path(), format!("{}\none\ntwo\nthree\n", "x".repeat(100_000))).unwrap();
+        assert_eq!(trial.log_tail(2), "two\nthree");
+    }
+}

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 
 use crate::checkpoint::Latest;
 use crate::term_means::TermMeans;
-use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order};
+use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order, restore};
 
 /// Everything that [`fit`] works with besides the trainee.
 pub struct Session<'a> {
@@ -197,7 +197,7 @@ pub fn fitted(
     let mut kept = None;
     if config.keep == Keep::Best && best.is_some() {
         let state = checkpoints.load_best(&outcome.position).map_err(TrainError::BestLost)?;
-        trainee.restore(state)?;
+        restore(trainee, state)?;
         kept = best;
     }
     trainee.finish(train)?;
@@ -243,7 +243,7 @@ fn resume(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<(Posit
         return Ok((Position::default(), notes));
     };
     notes.append(&mut losses);
-    trainee.restore(state)?;
+    restore(trainee, state)?;
     tell(session.observers, &Event::Resumed(session.info))?;
     Ok((manifest.position, notes))
 }

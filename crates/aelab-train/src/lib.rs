@@ -12,6 +12,7 @@ mod fit;
 pub mod fuzzing;
 mod optimizer;
 mod order;
+mod restore;
 mod term_means;
 
 pub use checkpoint::{CheckpointError, CheckpointFolder, Latest, Manifest, Position};
@@ -19,3 +20,4 @@ pub use config::{EarlyStopping, Keep, TrainConfig};
 pub use fit::{CHECKPOINT_PHASE, Ending, EpochEnd, EpochHook, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
 pub use optimizer::OptimizerConfig;
 pub use order::gather_batch;
+pub use restore::restore;

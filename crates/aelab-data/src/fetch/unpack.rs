@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(unpacked(unpack_tgz, &bomb).unwrap_err(), refused);
         // One chunk of XZ that states 2 MiB, again and again.
         let chunk = [[0xff, 0xff, 0xff, 0, 4, 0x5d].as_slice(), &[0; 5]].concat();
-        let xz = [b"\xfd7zXZ\0\0\x04\0\0\0\0".as_slice(), &[2, 0, 0x21, 1, 0, 0, 0, 0, 0, 0, 0, 0], &chunk.repeat(200), &[0; 8]].concat();
+        let xz = [b"\xfd7zXZ\0\0\x04\0\0\0\0".as_slice(), &[2, 0, 0x21, 1, 0, 0, 0, 0, 0, 0, 0, 0], &chunk.repeat(200), &[0; 16]].concat();
         assert_eq!(unpacked(unpack_deb, &ar::write(&[("data.tar.xz", &xz)])).unwrap_err(), refused);
         let other = ar::write(&[("data.tar.bz2", b"x")]);
         assert_eq!(
