@@ -41,7 +41,7 @@ pub(crate) fn steering_lines(steering: &Steering) -> Vec<String> {
         let (first, factor) = (rungs.min_epochs, rungs.reduction_factor);
         let epochs: Vec<String> = (0..3).map(|rung| rungs.epochs(rung).to_string()).collect();
         debug_assert_eq!(epochs[0], first.to_string());
-        lines.push(format!("{name}: after {}, ... epochs a trial is compared with {whom}; the best of {factor} go on", epochs.join(", ")));
+        lines.push(format!("{name}: after {}, ... epochs a trial is compared with {whom}; one in {factor} goes on", epochs.join(", ")));
     }
     let budget = &steering.budget;
     let parts: Vec<String> = [

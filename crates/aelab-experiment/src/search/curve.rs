@@ -123,7 +123,7 @@ mod tests {
         assert_eq!((kl.value_after(3, true), kl.value_after(3, false)), (Some(0.7), Some(0.1)), "a loss that is no number is not kept");
         assert_eq!(curve(&LINES, "train/loss").value_after(9, false), Some(2.0));
         assert_eq!(curve(&LINES, "valid/nll").value_after(3, true), None);
-        assert_eq!(Curve::read(Path::new("/nowhere"), "valid/loss").unwrap().value_after(3, true), None);
+        assert_eq!(Curve::read(Path::new("/nowhere/metrics.jsonl"), "valid/loss").unwrap().value_after(3, true), None);
     }
 
     #[test]

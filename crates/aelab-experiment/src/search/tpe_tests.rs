@@ -101,8 +101,8 @@ fn num_better(space: &Value, parallel: usize, function: &dyn Fn(&serde_json::Map
     (num, of_tpe, of_random)
 }
 
-/// Were both equally good, 30 or more of 40 would come about once in 900 times; these seeds always give the same.
-const MANY: usize = 30;
+/// Were both equally good, 28 or more of 40 would come about once in 120 times; these seeds always give the same.
+const MANY: usize = 28;
 
 #[test]
 fn tpe_finds_better_points_than_random_ones_of_equal_number() {
