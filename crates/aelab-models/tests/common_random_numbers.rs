@@ -147,6 +147,7 @@ fn steps(name: &str, options: Value, seed: u64) -> Vec<Step> {
         checkpoints: &CheckpointFolder::new(folder.path()),
         observers: &mut [],
         pulse: &Pulse::default(),
+        pause_after: None,
         progress: &mut |_| {},
         epoch_end: &mut |_, _, _| Ok(()),
     };

@@ -307,7 +307,9 @@ impl Runner<'_> {
     fn gather(&mut self, observe: &mut Observe<'_>) -> Result<(), ExecutorError> {
         let mut num_found = 0;
         while !self.is_exhausted && !self.is_cancelled {
-            let Some(task) = self.schedule.next(self.run_dir)? else {
+            let task = self.schedule.next(self.run_dir)?;
+            self.schedule.take_notes().iter().for_each(|text| observe(&RunEvent::Note { text }));
+            let Some(task) = task else {
                 self.is_exhausted = true;
                 break;
             };
