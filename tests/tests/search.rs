@@ -149,9 +149,9 @@ sweep: {train.optimizer.adam.learning_rate: [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 fn budgets_end_a_sweep_in_good_order_and_larger_ones_go_on() {
     let sweep = |budget: &str| {
         format!(
-            "name: sweep\ndata: {{digits: {{}}}}\nmodel: {{linear: {{code_size: 2}}}}\n\
+            "name: sweep\ndata: {{digits: {{}}}}\nmodel: {{undercomplete: {{hidden: [], code_size: 2}}}}\n\
              train: {{epochs: 1, batch_size: 64, optimizer: {{adam: {{learning_rate: 1e-3}}}}, seed: 1}}\nevaluate: [reconstruction]\n\
-             sweep: {{model.linear.code_size: [2, 3, 4, 5, 6]}}\nexecution: {{jobs: 1}}\n{budget}"
+             sweep: {{model.undercomplete.code_size: [2, 3, 4, 5, 6]}}\nexecution: {{jobs: 1}}\n{budget}"
         )
     };
     let bench = Bench::new(&sweep("budget: {max_trials: 2}\n"));
