@@ -39,6 +39,7 @@ fn outcome(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<(String, Value, String)>) {
         let mut result = json(&trial.join("result.json"));
         let map = result.as_object_mut().expect("a map");
         map.remove("seconds");
+        map.remove("measuring_seconds");
         map.remove("checksum");
         (trial.file_name().expect("a name").to_string_lossy().into_owned(), result, metrics(trial))
     };

@@ -320,7 +320,7 @@ fn a_task_that_somebody_cancels_is_left_to_the_next_run() {
 
 #[test]
 fn a_trial_that_is_longer_than_the_time_limit_goes_on_until_it_is_done() {
-    let yaml = SWEEP.replace("epochs: 400", "epochs: 2000").replace("[2, 3, 4]", "[2]");
+    let yaml = SWEEP.replace("epochs: 400", "epochs: 6000").replace("[2, 3, 4]", "[2]");
     let Some(sweep) = Sweep::new(&yaml.replace("{cpus_per_task: 2}", "{cpus_per_task: 2, time: 1, warning_seconds: 52}")) else { return };
     sweep.end_well(sweep.run(&[]));
     // On a machine that is too busy to stop in time, Slurm kills a task at its limit, and the runner submits it again.
@@ -348,7 +348,7 @@ fn pre_empted_tasks_write_checkpoints_and_go_on_later() {
 
 #[test]
 fn a_controller_that_is_killed_and_comes_back_is_waited_for() {
-    let yaml = SWEEP.replace("epochs: 400", "epochs: 2000").replace("[2, 3, 4]", "[2, 3]");
+    let yaml = SWEEP.replace("epochs: 400", "epochs: 6000").replace("[2, 3, 4]", "[2, 3]");
     let Some(sweep) = Sweep::new(&yaml) else { return };
     let runner = sweep.run(&[]);
     sweep.wait_for("work on two nodes", || sweep.num_under_way() == 2);

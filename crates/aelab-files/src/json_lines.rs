@@ -1,6 +1,6 @@
 //! Files that grow by a JSON value a line.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -20,12 +20,15 @@ pub struct JsonLines {
     pub is_torn: bool,
 }
 
+/// Far more than a log of a line for each trial takes.
+const MAX_FILE: u64 = 256 << 20;
+
 /// Reads the whole lines of a file; one that is not there is empty.
 ///
 /// # Errors
 /// Those of the file system, and `InvalidData`, with the number of the line, where a whole line is no JSON.
 pub fn read_json_lines(path: &Path) -> io::Result<JsonLines> {
-    let bytes = match fs::read(path) {
+    let bytes = match crate::read_bounded(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(JsonLines::default()),
         Err(error) => return Err(error),
@@ -86,6 +89,8 @@ fn whole_length(file: &mut File) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;

@@ -198,12 +198,15 @@ impl Runner<'_> {
         loop {
             let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path: path.clone(), source })?;
             let holder = match attempt {
-                Attempt::Taken(lock) => match fs::remove_file(self.slurm.cancel_mark()) {
-                    Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(ExecutorError::Io { path: self.slurm.cancel_mark(), source });
-                    }
-                    _ => return Ok(Some(lock)),
-                },
+                Attempt::Taken(mut lock) => {
+                    lock.sign().map_err(|source| ExecutorError::Io { path: path.clone(), source })?;
+                    return match fs::remove_file(self.slurm.cancel_mark()) {
+                        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                            Err(ExecutorError::Io { path: self.slurm.cancel_mark(), source })
+                        }
+                        _ => Ok(Some(lock)),
+                    };
+                }
                 Attempt::Held(holder) => holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string()),
             };
             if !is_told {
