@@ -502,7 +502,8 @@ fn damaged_checkpoints_and_a_log_that_lost_its_end_cost_time_and_no_bit() {
         remove(path);
         fs::write(path, b"spoilt").expect("a file");
     };
-    let damage: [(&dyn Fn(&Path), &str); 5] = [
+    type Damage<'a> = (&'a dyn Fn(&Path), &'a str);
+    let damage: [Damage<'_>; 5] = [
         (&|checkpoints| spoil(&checkpoints.join("best.tar")), "the best epoch is lost, and training begins anew"),
         (&|checkpoints| remove(&checkpoints.join("best.tar")), "the best epoch is lost, and training begins anew"),
         (

@@ -35,8 +35,8 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
     let mut entries: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (path.clone(), fs::read(path).expect("a file of the corpus")))
         .collect();
     entries.sort();
     assert!(!entries.is_empty(), "{} is empty", folder.display());
@@ -54,7 +54,7 @@ struct Run {
 impl Run {
     fn new(target: Target) -> Self {
         limit_memory(FILE);
-        let run = Self { folder: tempfile::tempdir().unwrap(), registry: builtin(), target, held: 0 };
+        let run = Self { folder: tempfile::tempdir().expect("a temporary folder"), registry: builtin(), target, held: 0 };
         // What is made once and kept: tables of decoders, the threads of the backend.
         let _ = run.on(b"");
         Self { held: ALLOCATOR.allocated(), ..run }
@@ -69,7 +69,7 @@ impl Run {
 
 fn replay(name: &str) {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).unwrap();
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target");
     let run = Run::new(*target);
     let entries = corpus(name);
     for (path, bytes) in &entries {

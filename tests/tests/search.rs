@@ -31,8 +31,11 @@ budget: {max_trials: 20}
 execution: {max_restarts: 1000}
 ";
 
+/// Name, result without its seconds, and curve.
+type Trial = (String, Value, String);
+
 /// Everything of a run but the seconds: plan, log, and per trial its result and curve.
-fn outcome(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<(String, Value, String)>) {
+fn outcome(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<Trial>) {
     let mut trials: Vec<PathBuf> = fs::read_dir(run.join("trials")).expect("trials").map(|entry| entry.expect("an entry").path()).collect();
     trials.sort();
     let of_trial = |trial: &PathBuf| {

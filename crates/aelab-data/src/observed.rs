@@ -13,6 +13,9 @@ pub(crate) struct Observed {
     values: Option<Numbers<u8>>,
 }
 
+/// Observed steps of each series with the values of a step; 1 for each value that is there.
+type Parts<'a> = (Option<(&'a [u32], usize)>, Option<&'a [u8]>);
+
 impl Observed {
     /// Nothing is missing.
     pub(crate) fn everything() -> Self {
@@ -40,7 +43,7 @@ impl Observed {
     }
 
     /// Observed steps of each series with the values of a step, and 1 for each value that is there, where these are not all.
-    pub(crate) fn parts(&self) -> (Option<(&[u32], usize)>, Option<&[u8]>) {
+    pub(crate) fn parts(&self) -> Parts<'_> {
         (self.lengths.as_ref().map(|(lengths, step_size)| (&**lengths, *step_size)), self.values.as_deref())
     }
 

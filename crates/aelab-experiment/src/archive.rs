@@ -367,7 +367,6 @@ fn read_archive(path: &Path, take: Take<'_>) -> Result<ArchiveManifest, ArchiveE
     if entries.next().is_some() {
         return Err(damaged("it holds more than its manifest says".to_owned()));
     }
-    drop(entries);
     // To the end, so that a cut-off archive is found out by the checksum of gzip; a tar archive ends with zeros, and not with many.
     let mut rest = archive.into_inner().take(1 << 20);
     if io::copy(&mut rest, &mut io::sink()).map_err(unreadable)? == 1 << 20 {

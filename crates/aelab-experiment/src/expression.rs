@@ -9,7 +9,7 @@
 //! code_size   train.batch_size   model.*.hidden[0]   input
 //! ```
 //!
-//! An expression computes one value from others and does nothing else. What a name stands for, its [`Scope`] says.
+//! An expression computes one value from others and does nothing else. What a name stands for, its `Scope` says.
 
 use serde_json::{Number, Value};
 
@@ -908,7 +908,7 @@ mod tests {
         }
 
         #[test]
-        fn sums_and_products_of_whole_numbers_are_exact(a in -1000_000i64..1_000_000, b in -1_000_000i64..1_000_000, c in 1i64..1000) {
+        fn sums_and_products_of_whole_numbers_are_exact(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000, c in 1i64..1000) {
             prop_assert_eq!(value(&format!("({a} + {b}) * {c}")), Ok(json!((a + b) * c)));
             prop_assert_eq!(value(&format!("{a} * {c} / {c}")), Ok(json!(a)));
             prop_assert_eq!(value(&format!("{a} < {b} or {b} < {a} or {a} == {b}")), Ok(json!(true)));

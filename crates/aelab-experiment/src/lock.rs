@@ -2,7 +2,7 @@
 //!
 //! It is `flock`, which Linux carries out as a lock on the server for files on NFS (`fcntl`), so that it holds between machines, too. Where
 //! a file system has no locks, taking one is an error; where it has locks that other machines do not see, the signs of life of the
-//! holder in `progress.json` give that away ([`is_alive_elsewhere`]).
+//! holder in `progress.json` give that away (`is_alive_elsewhere`).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -21,13 +21,13 @@ pub(crate) enum Sampler {
 pub(crate) enum SamplerError {
     /// Sobol's sequence ends before.
     #[error("`sobol` has up to {MAX_SOBOL_POINTS} points, not {0}: take `random` for more")]
-    TooManyPoints(usize),
+    Points(usize),
     /// Sobol's sequence has fewer dimensions.
     #[error("`sobol` has up to {MAX_SOBOL_DIMENSIONS} axes, not {0}: take `random` for more")]
-    TooManyDimensions(usize),
+    Dimensions(usize),
     /// More than anybody means.
     #[error("{num} points of {num_axes} axes are more than {MAX_COORDINATES} values: take fewer points or fewer axes")]
-    TooManyCoordinates {
+    Coordinates {
         /// Points.
         num: usize,
         /// Axes.
@@ -47,12 +47,12 @@ impl Sampler {
     /// `num` points with a coordinate in [0, 1) for each of `axes`: `[point, axis]`.
     pub(crate) fn points(self, seed: u64, num: usize, axes: &[String]) -> Result<Vec<Vec<f64>>, SamplerError> {
         if num.saturating_mul(axes.len()) > MAX_COORDINATES {
-            return Err(SamplerError::TooManyCoordinates { num, num_axes: axes.len() });
+            return Err(SamplerError::Coordinates { num, num_axes: axes.len() });
         }
         match self {
             Sampler::Random => Ok((0..num).map(|point| axes.iter().map(|axis| random(seed, point as u64, axis)).collect()).collect()),
-            Sampler::Sobol if num > MAX_SOBOL_POINTS => Err(SamplerError::TooManyPoints(num)),
-            Sampler::Sobol if axes.len() > MAX_SOBOL_DIMENSIONS => Err(SamplerError::TooManyDimensions(axes.len())),
+            Sampler::Sobol if num > MAX_SOBOL_POINTS => Err(SamplerError::Points(num)),
+            Sampler::Sobol if axes.len() > MAX_SOBOL_DIMENSIONS => Err(SamplerError::Dimensions(axes.len())),
             Sampler::Sobol => {
                 let scramble = u32::from_le_bytes(digest(b"aelab sobol 1\0", &[&seed.to_le_bytes()]));
                 // Both are within the bounds above.
@@ -154,12 +154,12 @@ mod tests {
 
     #[test]
     fn more_than_the_sequence_has_is_refused() {
-        assert_eq!(Sampler::Sobol.points(0, (1 << 16) + 1, &axes(1)), Err(SamplerError::TooManyPoints((1 << 16) + 1)));
-        assert_eq!(Sampler::Sobol.points(0, 1, &axes(257)), Err(SamplerError::TooManyDimensions(257)));
+        assert_eq!(Sampler::Sobol.points(0, (1 << 16) + 1, &axes(1)), Err(SamplerError::Points((1 << 16) + 1)));
+        assert_eq!(Sampler::Sobol.points(0, 1, &axes(257)), Err(SamplerError::Dimensions(257)));
         assert_eq!(Sampler::Sobol.points(0, 1 << 16, &axes(1)).unwrap().len(), 1 << 16);
         assert_eq!(Sampler::Sobol.points(0, 1, &axes(256)).unwrap()[0].len(), 256);
         assert_eq!(Sampler::Random.points(0, 100_000, &axes(1)).unwrap().len(), 100_000);
-        let too_many = SamplerError::TooManyCoordinates { num: usize::MAX, num_axes: 2 };
+        let too_many = SamplerError::Coordinates { num: usize::MAX, num_axes: 2 };
         assert_eq!(Sampler::Random.points(0, usize::MAX, &axes(2)), Err(too_many));
     }
 

@@ -104,11 +104,12 @@ pub enum TrialError {
 impl TrialError {
     /// Whether the error is one of the trial's own files, not of what it computes: where they can be written and read, it goes on.
     pub(crate) fn is_about_files(&self) -> bool {
-        match self {
-            Self::Write { .. } | Self::Observer(_) => true,
-            Self::Train(TrainError::Observer(_) | TrainError::Checkpoint(CheckpointError::Io { .. })) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Write { .. }
+                | Self::Observer(_)
+                | Self::Train(TrainError::Observer(_) | TrainError::Checkpoint(CheckpointError::Io { .. }))
+        )
     }
 }
 

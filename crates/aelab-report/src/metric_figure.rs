@@ -348,7 +348,7 @@ fn thin_out(series: &mut Vec<MetricSeries>) -> String {
         for series in series.iter_mut().filter(|series| series.points.len() > MOST_POINTS) {
             let last = series.points.len() - 1;
             series.points.sort_by(|left, right| left.x.total_cmp(&right.x));
-            series.points = (0..MOST_POINTS).map(|index| series.points[index * last / (MOST_POINTS - 1)].clone()).collect();
+            series.points = (0..MOST_POINTS).map(|index| series.points[index * last / (MOST_POINTS - 1)]).collect();
         }
     }
     notes

@@ -78,7 +78,7 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         let parallelism = execution.slurm.as_ref().and_then(|slurm| slurm.array_parallelism);
         (parallelism.map_or(CLUSTER_JOBS, |num| num.get() as usize), None)
     };
-    if !spec.steering.is_idle() && !(running.only.is_empty() && running.rerun.is_empty()) {
+    if !(spec.steering.is_idle() || running.only.is_empty() && running.rerun.is_empty()) {
         anyhow::bail!("`--only` and `--rerun` do not go with `search`, `early_termination` and `budget`, which decide what runs next");
     }
     let steered = match spec.steering.is_idle() {

@@ -10,7 +10,7 @@
 
 /// The place from 0 of the last of `costs`, and how many of these places go on.
 pub(crate) fn place(costs: &[f64], own: usize, reduction_factor: u32) -> (usize, usize) {
-    let is_before = |(index, cost): &(usize, &f64)| cost.total_cmp(&&costs[own]).then(index.cmp(&own)).is_lt();
+    let is_before = |(index, cost): &(usize, &f64)| cost.total_cmp(&costs[own]).then(index.cmp(&own)).is_lt();
     let place = costs.iter().enumerate().filter(is_before).count();
     (place, (costs.len() / reduction_factor as usize).max(1))
 }
