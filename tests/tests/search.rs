@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::{Bench, json, metrics, rows};
 
 /// Estimators from the fourth proposal on, three open at a time, two seeds each, most of them given up early.
-const SEARCH: &str = "
+pub(crate) const SEARCH: &str = "
 name: search
 data: {digits: {}}
 model: {undercomplete: {hidden: [16], code_size: 4, output_activation: sigmoid}}
@@ -32,10 +32,10 @@ execution: {max_restarts: 1000}
 ";
 
 /// Name, result without its seconds, and curve.
-type Trial = (String, Value, String);
+pub(crate) type Trial = (String, Value, String);
 
 /// Everything of a run but the seconds: plan, log, and per trial its result and curve.
-fn outcome(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<Trial>) {
+pub(crate) fn outcome(run: &Path) -> (Vec<u8>, Vec<u8>, Vec<Trial>) {
     let mut trials: Vec<PathBuf> = fs::read_dir(run.join("trials")).expect("trials").map(|entry| entry.expect("an entry").path()).collect();
     trials.sort();
     let of_trial = |trial: &PathBuf| {

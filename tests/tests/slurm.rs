@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
+use crate::search::{SEARCH, outcome as search_outcome};
 use crate::support::{Bench, Outcome, json, outcome, rows};
 
 const SWEEP: &str = "
@@ -286,6 +287,27 @@ fn a_sweep_on_a_cluster_ends_with_the_bits_of_a_local_one() {
     // Nothing is left to submit.
     sweep.end_well(sweep.run(&[]));
     assert_eq!(sweep.journal("submitting").len(), 1);
+}
+
+#[test]
+fn a_search_on_a_cluster_is_the_one_on_this_machine() {
+    let yaml = SEARCH
+        .replace("name: search", "name: cluster")
+        .replace("max_trials: 20", "max_trials: 12")
+        .replace("execution: {", "execution: {executor: slurm, slurm: {cpus_per_task: 1}, ");
+    let Some(sweep) = Sweep::new(&yaml) else { return };
+    let said = sweep.end_well(sweep.run(&[]));
+    assert!(said.contains("ended: `max_trials: 12` have been proposed"), "{said}");
+    let bench = Bench::new(&yaml);
+    let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    // The plans differ in where they run.
+    let (_, log, trials) = search_outcome(&sweep.bench.path("runs/cluster"));
+    let (_, local_log, local_trials) = search_outcome(&bench.path("runs/cluster"));
+    assert_eq!(String::from_utf8_lossy(&log), String::from_utf8_lossy(&local_log));
+    assert!(trials == local_trials);
+    let num_stopped = trials.iter().filter(|(_, result, _)| result["state"] == "stopped").count();
+    assert!(num_stopped > 0, "trials paused at their rungs, and some were given up there");
 }
 
 #[test]
