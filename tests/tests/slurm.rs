@@ -221,7 +221,7 @@ impl Sweep {
     }
 
     fn outcomes(&self) -> Vec<Outcome> {
-        self.bench.trials("runs/cluster").iter().map(|trial| outcome(trial)).collect()
+        outcomes(&self.bench)
     }
 
     /// Whether so many trials have a checkpoint and are not over.
@@ -253,15 +253,22 @@ impl Sweep {
     }
 }
 
+/// An experiment on this machine, without Slurm.
+fn run_here(yaml: &str) -> Bench {
+    let bench = Bench::new(yaml);
+    let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    bench
+}
+
+fn outcomes(bench: &Bench) -> Vec<Outcome> {
+    bench.trials("runs/cluster").iter().map(|trial| outcome(trial)).collect()
+}
+
 /// The sweep on this machine, without Slurm.
 fn local() -> &'static [Outcome] {
     static LOCAL: OnceLock<Vec<Outcome>> = OnceLock::new();
-    LOCAL.get_or_init(|| {
-        let bench = Bench::new(SWEEP);
-        let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-        bench.trials("runs/cluster").iter().map(|trial| outcome(trial)).collect()
-    })
+    LOCAL.get_or_init(|| outcomes(&run_here(SWEEP)))
 }
 
 #[test]
@@ -298,9 +305,7 @@ fn a_search_on_a_cluster_is_the_one_on_this_machine() {
     let Some(sweep) = Sweep::new(&yaml) else { return };
     let said = sweep.end_well(sweep.run(&[]));
     assert!(said.contains("ended: `max_trials: 12` have been proposed"), "{said}");
-    let bench = Bench::new(&yaml);
-    let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let bench = run_here(&yaml);
     // The plans differ in where they run.
     let (_, log, trials) = search_outcome(&sweep.bench.path("runs/cluster"));
     let (_, local_log, local_trials) = search_outcome(&bench.path("runs/cluster"));
@@ -347,11 +352,8 @@ fn a_trial_that_is_longer_than_the_time_limit_goes_on_until_it_is_done() {
     sweep.end_well(sweep.run(&[]));
     // On a machine that is too busy to stop in time, Slurm kills a task at its limit, and the runner submits it again.
     assert!(sweep.num_records("stopped") >= 1 && sweep.num_records("begun") >= 2, "{}", sweep.logs());
-    let bench = Bench::new(&yaml);
-    let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let whole: Vec<Outcome> = bench.trials("runs/cluster").iter().map(|trial| outcome(trial)).collect();
-    assert!(sweep.outcomes() == whole);
+    let bench = run_here(&yaml);
+    assert!(sweep.outcomes() == outcomes(&bench));
 }
 
 #[test]
@@ -385,11 +387,8 @@ fn a_controller_that_is_killed_and_comes_back_is_waited_for() {
     let said = sweep.end_well(runner);
     assert!(said.contains("Slurm does not answer") && said.contains("Slurm answers again"), "{said}");
     assert_eq!((sweep.journal("submitting").len(), sweep.num_records("begun")), (1, 2), "{}", sweep.logs());
-    let bench = Bench::new(&yaml);
-    let output = bench.run(&["run", "experiment.yaml", "--set", "execution.executor=local"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let whole: Vec<Outcome> = bench.trials("runs/cluster").iter().map(|trial| outcome(trial)).collect();
-    assert!(sweep.outcomes() == whole);
+    let bench = run_here(&yaml);
+    assert!(sweep.outcomes() == outcomes(&bench));
 }
 
 #[test]

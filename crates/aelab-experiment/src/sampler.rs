@@ -53,14 +53,25 @@ impl Sampler {
             Sampler::Random => Ok((0..num).map(|point| axes.iter().map(|axis| random(seed, point as u64, axis)).collect()).collect()),
             Sampler::Sobol if num > MAX_SOBOL_POINTS => Err(SamplerError::Points(num)),
             Sampler::Sobol if axes.len() > MAX_SOBOL_DIMENSIONS => Err(SamplerError::Dimensions(axes.len())),
-            Sampler::Sobol => {
-                let scramble = u32::from_le_bytes(digest(b"aelab sobol 1\0", &[&seed.to_le_bytes()]));
-                // Both are within the bounds above.
-                let coordinate = |point: usize, axis: usize| f64::from(sobol_burley::sample(point as u32, axis as u32, scramble));
-                Ok((0..num).map(|point| (0..axes.len()).map(|axis| coordinate(point, axis)).collect()).collect())
-            }
+            Sampler::Sobol => Ok((0..num).map(|point| sobol(seed, point as u64, axes.len())).collect()),
         }
     }
+}
+
+/// A point of Sobol's sequence under Owen's scrambling (Burley 2020, <https://jcgt.org/published/0009/04/01/>): `[axis]`, each of
+/// [0, 1). Where one sequence ends, in points or in axes, an independent one follows.
+pub(crate) fn sobol(seed: u64, point: u64, num_axes: usize) -> Vec<f64> {
+    let (num_points, num_dimensions) = (MAX_SOBOL_POINTS as u64, MAX_SOBOL_DIMENSIONS);
+    let coordinate = |axis: usize| {
+        let sequence = [point / num_points, (axis / num_dimensions) as u64];
+        let scramble = match sequence {
+            [0, 0] => digest(b"aelab sobol 1\0", &[&seed.to_le_bytes()]),
+            [after, beside] => digest(b"aelab sobol 1\0", &[&seed.to_le_bytes(), &after.to_le_bytes(), &beside.to_le_bytes()]),
+        };
+        let (point, axis) = ((point % num_points) as u32, (axis % num_dimensions) as u32);
+        f64::from(sobol_burley::sample(point, axis, u32::from_le_bytes(scramble)))
+    };
+    (0..num_axes).map(coordinate).collect()
 }
 
 /// A number in [0, 1) of 53 random bits.

@@ -1,8 +1,9 @@
 //! Points of the unit cube that a search tries: a function of the seed, the number of the draw and the results that may be known.
 
 use aelab_core::{Purpose, Stream, stream};
-use rand::{Rng, RngExt};
+use rand::RngExt;
 
+use crate::sampler::sobol;
 use crate::search::spec::{Sampler, Search};
 use crate::search::tpe;
 use crate::space::Distribution;
@@ -54,7 +55,7 @@ pub(crate) fn point(search: &Search, draw: u64, known: &[Known<'_>]) -> Vec<f64>
             return tpe::propose(&space, &good, &others, options.candidates, &mut stream);
         }
         Sampler::Random {} => return uniform(&space, &mut stream),
-        Sampler::Sobol {} => sobol(space.len(), draw, search.seed),
+        Sampler::Sobol {} => sobol(search.seed, draw, space.len()),
     };
     centred(&space, point)
 }
@@ -68,19 +69,4 @@ fn uniform(space: &[&Distribution], stream: &mut Stream) -> Vec<f64> {
 fn centred(space: &[&Distribution], point: Vec<f64>) -> Vec<f64> {
     let middle = |(distribution, u): (&&Distribution, f64)| distribution.cell(u).map_or(u, |(low, high)| (low + high) / 2.0);
     space.iter().zip(point).map(middle).collect()
-}
-
-/// Dimensions of one sequence; further ones are of another, independent sequence.
-const SOBOL_DIMENSIONS: usize = 256;
-/// Points of one sequence.
-const SOBOL_POINTS: u64 = 1 << 16;
-
-/// A point of Sobol's sequence with Owen's scrambling (Burley 2020, <https://jcgt.org/published/0009/04/01/>).
-fn sobol(num_dimensions: usize, index: u64, seed: u64) -> Vec<f64> {
-    let coordinate = |dimension: usize| {
-        let sequence = (dimension / SOBOL_DIMENSIONS) as u64 + (index / SOBOL_POINTS) * 1024;
-        let seed = stream(seed, Purpose::Search, u64::MAX, sequence).next_u32();
-        f64::from(sobol_burley::sample((index % SOBOL_POINTS) as u32, (dimension % SOBOL_DIMENSIONS) as u32, seed))
-    };
-    (0..num_dimensions).map(coordinate).collect()
 }
