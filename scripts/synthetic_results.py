@@ -1,4 +1,4 @@
-"""Makes a run directory of many trials out of one of few, to see how long `aelab status` and `aelab compare` take.
+"""Makes a run directory of many trials out of one of few, to see how long `aelab status`, `compare` and `export` take.
 
     python3 scripts/synthetic_results.py RUN OUTPUT NUM [--seeds S]
 
@@ -10,8 +10,10 @@ Needs nothing but Python.
 
 import argparse
 import copy
+import hashlib
 import json
 import random
+import re
 from pathlib import Path
 
 CODE_SIZES = [2, 4, 8, 16, 32, 64, 128, 256]
@@ -29,6 +31,28 @@ def read_finished(run, plan):
                 curves = folder / "metrics.jsonl"
                 finished.append((trial, result, curves.read_text() if curves.is_file() else ""))
     return finished
+
+
+def canonical(value):
+    """JSON with sorted keys and without spaces, its numbers as aelab writes them: what the checksum of a result is taken of."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{canonical(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    if isinstance(value, float) and "e" in repr(value):
+        digits, exponent = repr(value).split("e")
+        if int(exponent) == -5:
+            sign, digits = re.fullmatch(r"(-?)([\d.]+)", digits).groups()
+            return f"{sign}0.0000{digits.replace('.', '')}"
+        return f"{digits}e{int(exponent)}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def with_checksum(result):
+    """`result.json`: the result and its checksum."""
+    result.pop("checksum", None)
+    checksum = hashlib.sha256(canonical(result).encode()).hexdigest()[:16]
+    return json.dumps({**result, "checksum": checksum}, indent=2)
 
 
 def synthetic(finished, index, num_seeds, draw):
@@ -73,7 +97,7 @@ def main():
         folder = arguments.output / "trials" / trial["hash"]
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text("# synthetic\n")
-        (folder / "result.json").write_text(json.dumps(result, indent=2))
+        (folder / "result.json").write_text(with_checksum(result))
         (folder / "metrics.jsonl").write_text(curves)
         trials.append(trial)
     plan["name"] = arguments.output.name

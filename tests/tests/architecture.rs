@@ -11,9 +11,10 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-core", &[]),
     ("aelab-files", &[]),
+    ("aelab-map", &[]),
     ("aelab-losses", &["aelab-core"]),
     ("aelab-nn", &["aelab-core"]),
-    ("aelab-data", &["aelab-core", "aelab-files"]),
+    ("aelab-data", &["aelab-core", "aelab-files", "aelab-map"]),
     ("aelab-train", &["aelab-core", "aelab-files"]),
     ("aelab-eval", &["aelab-core", "aelab-files"]),
     ("aelab-tensorboard", &["aelab-core", "aelab-files"]),
@@ -76,6 +77,29 @@ fn only_the_program_uses_anyhow_and_only_libraries_that_own_files_touch_the_netw
     }
 }
 
+/// The mapping of files is the one thing that cannot be had without.
+#[test]
+fn unsafe_code_is_in_one_crate_with_a_proof_for_each_block() {
+    for (package, path) in [("aelab-map", "crates/aelab-map/src/lib.rs")] {
+        let text = std::fs::read_to_string(root().join(path)).expect("sources are text");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let blocks: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains("unsafe {")).collect();
+        assert!(!blocks.is_empty(), "{package} has no unsafe block any more: forbid it there, too");
+        for at in blocks {
+            let comment = lines[..at].iter().rev().take_while(|line| line.starts_with("//"));
+            assert!(comment.into_iter().any(|line| line.starts_with("// SAFETY: ")), "{package}: line {} has no proof", at + 1);
+        }
+    }
+    for entry in walkdir::WalkDir::new(root().join("crates")) {
+        let path = entry.expect("the folder can be read").into_path();
+        if path.ends_with("Cargo.toml") && !path.ends_with("aelab-map/Cargo.toml") {
+            let text = std::fs::read_to_string(&path).expect("manifests are text");
+            // The workspace forbids it.
+            assert!(text.contains("[lints]\nworkspace = true"), "{} does not take the lints of the workspace", path.display());
+        }
+    }
+}
+
 #[test]
 fn every_source_file_says_what_it_is_for() {
     for folder in ["crates", "tests"] {
@@ -118,5 +142,22 @@ fn every_page_of_the_book_is_in_its_summary_and_every_link_of_the_summary_leads_
     }
     for link in summary.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
         assert!(source.join(link).is_file(), "SUMMARY.md links to {link}, which is missing");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason_in_the_book() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/src/dependencies.md")).unwrap();
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1)).collect();
+    let section = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let names = section.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    let foreign: Vec<&str> = names.filter(|name| !name.starts_with("aelab-")).collect();
+    assert!(foreign.len() > 30, "{foreign:?}");
+    for name in foreign {
+        assert!(
+            table.iter().any(|cell| cell.contains(&format!("`{name}`"))),
+            "docs/src/dependencies.md does not say why `{name}` is needed"
+        );
     }
 }

@@ -71,9 +71,10 @@ fn run_with_kills(bench: &Bench, runs: &str, random: &mut ChaCha8Rng, most: u64)
     for round in 0.. {
         assert!(round < 10_000, "the sweep does not come to an end");
         let kind = random.random_range(0..10);
-        // Some die at the worst moment of all: within a checkpoint, or as a result becomes visible.
+        // Some die at the worst moment of all: within a checkpoint, or as a result becomes visible; or before training and after it.
         let mark = bench.path(&format!("{runs}-{round}.mark"));
-        let moment = ["create:last", "sync:last", "rename:last", "rename:best", "sync:result", "rename:result"][random.random_range(0..6)];
+        let moment = ["create:last", "sync:last", "rename:last", "rename:best", "sync:result", "rename:result", "load:", "measure:"]
+            [random.random_range(0..8)];
         let fault = (kind < 3 && num_kills < most).then(|| format!("{moment}:kill:{}", mark.display()));
         let mut struck = false;
         let mut runner = start(bench, runs, fault.as_deref());

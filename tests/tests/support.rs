@@ -118,6 +118,7 @@ pub(crate) fn outcome(trial: &Path) -> Outcome {
     let mut result = json(&trial.join("result.json"));
     let map = result.as_object_mut().expect("a map");
     map.remove("seconds");
+    map.remove("measuring_seconds");
     map.remove("checksum");
     let checkpoints = ["last", "best"].map(|name| (name.to_owned(), checkpoint_parts(trial, name)));
     (metrics(trial), result, checkpoints.to_vec())

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aelab_data::Source;
-use aelab_experiment::TrialState;
+use aelab_experiment::{Selection, TrialState};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -33,19 +33,30 @@ pub(crate) struct Running {
     /// Trials at a time, instead of what the file says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
-    /// Runs trials again that ended so: failed, diverged; may be given twice.
+    /// Runs trials again that ended so: failed, diverged; stopped ones go on to their end. May be given several times.
     #[arg(long, value_name = "STATE", value_parser = retry_state)]
     pub(crate) retry: Vec<TrialState>,
+    /// Runs only these trials: numbers (`3`, `3..7`), first digits of hashes (`41d3`), conditions (`model=vae`, `beta>1`); may be
+    /// given several times. Conditions must all hold.
+    #[arg(long, value_name = "TRIALS")]
+    pub(crate) only: Vec<Selection>,
+    /// Runs these trials again from their start, however they ended; what there is of them is put aside in `trials/.old`.
+    #[arg(long, value_name = "TRIALS")]
+    pub(crate) rerun: Vec<Selection>,
     /// Prints nothing but errors and the table at the end.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// With `executor: slurm`: ends once every trial is submitted; `resume` watches them.
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 fn retry_state(text: &str) -> Result<TrialState, String> {
     match text {
         "failed" => Ok(TrialState::Failed),
         "diverged" => Ok(TrialState::Diverged),
-        _ => Err("expected `failed` or `diverged`".to_owned()),
+        "stopped" => Ok(TrialState::Stopped),
+        _ => Err("expected `failed`, `diverged` or `stopped`".to_owned()),
     }
 }
 
@@ -74,20 +85,113 @@ pub(crate) enum Command {
         file: PathBuf,
         #[command(flatten)]
         overrides: Overrides,
-        /// Prints JSON: every trial with its whole configuration.
+        /// Prints JSON: every trial with its whole configuration, its size and the costs of all.
         #[arg(long)]
         json: bool,
-    },
-    /// Shows where the trials of a run directory stand.
-    Status {
-        /// The run directory, or the name of an experiment below `--runs`.
-        run: PathBuf,
-        /// Folder of run directories.
+        /// Lists every trial, however many there are.
+        #[arg(long)]
+        all: bool,
+        /// Folder of run directories: what has finished there says how long the rest takes.
         #[arg(long, value_name = "DIR", default_value = "runs")]
         runs: PathBuf,
+    },
+    /// Shows where the trials of a run directory stand.
+    Status(StatusArguments),
+    /// Shows one trial: state, settings, metrics, curves, files, times, environment, error and log.
+    Show {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The trial: its number, or the first digits of its hash.
+        trial: Selection,
+        /// Prints the resolved configuration, too.
+        #[arg(long)]
+        config: bool,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Shows what sets two trials apart: settings, environment, metrics.
+    Diff {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The first trial: its number, or the first digits of its hash.
+        first: Selection,
+        /// The second trial.
+        second: Selection,
+        /// The run of the second trial, if it is another one.
+        #[arg(long, value_name = "RUN")]
+        with: Option<PathBuf>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the results of a run as a table for other programs.
+    Export {
+        #[command(flatten)]
+        run: RunArguments,
+        /// What is written.
+        #[arg(long, value_enum, default_value_t = TableFormat::Csv)]
+        format: TableFormat,
+        /// A row per logged value instead of a row per trial.
+        #[arg(long)]
+        curves: bool,
+        /// Only these trials: `3`, `3..7`, `41d3`, `model=vae`, `state=finished`; may be given several times.
+        #[arg(long, value_name = "SELECTION")]
+        filter: Vec<Selection>,
+        /// The file; standard output without it.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Removes the checkpoints of all finished trials but the best; never of unfinished ones.
+    Prune {
+        #[command(flatten)]
+        run: RunArguments,
+        /// So many of the best trials keep theirs.
+        #[arg(long, value_name = "K")]
+        keep: usize,
+        /// The metric that says which are the best, e.g. `sse`.
+        #[arg(long, value_name = "NAME")]
+        metric: String,
+        /// Removes nothing, says what would be.
+        #[arg(long)]
+        dry_run: bool,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Packs a run directory into one file with checksums, or checks such a file.
+    Archive {
+        /// The run directory, or the name of an experiment below `--runs`.
+        #[arg(required_unless_present = "verify")]
+        run: Option<PathBuf>,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+        /// The file; NAME.tar.gz without it.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Leaves the checkpoints out.
+        #[arg(long)]
+        without_checkpoints: bool,
+        /// Compares every file of an archive with its checksum, and writes nothing.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "output", "without_checkpoints"])]
+        verify: Option<PathBuf>,
+    },
+    /// Unpacks what `archive` wrote, checking every file; overwrites nothing.
+    Unarchive {
+        /// The archive.
+        file: PathBuf,
+        /// The run directory that is made; the name of the experiment below `--runs` without it.
+        #[arg(long, short, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Folder of run directories.
+        #[arg(long, value_name = "DIR", default_value = "runs")]
+        runs: PathBuf,
+    },
+    /// Asks the processes that work on a run, here and with Slurm, to write a checkpoint and end.
+    Cancel {
+        #[command(flatten)]
+        run: RunArguments,
     },
     /// Compares configurations of one run or several: means with intervals, ranks, paired tests, trade-off curves.
     Compare(CompareArguments),
@@ -143,7 +247,82 @@ pub(crate) enum Command {
         /// The end of standard input means nothing.
         #[arg(long)]
         detached: bool,
+        /// Pauses after so many epochs over all stages.
+        #[arg(long)]
+        until_epoch: Option<u64>,
     },
+    /// Runs the trials of an element of a job array; started by Slurm.
+    #[command(hide = true)]
+    Task(TaskArguments),
+}
+
+/// What a task of Slurm is given.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// The run directory.
+    pub(crate) run_dir: PathBuf,
+    /// Number of the list of tasks.
+    pub(crate) batch: u64,
+    /// Index within the array.
+    pub(crate) index: u32,
+    /// Trials at a time.
+    #[arg(long, default_value = "1")]
+    pub(crate) jobs: usize,
+    /// Threads of each trial.
+    #[arg(long, default_value = "1")]
+    pub(crate) threads: usize,
+    /// Seconds between two checkpoints within an epoch.
+    #[arg(long, default_value = "600")]
+    pub(crate) checkpoint_seconds: u64,
+    /// Seconds for the last checkpoint when asked to stop.
+    #[arg(long, default_value = "10")]
+    pub(crate) grace_seconds: u64,
+    /// A worker that is silent for so many seconds is killed.
+    #[arg(long, default_value = "3600")]
+    pub(crate) hang_seconds: u64,
+    /// How often a trial begins again without having come further.
+    #[arg(long, default_value = "2")]
+    pub(crate) max_restarts: u32,
+}
+
+/// A run directory.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The run directory, or the name of an experiment below `--runs`.
+    pub(crate) run: PathBuf,
+    /// Folder of run directories.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+}
+
+/// Where trials stand, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Only these trials: `3`, `3..7`, `41d3`, `model=vae`, `state=failed`; may be given several times.
+    #[arg(long, value_name = "SELECTION")]
+    pub(crate) filter: Vec<Selection>,
+    /// Lists every trial, however many there are.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Shows it again whenever something changes, every so many seconds (2 without a number), until all trials are over.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) watch: Option<u32>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A table for other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Comma-separated values.
+    Csv,
+    /// Columns with units, and a map per row.
+    Json,
+    /// Apache Parquet, for data frames.
+    Parquet,
 }
 
 /// What to compare, and how it is shown.
@@ -258,6 +437,8 @@ pub(crate) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Removes decoded data, which is made again when a trial needs it. Data sets that were fetched stay.
+    Clear,
 }
 
 #[cfg(test)]

@@ -19,13 +19,14 @@ mod objective;
 mod options;
 mod progress;
 mod run_table;
+mod steering;
 mod terminal;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aelab_core::Registry;
-use aelab_experiment::WorkerOptions;
+use aelab_experiment::{PruneRequest, WorkerOptions};
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command};
@@ -70,8 +71,22 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
     match command {
         Command::Run { file, overrides, running } => commands::run::run(&file, &overrides.set, &running, registry),
         Command::Resume { run, running } => commands::run::resume(&run, &running, registry),
-        Command::Plan { file, overrides, json } => commands::plan::plan(&file, &overrides.set, json, registry),
-        Command::Status { run, runs, json } => commands::status::status(&run, &runs, json),
+        Command::Plan { file, overrides, json, all, runs } => commands::plan::plan(&file, &overrides.set, json, all, &runs, registry),
+        Command::Status(arguments) => commands::status::status(&arguments, registry),
+        Command::Show { run, trial, config, json } => commands::show::show(&run, &trial, config, json),
+        Command::Diff { run, first, second, with, json } => commands::diff::diff(&run, &first, &second, with.as_deref(), json),
+        Command::Export { run, format, curves, filter, output } => {
+            commands::export::export(&run, format, curves, &filter, output.as_deref())
+        }
+        Command::Prune { run, keep, metric, dry_run, json } => commands::prune::prune(&run, &PruneRequest { keep, metric, dry_run }, json),
+        Command::Archive { run, runs, output, without_checkpoints, verify } => match (run, verify) {
+            (_, Some(file)) => commands::archive::verify(&file),
+            (Some(run), None) => commands::archive::archive(&run, &runs, output.as_deref(), without_checkpoints),
+            (None, None) => anyhow::bail!("name a run, or an archive to `--verify`"),
+        },
+        Command::Unarchive { file, output, runs } => commands::archive::unarchive(&file, output.as_deref(), &runs),
+        Command::Cancel { run } => commands::cancel::cancel(&run),
+        Command::Task(arguments) => commands::task::task(&arguments),
         Command::Compare(arguments) => commands::compare::compare(&arguments),
         Command::Models { json } => commands::listings::models(json, registry),
         Command::Datasets { json } => commands::listings::datasets(json),
@@ -85,11 +100,12 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
             terminal::print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(EXIT_DONE)
         }
-        Command::Worker { run_dir, hash, checkpoint_seconds, grace_seconds, detached } => {
+        Command::Worker { run_dir, hash, checkpoint_seconds, grace_seconds, detached, until_epoch } => {
             let options = WorkerOptions {
                 checkpoint_every: Duration::from_secs(checkpoint_seconds),
                 grace: Duration::from_secs(grace_seconds),
                 detached,
+                until_epoch,
             };
             commands::worker::worker(&run_dir, &hash, &options, registry)
         }

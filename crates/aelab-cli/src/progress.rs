@@ -12,18 +12,22 @@ use crate::terminal::{duration, is_terminal, print_note, significant};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows events to the user.
-pub(crate) struct Progress<'a> {
-    plan: &'a Plan,
-    /// What sets each trial apart.
+pub(crate) struct Progress {
+    /// What sets each trial apart, of those that are planned from the start.
     labels: Vec<String>,
-    /// Trials that this run has to do.
-    num_to_do: usize,
+    /// Trials of the run, where that is known.
+    num_trials: Option<usize>,
+    /// Trials that this run has to do, where that is known.
+    num_to_do: Option<usize>,
     num_ended: usize,
     began: Instant,
     running: HashMap<usize, Running>,
     /// How often each note came.
     notes: BTreeMap<String, usize>,
     style: Style,
+    /// What the queue of a cluster has.
+    queue: String,
+    queue_line: Option<Instant>,
 }
 
 enum Style {
@@ -40,29 +44,34 @@ struct Running {
     fraction: f64,
 }
 
-impl<'a> Progress<'a> {
-    /// For `num_to_do` trials of a plan.
-    pub(crate) fn new(plan: &'a Plan, num_to_do: usize, quiet: bool) -> Self {
+impl Progress {
+    /// For `num_to_do` trials of a plan, which grows to `num_trials`; `None` where nobody knows.
+    pub(crate) fn new(plan: &Plan, num_trials: Option<usize>, num_to_do: Option<usize>, quiet: bool) -> Self {
         let style = if quiet {
             Style::Quiet
         } else if is_terminal() {
             let all = MultiProgress::new();
-            let sweep = all.add(ProgressBar::new(num_to_do as u64));
-            sweep.set_style(bar_style("{bar:30} {pos}/{len} trials  {elapsed} gone{msg}"));
+            let sweep = all.add(num_to_do.map_or_else(ProgressBar::no_length, |num| ProgressBar::new(num as u64)));
+            sweep.set_style(bar_style(match num_to_do {
+                Some(_) => "{bar:30} {pos}/{len} trials  {elapsed} gone{msg}",
+                None => "{pos} trials  {elapsed} gone{msg}",
+            }));
             sweep.enable_steady_tick(Duration::from_millis(500));
             Style::Bars { all, sweep }
         } else {
             Style::Lines
         };
         Self {
-            plan,
             labels: plan.labels(),
+            num_trials,
             num_to_do,
             num_ended: 0,
             began: Instant::now(),
             running: HashMap::new(),
             notes: BTreeMap::new(),
             style,
+            queue: String::new(),
+            queue_line: None,
         }
     }
 
@@ -79,10 +88,12 @@ impl<'a> Progress<'a> {
             RunEvent::Restarting { trial, reason } => {
                 self.say(&format!("begun again {}: {reason}", self.name(trial)));
             }
+            RunEvent::Note { text } => self.say(text),
             RunEvent::Stopping { num_running } => self.say(&format!(
                 "stopping: {num_running} running trial{} to write a checkpoint; once more to stop at once",
                 if *num_running == 1 { " has" } else { "s have" }
             )),
+            RunEvent::Queued { num_waiting, num_running, reason } => self.queued(*num_waiting, *num_running, reason),
         }
     }
 
@@ -101,8 +112,28 @@ impl<'a> Progress<'a> {
         }
     }
 
+    fn queued(&mut self, num_waiting: usize, num_running: usize, reason: &str) {
+        self.queue = match (num_waiting, reason) {
+            (0, _) => format!(", {num_running} on the cluster"),
+            (_, "") => format!(", {num_running} on the cluster, {num_waiting} queued"),
+            _ => format!(", {num_running} on the cluster, {num_waiting} queued ({reason})"),
+        };
+        match &self.style {
+            Style::Bars { .. } => self.estimate(),
+            Style::Lines if self.queue_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) => {
+                self.queue_line = Some(Instant::now());
+                print_note(&format!("queue       {}", &self.queue[2..]));
+            }
+            _ => {}
+        }
+    }
+
     fn name(&self, trial: &PlannedTrial) -> String {
-        format!("[{}/{}] {}", trial.index + 1, self.plan.trials.len(), self.labels[trial.index])
+        let label = self.labels.get(trial.index).cloned().unwrap_or_else(|| trial.label());
+        match self.num_trials {
+            Some(num) => format!("[{}/{num}] {label}", trial.index + 1),
+            None => format!("[{}] {label}", trial.index + 1),
+        }
     }
 
     fn say(&self, text: &str) {
@@ -182,7 +213,7 @@ impl<'a> Progress<'a> {
                     self.say(&format!("note        {name}: {text}"));
                 }
             }
-            WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
+            WorkerMessage::Hello { .. } | WorkerMessage::Beat { .. } | WorkerMessage::Storage { .. } | WorkerMessage::Done { .. } => {}
         }
         self.estimate();
     }
@@ -217,14 +248,13 @@ impl<'a> Progress<'a> {
 
     /// Time left of the sweep, from the share that is done.
     fn estimate(&self) {
-        let Style::Bars { sweep, .. } = &self.style else { return };
+        let (Style::Bars { sweep, .. }, Some(num_to_do)) = (&self.style, self.num_to_do) else { return };
         let fraction =
-            (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / self.num_to_do.max(1) as f64;
-        if fraction > 0.01 {
-            let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
-            // Evaluations take time, too, and nobody knows how much.
-            sweep.set_message(if left < 1.0 { String::new() } else { format!(", about {} left", duration(left)) });
-        }
+            (self.num_ended as f64 + self.running.values().map(|running| running.fraction).sum::<f64>()) / num_to_do.max(1) as f64;
+        let left = self.began.elapsed().as_secs_f64() * (1.0 - fraction) / fraction;
+        // Evaluations take time, too, and nobody knows how much.
+        let left = if fraction > 0.01 && left >= 1.0 { format!(", about {} left", duration(left)) } else { String::new() };
+        sweep.set_message(format!("{left}{}", self.queue));
     }
 }
 

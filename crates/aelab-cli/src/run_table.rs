@@ -123,7 +123,7 @@ mod tests {
             .map(|(size, seed)| trial(size, seed))
             .collect();
         SummaryFiles {
-            summary: summarize(&trials),
+            summary: summarize(trials.clone()),
             shown: names(metrics),
             page: "runs/x/summary.md".into(),
             table: "runs/x/summary.csv".into(),

@@ -7,6 +7,12 @@ pub(crate) fn print_line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Empties the terminal that standard output is.
+pub(crate) fn clear_screen() {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(b"\x1b[H\x1b[2J\x1b[3J").and_then(|()| output.flush());
+}
+
 /// Prints a line to standard error.
 pub(crate) fn print_note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -64,8 +70,37 @@ pub(crate) fn duration(seconds: f64) -> String {
         0..60 if seconds < 10.0 => format!("{seconds:.1} s"),
         0..60 => format!("{whole} s"),
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+        3600..172_800 => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {:02} h", whole / 86_400, whole % 86_400 / 3600),
     }
+}
+
+/// Bytes in the unit that suits them.
+pub(crate) fn byte_size(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 999.5 && unit + 1 < units.len() {
+        (value, unit) = (value / 1000.0, unit + 1);
+    }
+    if unit == 0 || value >= 99.5 { format!("{value:.0} {}", units[unit]) } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// A count with its digits in groups of three: `1 234 567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 trial`, `2 trials`.
+pub(crate) fn counted(num: usize, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(num as u64), if num == 1 { one } else { many })
 }
 
 /// A number in four significant digits.
@@ -84,6 +119,9 @@ mod tests {
     #[test]
     fn durations_and_numbers_read_well() {
         assert_eq!([0.03, 0.31, 12.4, 61.0, 3725.0].map(duration), ["<0.1 s", "0.3 s", "12 s", "1 min 01 s", "1 h 02 min"]);
+        assert_eq!(duration(200_000.0), "2 d 07 h");
+        assert_eq!([0, 999, 1000, 1_234_567, 99_600_000].map(byte_size), ["0 B", "999 B", "1.0 kB", "1.2 MB", "100 MB"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
         assert_eq!([13.8662, 0.00123456, 123456.7, 1.5e-9].map(significant), ["13.87", "0.001235", "123457", "1.500e-9"]);
     }
 }

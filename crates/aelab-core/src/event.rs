@@ -108,6 +108,17 @@ pub struct ObserverError {
     pub source: std::io::Error,
 }
 
+/// What is left of what an observer had written up to a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewound {
+    /// All of it.
+    Whole,
+    /// Less, but no result hangs on it: the run goes on, with this to be said.
+    Lossy(String),
+    /// Not what was there at the position, and results hang on it: the run has to go back to an earlier position. Why.
+    Unfit(String),
+}
+
 /// Whoever wants to know: event files, JSON lines, the terminal.
 pub trait Observer: Send {
     /// Takes note of an event.
@@ -120,8 +131,9 @@ pub trait Observer: Send {
     }
 
     /// Forgets what was written after `position` (a value from [`position`](Self::position) of an
-    /// earlier process, or `Null` for the very beginning), so that a resumed run repeats nothing.
-    fn rewind(&mut self, _position: &Value) -> Result<(), ObserverError> {
-        Ok(())
+    /// earlier process, or `Null` for the very beginning), so that a resumed run repeats nothing; and says
+    /// whether what was written before it is still there.
+    fn rewind(&mut self, _position: &Value) -> Result<Rewound, ObserverError> {
+        Ok(Rewound::Whole)
     }
 }

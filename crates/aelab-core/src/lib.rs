@@ -47,7 +47,7 @@ pub use classifier::{Classifier, ClassifierTrainee, Head};
 pub use corruption::Corruption;
 pub use data_spec::{DataSpec, Domain};
 pub use error::{ConfigError, StateError};
-pub use event::{Event, Observer, ObserverError, RunInfo, Split};
+pub use event::{Event, Observer, ObserverError, Rewound, RunInfo, Split};
 pub use examples::{Examples, Factors};
 pub use gaussian::DiagonalGaussian;
 pub use gradient::{GradientClipping, Optimizer, OptimizerFactory};

@@ -29,6 +29,8 @@ pub enum Purpose {
     DataDependent,
     /// Noise of metrics and samples.
     Evaluation,
+    /// What a search tries next.
+    Search,
 }
 
 impl Purpose {
@@ -43,6 +45,7 @@ impl Purpose {
             Purpose::Validation => "validation",
             Purpose::DataDependent => "data dependent",
             Purpose::Evaluation => "evaluation",
+            Purpose::Search => "search",
         }
     }
 }

@@ -1,16 +1,16 @@
 //! SHA-256 sums, as lower-case hexadecimal.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::DataError;
+use crate::formats::payload::open_plain;
 
 /// The sum of the bytes of a file, read in pieces.
 pub(crate) fn of_file(path: &Path) -> Result<String, DataError> {
-    let mut file = File::open(path).map_err(DataError::io("opened", path))?;
+    let (mut file, _) = open_plain(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {

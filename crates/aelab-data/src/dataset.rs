@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use aelab_core::{ClassRef, DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
+use aelab_map::Numbers;
 
+use crate::decoded::{Decoded, Kept};
 use crate::observed::Observed;
 use crate::options::Options;
 use crate::partition::{Partition, Rows, partition};
@@ -14,9 +16,9 @@ use crate::{DataError, Origin};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Values {
     /// Bytes that stand for `byte / divisor`: a quarter of the memory of floats.
-    Bytes { data: Arc<Vec<u8>>, divisor: f32 },
+    Bytes { data: Numbers<u8>, divisor: f32 },
     /// Finite numbers.
-    Floats(Arc<Vec<f32>>),
+    Floats(Numbers<f32>),
 }
 
 impl Values {
@@ -32,11 +34,11 @@ impl Values {
         match self {
             Values::Bytes { data, divisor } => {
                 let data = data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0 } else { value }).collect();
-                Values::Bytes { data: Arc::new(data), divisor: *divisor }
+                Values::Bytes { data: Numbers::owned(data), divisor: *divisor }
             }
-            Values::Floats(data) => {
-                Values::Floats(Arc::new(data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0.0 } else { value }).collect()))
-            }
+            Values::Floats(data) => Values::Floats(Numbers::owned(
+                data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0.0 } else { value }).collect(),
+            )),
         }
     }
 
@@ -177,7 +179,8 @@ struct HeldOut {
 
 impl Dataset {
     /// Splits, fits the transform on the training split, and applies what is applied once.
-    pub(crate) fn new(name: &'static str, checksum: String, raw: RawDataset, options: &Options) -> Result<Self, DataError> {
+    pub(crate) fn new(name: &'static str, checksum: String, decoded: impl Into<Decoded>, options: &Options) -> Result<Self, DataError> {
+        let Decoded { raw, kept } = decoded.into();
         let RawDataset { train, test, event_shape, class_names, hold_out, dictionary } = raw;
         let width: usize = event_shape.iter().product();
         if let Some(test) = &test
@@ -213,6 +216,7 @@ impl Dataset {
             spec: Arc::new(spec),
             scaling,
             options,
+            kept: kept.as_ref(),
             width,
             feature_names: train.feature_names.clone().map(Arc::from),
             class_names: class_names.map(Arc::from),
@@ -263,6 +267,8 @@ struct Shared<'a> {
     spec: Arc<DataSpec>,
     scaling: Scaling,
     options: &'a Options,
+    /// Where what is drawn once is kept for other processes.
+    kept: Option<&'a Kept>,
     width: usize,
     feature_names: Option<Arc<[String]>>,
     class_names: Option<Arc<[String]>>,
@@ -312,16 +318,27 @@ impl Shared<'_> {
     /// limits give the same binary images.
     fn binarized_once(&self, part: &Part, part_index: u64, rows: &Rows) -> (Values, Rows, Transform) {
         let grey = Transform::new(&self.scaling, Binarize::None, &part.values, self.width);
-        let mut bits = Vec::with_capacity(rows.len() * self.width);
-        let mut drawn = Vec::with_capacity(self.width);
-        for row in rows.iter() {
-            drawn.clear();
-            grey.append(&part.values, row * self.width..(row + 1) * self.width, &mut drawn);
-            draw(&mut drawn, &mut stream(self.options.split_seed, Purpose::Transform, part_index, row as u64));
-            bits.extend(drawn.iter().map(|&value| value as u8));
-        }
-        let values = Values::Bytes { data: Arc::new(bits), divisor: 1.0 };
-        let rows = Rows::Range(0..rows.len());
+        let draw_rows = |rows: &Rows| {
+            let mut bits = Vec::with_capacity(rows.len() * self.width);
+            let mut drawn = Vec::with_capacity(self.width);
+            for row in rows.iter() {
+                drawn.clear();
+                grey.append(&part.values, row * self.width..(row + 1) * self.width, &mut drawn);
+                draw(&mut drawn, &mut stream(self.options.split_seed, Purpose::Transform, part_index, row as u64));
+                bits.extend(drawn.iter().map(|&value| value as u8));
+            }
+            bits
+        };
+        let (data, rows) = match self.kept.filter(|_| Kept::is_worth(rows.len() * self.width)) {
+            // All rows, whatever the split: other splits of the same seed then use the same file.
+            Some(kept) => {
+                let all = Rows::Range(0..part.values.len() / self.width);
+                let what = format!("binarized: part {part_index}, seed {}, {:?}", self.options.split_seed, self.scaling);
+                (kept.bytes(&what, || draw_rows(&all)), rows.clone())
+            }
+            None => (Numbers::owned(draw_rows(rows)), Rows::Range(0..rows.len())),
+        };
+        let values = Values::Bytes { data, divisor: 1.0 };
         let scaling = Scaling::fit(Scale::None, &values, &Observed::everything(), &rows, self.width);
         let transform = Transform::new(&scaling, Binarize::None, &values, self.width);
         (values, rows, transform)
@@ -338,6 +355,17 @@ fn check_domain(part: &Part, width: usize, options: &Options) -> Result<(), Data
         return check_range(&part.origin, &part.values, &part.observed, width, 0.0, 1.0, required_by);
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl DataSplit {
+    /// Whether the values lie in a file that other processes map, too.
+    pub(crate) fn is_mapped(&self) -> bool {
+        match &self.values {
+            Values::Bytes { data, .. } => data.is_mapped(),
+            Values::Floats(data) => data.is_mapped(),
+        }
+    }
 }
 
 impl Examples for DataSplit {

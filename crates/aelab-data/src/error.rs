@@ -67,6 +67,25 @@ pub enum DataError {
         /// What was looked for: `bytes`, `examples`, `images`.
         what: &'static str,
     },
+    /// Something that is no file: a folder, a device, a pipe.
+    #[error("{}: is {found}, but a plain file is needed", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// More than memory can hold.
+    #[error(
+        "{origin}: needs more than {limit} bytes of memory, the most that aelab gives to one file here (three quarters of the \
+         machine's memory); read it on a machine with more, or take a part of the data"
+    )]
+    TooLarge {
+        /// The file or folder.
+        origin: Origin,
+        /// The most bytes that are taken.
+        limit: u64,
+    },
     /// Bytes that are not what the format says.
     #[error("{origin}: {message} (at byte {offset})")]
     Format {
@@ -127,6 +146,19 @@ pub enum DataError {
         path: PathBuf,
         /// What the decoder said.
         source: image::ImageError,
+    },
+    /// An image that would take too much memory.
+    #[error(
+        "{}: is larger than what is read: at most {max_side} pixels a side and {max_bytes} bytes decoded; scale it down or take it away",
+        path.display()
+    )]
+    ImageTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Most pixels of a side.
+        max_side: u32,
+        /// Most bytes of the decoded image.
+        max_bytes: u64,
     },
     /// Images of different sizes, without a size to bring them to.
     #[error(

@@ -7,6 +7,7 @@
 //!   `split_seed`, never on the seed of a training run, so that runs with different seeds compare.
 //! * Whatever is fitted (minimum and maximum, mean and standard deviation) is fitted on the training
 //!   split alone.
+//! * What is decoded is kept in a file that all processes of the machine map ([`decoded_dir`]): they share its memory.
 //! * [`fetch()`], [`verify`] and [`list`] look after the cache. Loading never touches the network.
 //!
 //! One file per source under `sources`, one per file format under `formats`.
@@ -16,10 +17,14 @@
 mod checksum;
 mod context;
 mod dataset;
+mod decoded;
 mod error;
 mod fetch;
 mod formats;
+#[doc(hidden)]
+pub mod fuzzing;
 mod labels;
+mod memory;
 mod observed;
 mod options;
 mod partition;
@@ -30,6 +35,7 @@ mod transform;
 
 pub use context::{LoadContext, default_cache_dir};
 pub use dataset::{DataSplit, Dataset};
+pub use decoded::{Cleared, clear_decoded, decoded_dir};
 pub use error::{DataError, FailedAttempt, Origin};
 pub use fetch::{DatasetState, DatasetStatus, FetchProgress, FetchReport, FileState, FileStatus, Source, fetch, list, verify};
 pub use registry::{DATASETS, DatasetConfig, DatasetEntry, DatasetSource, find};

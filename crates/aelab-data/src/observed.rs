@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use aelab_map::Numbers;
+
 /// Which values are observed, by row of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Observed {
     /// Observed steps of each series and the values of a step; later steps are padding.
     lengths: Option<(Arc<[u32]>, usize)>,
     /// 1 for each value that is there, 0 for each that is not, row after row.
-    values: Option<Arc<Vec<u8>>>,
+    values: Option<Numbers<u8>>,
 }
+
+/// Observed steps of each series with the values of a step; 1 for each value that is there.
+type Parts<'a> = (Option<(&'a [u32], usize)>, Option<&'a [u8]>);
 
 impl Observed {
     /// Nothing is missing.
@@ -24,12 +29,22 @@ impl Observed {
 
     /// 1 for each value that is there.
     pub(crate) fn values(values: Vec<u8>) -> Self {
-        Self { lengths: None, values: Some(Arc::new(values)) }
+        Self { lengths: None, values: Some(values.into()) }
     }
 
     /// Both at once: a series that ends early and has gaps before.
     pub(crate) fn with_values(self, values: Vec<u8>) -> Self {
-        Self { values: Some(Arc::new(values)), ..self }
+        Self { values: Some(values.into()), ..self }
+    }
+
+    /// Out of what [`parts`](Self::parts) gives.
+    pub(crate) fn of(lengths: Option<(Vec<u32>, usize)>, values: Option<Numbers<u8>>) -> Self {
+        Self { lengths: lengths.map(|(lengths, step_size)| (lengths.into(), step_size)), values }
+    }
+
+    /// Observed steps of each series with the values of a step, and 1 for each value that is there, where these are not all.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        (self.lengths.as_ref().map(|(lengths, step_size)| (&**lengths, *step_size)), self.values.as_deref())
     }
 
     pub(crate) fn is_everything(&self) -> bool {
@@ -70,7 +85,7 @@ impl Observed {
     /// The same without the values that `hidden` marks by 1.
     pub(crate) fn without(&self, hidden: &[u8]) -> Self {
         let values = self.values.as_ref().map(|values| values.iter().zip(hidden).map(|(value, hidden)| value & !hidden & 1).collect());
-        Self { lengths: self.lengths.clone(), values: values.map(Arc::new) }
+        Self { lengths: self.lengths.clone(), values: values.map(Numbers::owned) }
     }
 
     /// Where the padding of a row begins.

@@ -10,6 +10,20 @@ pub(crate) const DEFAULT_FRACTION: f64 = 0.1;
 /// Validation examples taken out of the official training set of MNIST and its relatives.
 pub(crate) const DEFAULT_NUM_VALID: usize = 5000;
 
+/// The keys of the shared options. What a source decodes does not depend on them.
+pub(crate) const OPTION_KEYS: [&str; 10] = [
+    "num_train",
+    "num_valid",
+    "num_test",
+    "valid_fraction",
+    "test_fraction",
+    "split_seed",
+    "scale",
+    "binarize",
+    "normal_classes",
+    "contamination",
+];
+
 /// The shared options of one configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {

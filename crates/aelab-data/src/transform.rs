@@ -448,7 +448,7 @@ mod tests {
 
     #[test]
     fn bytes_are_exact_fractions() {
-        let values = Values::Bytes { data: std::sync::Arc::new((0..=255).collect()), divisor: 255.0 };
+        let values = Values::Bytes { data: aelab_map::Numbers::owned((0..=255).collect()), divisor: 255.0 };
         let scaling = Scaling::fit(Scale::None, &values, &Observed::everything(), &Rows::Range(0..1), 256);
         let mut out = Vec::new();
         Transform::new(&scaling, Binarize::None, &values, 256).append(&values, 0..256, &mut out);

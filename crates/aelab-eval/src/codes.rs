@@ -1,9 +1,10 @@
 //! The codes of a whole split.
 
-use aelab_core::{Examples, Stream, TrainedModel};
+use aelab_core::{Examples, Pulse, Stream, TrainedModel};
 use burn::tensor::Device;
 
 use crate::EvaluationError;
+use crate::context::beat;
 use crate::pass::{for_each_batch, to_values};
 
 /// What a model that conditions on classes is told of the examples that it encodes.
@@ -34,9 +35,11 @@ impl Codes {
         stream: Stream,
         batch_size: usize,
         device: &Device,
+        pulse: &Pulse,
     ) -> Result<Self, EvaluationError> {
         let (mut values, mut size) = (Vec::new(), 0);
         for_each_batch(examples, stream, batch_size, |rows| {
+            beat(pulse)?;
             let batch = match told {
                 Told::Nothing => rows.batch_without_labels(device),
                 Told::Classes => rows.batch(device),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::path::Path;
 
-use aelab_core::{Batch, Examples, Progress, StateError, TrainedModel};
+use aelab_core::{Batch, Examples, Progress, Pulse, StateError, TrainedModel};
 use burn::tensor::{Device, Tensor};
 
 use crate::codes::{Codes, Told};
@@ -41,6 +41,14 @@ pub struct EvaluationContext<'a> {
     pub data_checksum: &'a str,
     /// What the evaluations of one trial share; starts as `Memo::default()`.
     pub memo: Memo,
+    /// Counts signs of life, and says when to stop: every measurement then ends with [`EvaluationError::Stopped`] soon.
+    pub pulse: &'a Pulse,
+}
+
+/// A sign of life; an error when asked to stop.
+pub(crate) fn beat(pulse: &Pulse) -> Result<(), EvaluationError> {
+    pulse.tick();
+    if pulse.should_stop() { Err(EvaluationError::Stopped) } else { Ok(()) }
 }
 
 /// Results that several evaluations of a trial need and that are computed at most once.
@@ -60,6 +68,11 @@ pub struct Memo {
 }
 
 impl EvaluationContext<'_> {
+    /// A sign of life, between two batches or steps; an error when asked to stop.
+    pub(crate) fn beat(&self) -> Result<(), EvaluationError> {
+        beat(self.pulse)
+    }
+
     /// Fails when there is nothing to measure on.
     pub(crate) fn require_test(&self, evaluation: &'static str) -> Result<(), EvaluationError> {
         if self.test.is_empty() { Err(EvaluationError::EmptySplit { evaluation, split: "test" }) } else { Ok(()) }
@@ -158,7 +171,7 @@ impl EvaluationContext<'_> {
         if let Some(codes) = memo.get() {
             return Ok(codes);
         }
-        let codes = Codes::of(self.model, examples, told, draw.stream(self.seed), self.batch_size, self.device)?;
+        let codes = Codes::of(self.model, examples, told, draw.stream(self.seed), self.batch_size, self.device, self.pulse)?;
         Ok(memo.get_or_init(|| codes))
     }
 

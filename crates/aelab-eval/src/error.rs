@@ -14,6 +14,9 @@ pub enum EvaluationError {
         /// `training` or `test`.
         split: &'static str,
     },
+    /// Asked to stop: there is no result yet.
+    #[error("the evaluation was asked to stop before its end")]
+    Stopped,
     /// A metric that is not a number.
     #[error(
         "`{metric}` is {value} instead of a finite number: the model's output is not finite on the test split (has training diverged?)"

@@ -68,6 +68,7 @@ impl Representations {
         let mut rows = |examples: &dyn Examples, num: usize, draw: Draw| -> Result<Vec<f32>, EvaluationError> {
             let mut values = Vec::with_capacity(num.min(examples.len()) * num_features);
             for_each_batch_of_first(examples, num, draw.stream(context.seed), chunk_rows(num_features), |rows| {
+                context.beat()?;
                 has_mask |= rows.mask.is_some();
                 values.extend_from_slice(&rows.values);
                 Ok(())

@@ -20,6 +20,7 @@ use serde_json::Value;
 pub use collect::{Collected, CollectedTrial, collect};
 pub use error::ComparisonError;
 pub use filter::Filter;
+pub(crate) use filter::passing;
 
 use crate::nearest_name;
 use keys::{Key, KeyKind, KnownKeys};

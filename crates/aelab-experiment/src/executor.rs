@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -12,14 +12,21 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aelab_files::bounded_lines;
+
 use crate::device::burn_device_variable;
 use crate::lock::{self, Attempt, Holder, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
+use crate::reading::map_trials;
 use crate::result::{TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError, TrialDir};
 use crate::schedule::{Schedule, Task};
+use crate::search::SearchError;
 use crate::spec::{Execution, Jobs};
-use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, WorkerMessage};
+use crate::worker::{EXIT_BUSY, EXIT_INTERRUPTED, EXIT_STORAGE, PROTOCOL_VERSION, TrialProgress, WorkerMessage};
+
+/// A message of a worker is a few numbers, or the text of an error.
+const MAX_MESSAGE: usize = 1 << 20;
 
 /// The program that runs one trial: it is started with the run directory and the hash as last arguments.
 #[derive(Debug, Clone)]
@@ -35,6 +42,27 @@ impl WorkerCommand {
     pub fn this_program() -> io::Result<Self> {
         Ok(Self { program: std::env::current_exe()?, arguments: vec!["worker".into()] })
     }
+
+    /// Starts the program. Where it is the one that is running, that one is started even if another has been put in its place
+    /// since.
+    fn command(&self) -> Command {
+        #[cfg(target_os = "linux")]
+        if std::env::current_exe().is_ok_and(|running| running == self.program || running == with_deleted(&self.program)) {
+            use std::os::unix::process::CommandExt;
+            let mut command = Command::new("/proc/self/exe");
+            command.arg0(&self.program);
+            return command;
+        }
+        Command::new(&self.program)
+    }
+}
+
+/// What Linux calls the program that is running when its file has been removed or replaced.
+#[cfg(target_os = "linux")]
+fn with_deleted(program: &std::path::Path) -> PathBuf {
+    let mut name = program.as_os_str().to_owned();
+    name.push(" (deleted)");
+    name.into()
 }
 
 /// How trials are run.
@@ -84,6 +112,20 @@ impl StopSignal {
         }
         Ok(())
     }
+
+    /// As `listen`, but however many signals come, they ask once: a batch system sends several, and means the same by them.
+    pub fn listen_once(&self) -> io::Result<()> {
+        let heard = Self::default();
+        heard.listen()?;
+        let stop = self.clone();
+        thread::spawn(move || {
+            while heard.level() == 0 {
+                thread::sleep(TICK);
+            }
+            stop.raise();
+        });
+        Ok(())
+    }
 }
 
 /// What happens while trials run.
@@ -126,10 +168,24 @@ pub enum RunEvent<'a> {
         /// What happened.
         reason: &'a str,
     },
+    /// Something worth reading that is about no trial.
+    Note {
+        /// One line or several.
+        text: &'a str,
+    },
     /// Workers were asked to checkpoint and end.
     Stopping {
         /// How many there are.
         num_running: usize,
+    },
+    /// Trials were handed to a cluster, or their number in its queue has changed.
+    Queued {
+        /// Trials that wait.
+        num_waiting: usize,
+        /// Trials whose tasks run.
+        num_running: usize,
+        /// Why most of those that wait do so, in the cluster's word; empty where it does not say.
+        reason: &'a str,
     },
 }
 
@@ -140,6 +196,9 @@ pub enum ExecutorError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
+    /// A search cannot go on.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// A worker cannot be started.
     #[error("cannot start the worker {}", program.display())]
     Spawn {
@@ -167,13 +226,18 @@ pub enum ExecutorError {
         cores: usize,
     },
     /// A worker could not keep its work.
-    #[error("the run was stopped because {hash} cannot keep its work: {reason}\nfree the disk or restore the permission, then go on")]
+    #[error(
+        "the run was stopped because {hash} cannot keep its work: {reason}\nput that right (a full disk, a lost permission, ...), then go on"
+    )]
     Storage {
         /// The trial.
         hash: String,
         /// What the worker said.
         reason: String,
     },
+    /// Slurm does not do what it was asked.
+    #[error(transparent)]
+    Slurm(#[from] crate::slurm::SlurmError),
     /// A process that should be gone holds a trial.
     #[error("the trial {hash} is held by {holder}, whose runner has died, and it does not stop: end that process")]
     Stuck {
@@ -181,6 +245,32 @@ pub enum ExecutorError {
         hash: String,
         /// Who holds it.
         holder: String,
+    },
+    /// A trial is locked and nobody works on it.
+    #[error(
+        "the trial {hash} is held by {holder}, who has given no sign of life for {seconds} seconds: end that process; \
+         if its machine is gone and its lock stays on the file server, delete {}", lock.display()
+    )]
+    Silent {
+        /// The trial.
+        hash: String,
+        /// Who holds it.
+        holder: String,
+        /// For how long.
+        seconds: u64,
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// The worker is another program than the runner.
+    #[error(
+        "the worker is of aelab {version} and speaks version {found} of the protocol between worker and runner, but the runner speaks version \
+         {PROTOCOL_VERSION}: the program was replaced while the run went on; what is done is kept, begin the run again with one program"
+    )]
+    Protocol {
+        /// Version of the worker's program.
+        version: String,
+        /// Version of its protocol.
+        found: u32,
     },
 }
 
@@ -217,7 +307,7 @@ pub struct RunSummary {
 impl RunSummary {
     /// Looks at every trial of the plan.
     pub fn of(run_dir: &RunDir, plan: &Plan, stopped: bool) -> Result<Self, ExecutorError> {
-        let states = plan.trials.iter().map(|trial| run_dir.trial(&trial.hash).state()).collect::<Result<Vec<_>, _>>()?;
+        let states = map_trials(run_dir, &plan.trials, |_, state, _| state)?;
         Ok(Self { states, stopped })
     }
 
@@ -241,13 +331,26 @@ struct Worker {
     step: u64,
     /// Why it is being killed, where it hangs.
     hung: Option<String>,
+    /// Whether it has said its last word.
+    is_done: bool,
 }
 
 /// How often a trial was begun again without having come further than this.
 #[derive(Default)]
-struct Restarts {
+pub(crate) struct Restarts {
     num: u32,
     step: u64,
+}
+
+impl Restarts {
+    /// Whether a trial that has come to that step may begin again; counted.
+    pub(crate) fn allow(&mut self, step: u64, max_restarts: u32) -> bool {
+        if step > self.step {
+            *self = Self { num: 0, step };
+        }
+        self.num += 1;
+        self.num <= max_restarts
+    }
 }
 
 struct Line {
@@ -259,9 +362,27 @@ struct Line {
 struct Held {
     task: Task,
     since: Instant,
+    /// Its signs of life, when they last changed, and when they were last read.
+    progress: Option<TrialProgress>,
+    heard: Instant,
+    looked: Instant,
+    /// Why waiting for it is no use.
+    hopeless: Option<ExecutorError>,
+}
+
+impl Held {
+    fn new(task: Task) -> Self {
+        let now = Instant::now();
+        Self { task, since: now, progress: None, heard: now, looked: now, hopeless: None }
+    }
 }
 
 const TICK: Duration = Duration::from_millis(50);
+/// How often the signs of life of others are read.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
+
+/// And how often where one is about to end.
+const SHORT_TICK: Duration = Duration::from_millis(1);
 
 /// Runs the tasks of a schedule on this machine until it has no more.
 pub fn execute(
@@ -317,16 +438,26 @@ impl Executor<'_> {
             if self.obeyed == 0 {
                 self.look_at_held(observe)?;
                 while self.running.len() < self.options.jobs
-                    && let Some(task) = self.next_task()?
+                    && let Some(task) = self.next_task(observe)?
                 {
                     self.start(task, observe)?;
                 }
+            }
+            // What nobody will give back is no reason to leave the rest undone.
+            if self.obeyed == 0
+                && self.running.is_empty()
+                && self.held.iter().all(|held| held.hopeless.is_some())
+                && let Some(error) = self.held.iter_mut().find_map(|held| held.hopeless.take())
+            {
+                return Err(error);
             }
             // With a free place and nothing running or held, the schedule had nothing more to give.
             if self.running.is_empty() && (self.obeyed > 0 || self.held.is_empty()) {
                 return Ok(());
             }
-            match receiver.recv_timeout(TICK) {
+            // A worker that has said its last word ends in a moment, and its place should not stay free for longer.
+            let tick = if self.running.iter().any(|worker| worker.is_done) { SHORT_TICK } else { TICK };
+            match receiver.recv_timeout(tick) {
                 Ok(line) => {
                     self.hear(&line, observe)?;
                     while let Ok(line) = receiver.try_recv() {
@@ -341,11 +472,13 @@ impl Executor<'_> {
         }
     }
 
-    fn next_task(&mut self) -> Result<Option<Task>, ExecutorError> {
-        match self.waiting.pop_front() {
-            Some(task) => Ok(Some(task)),
-            None => self.schedule.next(self.run_dir),
+    fn next_task(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<Option<Task>, ExecutorError> {
+        if let Some(task) = self.waiting.pop_front() {
+            return Ok(Some(task));
         }
+        let task = self.schedule.next(self.run_dir)?;
+        self.schedule.take_notes().iter().for_each(|text| observe(&RunEvent::Note { text }));
+        Ok(task)
     }
 
     /// A task has come to an end, or another process has ended its trial.
@@ -355,7 +488,8 @@ impl Executor<'_> {
         result: Option<&TrialResult>,
         observe: &mut dyn FnMut(&RunEvent<'_>),
     ) -> Result<(), ExecutorError> {
-        let state = result.map_or(TrialState::Interrupted, |result| result.state);
+        let unfinished = if task.has_paused(&self.folder(&task.trial)) { TrialState::Paused } else { TrialState::Interrupted };
+        let state = result.map_or(unfinished, |result| result.state);
         observe(&RunEvent::Ended { trial: &task.trial, state, result });
         self.schedule.ended(self.run_dir, task, result)
     }
@@ -422,7 +556,7 @@ impl Executor<'_> {
         }
         if let Some(holder) = self.holder(&folder)? {
             observe(&RunEvent::Waiting { trial: &planned, holder: holder.as_ref() });
-            self.held.push(Held { task, since: Instant::now() });
+            self.held.push(Held::new(task));
             return Ok(());
         }
         let log_path = folder.log_path();
@@ -433,7 +567,7 @@ impl Executor<'_> {
             .map_err(|source| ExecutorError::Io { path: log_path.clone(), source })?;
         let resumed = folder.has_checkpoint();
         let worker = &self.options.worker;
-        let mut command = Command::new(&worker.program);
+        let mut command = worker.command();
         command
             .args(&worker.arguments)
             .arg(format!("--checkpoint-seconds={}", self.options.checkpoint_every.as_secs()))
@@ -457,7 +591,7 @@ impl Executor<'_> {
         let output = child.stdout.take().expect("standard output is a pipe");
         let (sender, trial) = (self.sender.clone(), Arc::clone(&planned));
         thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            for line in bounded_lines(BufReader::new(output), MAX_MESSAGE).map_while(Result::ok) {
                 let text = String::from_utf8_lossy(&line).into_owned();
                 let message = serde_json::from_str(&text).map_err(|_| text);
                 if sender.send(Line { trial: Arc::clone(&trial), message }).is_err() {
@@ -465,7 +599,17 @@ impl Executor<'_> {
                 }
             }
         });
-        self.running.push(Worker { task, child, input, killed: false, heard: Instant::now(), phase: String::new(), step: 0, hung: None });
+        self.running.push(Worker {
+            task,
+            child,
+            input,
+            killed: false,
+            heard: Instant::now(),
+            phase: String::new(),
+            step: 0,
+            hung: None,
+            is_done: false,
+        });
         observe(&RunEvent::Started { trial: &planned, resumed });
         Ok(())
     }
@@ -476,7 +620,7 @@ impl Executor<'_> {
     }
 
     fn look_at_held(&mut self, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
-        for held in std::mem::take(&mut self.held) {
+        for mut held in std::mem::take(&mut self.held) {
             let folder = self.folder(&held.task.trial);
             match self.holder(&folder)? {
                 None => match folder.result()? {
@@ -484,11 +628,25 @@ impl Executor<'_> {
                     None => self.waiting.push_front(held.task),
                 },
                 Some(holder) => {
-                    let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
-                    if is_orphan && held.since.elapsed() > self.options.patience {
-                        let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-                        return Err(ExecutorError::Stuck { hash: held.task.trial.hash.clone(), holder });
+                    if held.looked.elapsed() >= LISTEN_EVERY {
+                        held.looked = Instant::now();
+                        let progress = folder.progress();
+                        if progress != held.progress {
+                            (held.progress, held.heard) = (progress, Instant::now());
+                        }
                     }
+                    let is_orphan = holder.as_ref().is_some_and(Holder::runner_is_gone);
+                    let hash = held.task.trial.hash.clone();
+                    let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                    let silence = held.heard.elapsed();
+                    held.hopeless = if is_orphan && held.since.elapsed() > self.options.patience {
+                        Some(ExecutorError::Stuck { hash, holder })
+                    } else if silence > self.options.hang + self.options.patience {
+                        // Its own runner would have killed it by now.
+                        Some(ExecutorError::Silent { hash, holder, seconds: silence.as_secs(), lock: folder.lock_path() })
+                    } else {
+                        None
+                    };
                     self.held.push(held);
                 }
             }
@@ -503,10 +661,14 @@ impl Executor<'_> {
             match &line.message {
                 Ok(WorkerMessage::Beat { phase }) => worker.phase.clone_from(phase),
                 Ok(WorkerMessage::Progress { step, .. }) => worker.step = *step,
+                Ok(WorkerMessage::Done { .. }) => worker.is_done = true,
                 _ => {}
             }
         }
         match &line.message {
+            Ok(WorkerMessage::Hello { protocol_version, program_version }) if *protocol_version != PROTOCOL_VERSION => {
+                return Err(ExecutorError::Protocol { version: program_version.clone(), found: *protocol_version });
+            }
             Ok(WorkerMessage::Storage { text }) => self.storage = Some((trial.hash.clone(), text.clone())),
             Ok(message) => observe(&RunEvent::Message { trial, message }),
             Err(text) => {
@@ -526,8 +688,10 @@ impl Executor<'_> {
             match status {
                 Ok(None) => position += 1,
                 Ok(Some(status)) => {
-                    // Its last words may still be on the way.
-                    while let Ok(line) = receiver.recv_timeout(Duration::from_millis(5)) {
+                    // The last words of one that has not said so may still be on the way.
+                    while !self.running[position].is_done
+                        && let Ok(line) = receiver.recv_timeout(Duration::from_millis(5))
+                    {
                         self.hear(&line, observe)?;
                     }
                     let worker = self.running.remove(position);
@@ -541,12 +705,7 @@ impl Executor<'_> {
 
     /// Whether the trial of a worker that was killed or hung may begin again; counted.
     fn may_restart(&mut self, worker: &Worker) -> bool {
-        let restarts = self.restarts.entry(worker.task.trial.hash.clone()).or_default();
-        if worker.step > restarts.step {
-            *restarts = Restarts { num: 0, step: worker.step };
-        }
-        restarts.num += 1;
-        restarts.num <= self.options.max_restarts
+        self.restarts.entry(worker.task.trial.hash.clone()).or_default().allow(worker.step, self.options.max_restarts)
     }
 
     fn end(&mut self, worker: Worker, status: ExitStatus, observe: &mut dyn FnMut(&RunEvent<'_>)) -> Result<(), ExecutorError> {
@@ -555,10 +714,10 @@ impl Executor<'_> {
         let mut result = folder.result()?;
         if result.is_none() && status.code() == Some(i32::from(EXIT_BUSY)) {
             observe(&RunEvent::Waiting { trial, holder: None });
-            self.held.push(Held { task: worker.task, since: Instant::now() });
+            self.held.push(Held::new(worker.task));
             return Ok(());
         }
-        if result.is_none() && !worker.killed {
+        if result.is_none() && !worker.killed && !worker.task.has_paused(&folder) {
             if status.code() == Some(i32::from(EXIT_STORAGE)) {
                 let (hash, reason) = self.storage.take().unwrap_or_else(|| (trial.hash.clone(), folder.log_tail(3)));
                 return Err(ExecutorError::Storage { hash, reason });
@@ -599,7 +758,7 @@ fn was_killed_from_outside(status: ExitStatus) -> bool {
 }
 
 /// Writes the result of a trial whose worker died, unless another process has taken the trial up.
-fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, ExecutorError> {
+pub(crate) fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, ExecutorError> {
     let path = folder.lock_path();
     let attempt = TrialLock::attempt(&path).map_err(|source| ExecutorError::Io { path, source })?;
     let Attempt::Taken(_lock) = attempt else { return Ok(None) };
@@ -608,6 +767,10 @@ fn record_crash(folder: &TrialDir, what: String) -> Result<Option<TrialResult>, 
         return Ok(Some(result));
     }
     let tail = folder.log_tail(20);
+    // What Rust and C++ say of an allocation that is refused, before they end the process.
+    let said = folder.log_tail(200);
+    let ran_out = said.lines().rev().find(|line| ["memory allocation of", "std::bad_alloc"].iter().any(|words| line.contains(words)));
+    let what = ran_out.map_or_else(|| what.clone(), |line| format!("the worker ran out of memory ({line}): {what}"));
     let error = if tail.is_empty() { what } else { format!("{what}; the end of its log:\n{tail}") };
     let result = TrialResult::without_metrics(TrialState::Failed, Some(error));
     folder.write_result(&result)?;

@@ -1,20 +1,58 @@
 //! The identity of a trial: a hash of its resolved configuration.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// JSON with sorted keys and without spaces; numbers in their shortest form that reads back the same.
 pub fn canonical_json(value: &Value) -> String {
+    let mut text = String::new();
+    push_canonical(&mut text, value);
+    text
+}
+
+fn push_canonical(text: &mut String, value: &Value) {
     match value {
         Value::Object(entries) => {
             let mut sorted: Vec<_> = entries.iter().collect();
-            sorted.sort_by_key(|(key, _)| key.as_str());
-            let inner: Vec<String> =
-                sorted.iter().map(|(key, value)| format!("{}:{}", Value::String((*key).clone()), canonical_json(value))).collect();
-            format!("{{{}}}", inner.join(","))
+            sorted.sort_unstable_by_key(|(key, _)| key.as_str());
+            text.push('{');
+            for (position, (key, value)) in sorted.into_iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                push_text(text, key);
+                text.push(':');
+                push_canonical(text, value);
+            }
+            text.push('}');
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical_json).collect::<Vec<_>>().join(",")),
-        other => other.to_string(),
+        Value::Array(items) => {
+            text.push('[');
+            for (position, item) in items.iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                push_canonical(text, item);
+            }
+            text.push(']');
+        }
+        Value::String(inner) => push_text(text, inner),
+        other => {
+            let _ = write!(text, "{other}");
+        }
+    }
+}
+
+/// A text as JSON; most need no escape.
+fn push_text(text: &mut String, inner: &str) {
+    if inner.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        text.push('"');
+        text.push_str(inner);
+        text.push('"');
+    } else {
+        text.push_str(&Value::from(inner).to_string());
     }
 }
 

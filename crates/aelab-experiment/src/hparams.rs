@@ -1,6 +1,7 @@
 //! What TensorBoard's HPARAMS tab is told of a sweep and of a trial: the same names on both sides, or the
 //! tab hides the trial.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use aelab_core::ObserverError;
@@ -25,24 +26,21 @@ pub fn describe_for_tensorboard(root: &Path, plan: &Plan) -> Result<(), Observer
 /// Every hyperparameter of a plan with every value that it takes, and every metric that may be measured.
 fn experiment_info(plan: &Plan) -> ExperimentInfo {
     let mut varied: Vec<(String, Vec<Value>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut seen: HashSet<(usize, String)> = HashSet::new();
     let mut metrics: Vec<String> = Vec::new();
+    let mut known_metrics: HashSet<&str> = HashSet::new();
     for trial in &plan.trials {
         for (name, value) in hyperparameters(&trial.model, &trial.overrides, trial.seed) {
-            let position = varied.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
-                varied.push((name, Vec::new()));
+            let place = *places.entry(name).or_insert_with_key(|name| {
+                varied.push((name.clone(), Vec::new()));
                 varied.len() - 1
             });
-            let values = &mut varied[position].1;
-            if !values.contains(&value) {
-                values.push(value);
+            if seen.insert((place, value.to_string())) {
+                varied[place].1.push(value);
             }
         }
-        for name in &trial.metrics {
-            let tag = format!("eval/{name}");
-            if !metrics.contains(&tag) {
-                metrics.push(tag);
-            }
-        }
+        metrics.extend(trial.metrics.iter().filter(|name| known_metrics.insert(name)).map(|name| format!("eval/{name}")));
     }
     ExperimentInfo { name: plan.name.clone(), hyperparameters: varied, metrics }
 }

@@ -33,7 +33,7 @@ fn plan_of(text: &str, extended: Option<&str>, sets: &[&str]) -> Result<Plan, cr
     plan(&ExperimentSpec::parse(source)?, &Registry::new(aelab_models::MODELS), &LoadContext::new("/nowhere"))
 }
 
-fn planned(text: &str, sets: &[&str]) -> Plan {
+pub(super) fn planned(text: &str, sets: &[&str]) -> Plan {
     plan_of(text, None, sets).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -75,7 +75,7 @@ macro_rules! messages {
     };
 }
 
-fn with(sweep: &str) -> String {
+pub(super) fn with(sweep: &str) -> String {
     format!("{GOOD}{sweep}")
 }
 
@@ -113,6 +113,10 @@ messages! {
     too_few_threads: with("execution: {threads_per_trial: 0}\n");
     bad_jobs: with("execution: {jobs: many}\n");
     unknown_key_in_execution: with("execution: {job: 2}\n");
+    bad_time_limit_of_slurm: with("execution:\n  executor: slurm\n  slurm:\n    partition: gpu\n    time: 4h\n");
+    time_limit_of_slurm_without_time_to_work: with("execution: {executor: slurm, slurm: {time: 1}}\n");
+    option_of_slurm_that_is_ours: with("execution:\n  slurm:\n    extra: ['#SBATCH --array=0-9']\n");
+    unknown_key_of_slurm: with("execution: {slurm: {partitions: gpu}}\n");
     missing_extended_file: with("extends: absent.yaml\n");
     data_file_missing: GOOD.replace("{digits: {}}", "{npy: {path: absent.npy}}");
 
@@ -136,6 +140,43 @@ messages! {
     sweep_range_with_a_typo: with("sweep: {train.epochs: {log_range: {from: 1, too: 4, num: 2}}}\n");
     sweep_range_that_goes_nowhere: with("sweep: {train.epochs: {range: {from: 1, to: 4, step: -1}}}\n");
     sweep_range_through_zero: with("sweep: {model.vae.beta: {log_range: {from: 0, to: 4, num: 3}}}\n");
+    sampler_with_a_typo: with("sweep:\n  sobol:\n    num: 4\n    sapce: {model.vae.beta: {uniform: {from: 0, to: 1}}}\n");
+    sampler_without_points: with("sweep:\n  random:\n    num: 0\n    space: {model.vae.beta: {uniform: {from: 0, to: 1}}}\n");
+    sampler_of_a_list: with("sweep:\n  random:\n    num: 4\n    space: {model.vae.beta: [1, 2]}\n");
+    sampler_of_an_unknown_distribution: with("sweep:\n  random:\n    num: 4\n    space: {model.vae.beta: {loguniform: {from: 1, to: 2}}}\n");
+    sampler_with_a_typo_in_its_bounds: with("sweep:\n  random:\n    num: 4\n    space: {model.vae.beta: {uniform: {from: 1, too: 2}}}\n");
+    sampler_of_a_logarithm_of_zero: with("sweep:\n  random:\n    num: 4\n    space: {model.vae.beta: {log_uniform: {from: 0, to: 2}}}\n");
+    sampler_of_too_many_points: with("sweep:\n  sobol:\n    num: 70000\n    space: {model.vae.beta: {uniform: {from: 0, to: 2}}}\n");
+    sampler_of_no_path: with("sweep:\n  sobol:\n    num: 4\n    space: {beta: {uniform: {from: 0, to: 2}}}\n");
+    sampler_of_a_path_with_a_typo: with("sweep:\n  sobol:\n    num: 4\n    space: {model.vae.bata: {uniform: {from: 0, to: 2}}}\n");
+
+    requirement_with_a_typo: with("require:\n  - latent_dim < inptu\n");
+    requirement_in_quotes_with_a_typo: with("require: [\"latent_dim < 3 and bata > 1\"]\n");
+    requirement_over_several_lines: with("require: >\n  latent_dim < 3\n  or bata > 1\n");
+    requirement_that_compares_a_text: with("require: likelihood > 3\n");
+    requirement_that_is_no_condition: with("require: latent_dim + 1\n");
+    requirement_with_a_bad_operator: with("require: latent_dim = 4\n");
+    requirement_about_an_unknown_model: with("require: model != veа\n");
+    requirement_that_nothing_meets: with("sweep: {model.vae.latent_dim: [2, 4], train.epochs: [1, 2]}\nrequire: [epochs > 1, latent_dim > 8]\n");
+    requirement_that_is_a_map: with("require: {latent_dim: 4}\n");
+    condition_that_cannot_be_asked: with("sweep:\n  product:\n    - train.batch_size: [32, 64]\n    - {train.epochs: [1, 2], when: batch_siz == 64}\n");
+    condition_about_a_default_of_what_is_not_whole_yet: GOOD.replace("  batch_size: 32\n", "") + "sweep:\n  product:\n    - {train.epochs: [1, 2], when: beta_1 == 0.9}\n    - train.batch_size: [32, 64]\n";
+    conditional_axis_of_another_model: with("sweep:\n  product:\n    - {model.linear.code_size: [2, 4], when: model == vae}\n");
+    derived_from_itself: with("derive: {train.epochs: 2 * epochs}\n");
+    derived_from_what_comes_later: with("derive: {train.epochs: 2 * batch_size, train.batch_size: 4 * 8}\n");
+    derived_and_swept: with("sweep: {train.epochs: [1, 2]}\nderive: {train.epochs: 4}\n");
+    derived_of_another_optimizer: with("derive: {train.optimizer.sgd.learning_rate: 1e-3 * batch_size}\n");
+    derived_without_a_whole_path: with("derive: {epochs: 4}\n");
+    derived_of_the_wrong_type: with("derive: {train.epochs: batch_size / 5}\n");
+    derived_with_an_unknown_function: with("derive: {train.epochs: rount(batch_size / 5)}\n");
+    derived_with_division_by_zero: with("sweep: {train.batch_size: [32, 64]}\nderive: {train.epochs: 10 / (batch_size - 64)}\n");
+    derived_with_an_unknown_key: with("derive: {train.epochs: {vlaue: 3}}\n");
+    set_of_what_is_derived: with("derive: {train.epochs: 4}\n"), "train.epochs=7";
+    tag_that_filters_cannot_name: with("tags: [good, a=b]\n");
+    tags_as_a_text: with("tags: thesis\n");
+    repetition_of_no_seed: with("sweep: {repeat: {times: 3, vary: [train.epochs]}}\n");
+    repetition_with_a_typo: with("sweep: {repeat: {time: 3}}\n");
+    repetition_of_an_absent_seed: with("sweep: {repeat: {times: 2, vary: [data.digits.noise_seed]}}\n");
     sweep_of_the_name: with("sweep: {name: [a, b]}\n");
     sweep_sets_a_path_twice: with("sweep:\n  product:\n    - train.epochs: [1, 2]\n    - train.epochs: [3]\n");
     sweep_replaces_what_it_set: with("sweep:\n  product:\n    - model.vae.beta: [1, 2]\n    - model: [{undercomplete: {hidden: [], code_size: 2}}]\n");

@@ -149,6 +149,12 @@ pub(crate) fn unknown_name(path: &KeyPath, what: &str, name: &str, names: &[&str
     ReadError { path: path.clone(), problem: Problem::UnknownName { what: what.to_owned(), name: name.to_owned(), expected } }
 }
 
+/// The names of the variants of a type that is read from a map with one key.
+pub(crate) fn names_of<T: DeserializeOwned>() -> Vec<String> {
+    let nobody = Value::Object(std::iter::once((String::new(), Value::Null)).collect());
+    serde_json::from_value::<T>(nobody).err().map(|error| expected_names(&error.to_string())).unwrap_or_default()
+}
+
 fn quoted_after(message: &str, start: &str) -> Option<String> {
     let rest = message.strip_prefix(start)?.strip_prefix('`')?;
     Some(rest.split('`').next()?.to_owned())

@@ -9,7 +9,7 @@ use crate::hash::short_hash;
 use crate::trial_config::FORMAT_VERSION;
 
 /// Where a trial stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
     /// Not begun.
@@ -18,8 +18,12 @@ pub enum TrialState {
     Running,
     /// Begun and stopped before the end; goes on from its checkpoint.
     Interrupted,
+    /// Came as far as it was meant to come for now: whether it goes on depends on other trials.
+    Paused,
     /// Trained and measured.
     Finished,
+    /// Given up early because others did better.
+    Stopped,
     /// A value was not a finite number.
     Diverged,
     /// An error, or a process that died.
@@ -28,8 +32,16 @@ pub enum TrialState {
 
 impl TrialState {
     /// Every state, in the order of a life.
-    pub const ALL: [TrialState; 6] =
-        [TrialState::Pending, TrialState::Running, TrialState::Interrupted, TrialState::Finished, TrialState::Diverged, TrialState::Failed];
+    pub const ALL: [TrialState; 8] = [
+        TrialState::Pending,
+        TrialState::Running,
+        TrialState::Interrupted,
+        TrialState::Paused,
+        TrialState::Finished,
+        TrialState::Stopped,
+        TrialState::Diverged,
+        TrialState::Failed,
+    ];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -37,7 +49,9 @@ impl TrialState {
             TrialState::Pending => "pending",
             TrialState::Running => "running",
             TrialState::Interrupted => "interrupted",
+            TrialState::Paused => "paused",
             TrialState::Finished => "finished",
+            TrialState::Stopped => "stopped",
             TrialState::Diverged => "diverged",
             TrialState::Failed => "failed",
         }
@@ -45,7 +59,7 @@ impl TrialState {
 
     /// Whether nothing follows unless someone asks for another try.
     pub fn is_over(self) -> bool {
-        matches!(self, TrialState::Finished | TrialState::Diverged | TrialState::Failed)
+        matches!(self, TrialState::Finished | TrialState::Stopped | TrialState::Diverged | TrialState::Failed)
     }
 }
 
@@ -92,7 +106,7 @@ pub struct TrialResult {
     pub format_version: u32,
     /// How it ended.
     pub state: TrialState,
-    /// Why, for a trial that diverged or failed.
+    /// Why, for a trial that diverged, failed or was stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What was measured.
@@ -113,6 +127,9 @@ pub struct TrialResult {
     /// Seconds of training over all processes that worked on the trial.
     #[serde(default)]
     pub seconds: f64,
+    /// Seconds of measuring and drawing after training.
+    #[serde(default)]
+    pub measuring_seconds: f64,
     /// Epoch, from 1, whose parameters were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u64>,
@@ -131,14 +148,17 @@ impl TrialResult {
             epochs_run: 0,
             steps: 0,
             seconds: 0.0,
+            measuring_seconds: 0.0,
             best_epoch: None,
         }
     }
 
     /// The content of `result.json`: the result and a checksum over it.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = self.to_value();
-        json.insert("checksum".to_owned(), Value::from(short_hash(&Value::Object(self.to_value()))));
+        let json = Value::Object(self.to_value());
+        let checksum = short_hash(&json);
+        let Value::Object(mut json) = json else { unreachable!("it was made of a map") };
+        json.insert("checksum".to_owned(), Value::from(checksum));
         serde_json::to_vec_pretty(&json).expect("a result of numbers, texts and lists serializes")
     }
 
@@ -148,12 +168,19 @@ impl TrialResult {
     /// What is wrong with it.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let mut json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if let Some(checksum) = json.remove("checksum")
-            && checksum.as_str() != Some(&short_hash(&Value::Object(json.clone())))
+        let checksum = json.shift_remove("checksum");
+        let json = Value::Object(json);
+        if let Some(checksum) = checksum
+            && checksum.as_str() != Some(&short_hash(&json))
         {
             return Err("it does not match its checksum".to_owned());
         }
-        serde_json::from_value(Value::Object(json)).map_err(|error| error.to_string())
+        let result: Self = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        // They are read from the trial's folder `figures`, and from nowhere else.
+        match result.pictures.iter().find(|picture| !is_file_name(&picture.name)) {
+            None => Ok(result),
+            Some(picture) => Err(format!("{:?} cannot name a picture", picture.name)),
+        }
     }
 
     fn to_value(&self) -> Map<String, Value> {
@@ -169,9 +196,26 @@ impl TrialResult {
     }
 }
 
+/// Whether a name is one on every system, and leads nowhere else.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(|character: char| "/\\:".contains(character) || character.is_control())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_cannot_lie_outside_of_the_trial() {
+        let mut result = TrialResult::without_metrics(TrialState::Finished, None);
+        let picture = |name: &str| DrawnPicture { name: name.to_owned(), title: String::new(), evaluation: String::new() };
+        result.pictures = vec![picture("latent_means.2d")];
+        assert_eq!(TrialResult::from_json(&result.to_json()).unwrap(), result);
+        for name in ["../../secret", "/etc/secret", "..", "", "C:secret", "a\\b", "a\0b"] {
+            result.pictures = vec![picture(name)];
+            assert_eq!(TrialResult::from_json(&result.to_json()).unwrap_err(), format!("{name:?} cannot name a picture"));
+        }
+    }
 
     #[test]
     fn results_without_the_evaluation_of_a_metric_are_read() {

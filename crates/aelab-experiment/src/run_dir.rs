@@ -5,6 +5,7 @@
 //!   experiment.yaml      as given
 //!   plan.json            every trial
 //!   trials/<hash>/       config.yaml, lock, worker.log, checkpoints/, metrics.jsonl, ..., result.json
+//!   trials/.old/         trials that were put aside to be run again
 //!   history/             earlier experiment.yaml and plan.json
 //! ```
 //!
@@ -13,17 +14,33 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use aelab_files::{create_folder, remove_leftovers, sync_folder, write_atomic};
+use aelab_files::{create_folder, read_bounded, read_bounded_text, remove_leftovers, sync_folder, write_atomic};
+use rayon::prelude::*;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::lock::{self, Attempt, TrialLock};
 use crate::plan::{Plan, PlannedTrial};
 use crate::result::{TrialResult, TrialState};
+use crate::source::Sources;
+use crate::spec::MAX_TEXT;
+use crate::tree;
 use crate::trial_config::{FORMAT_VERSION, stored_config, stored_definition, trial_hash};
 use crate::worker::TrialProgress;
+
+/// Of 100,000 trials `plan.json` has some hundred MiB.
+const MAX_PLAN: u64 = 1 << 30;
+
+/// A result is a few hundred metrics.
+const MAX_RESULT: u64 = 16 << 20;
+
+/// Where a worker stands is a few numbers and names.
+const MAX_PROGRESS: u64 = 64 << 10;
 
 /// What can be wrong with a run directory.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +80,25 @@ pub enum RunDirError {
         /// One line per value that differs.
         differences: Vec<String>,
     },
+    /// A file of another format version.
+    #[error(
+        "{} is of format version {found}, but this aelab reads version {FORMAT_VERSION}: use the aelab that wrote it, \
+         or give the experiment another name to run it anew", path.display()
+    )]
+    FileVersion {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+    },
+    /// A trial that another process works on.
+    #[error("the trial {hash} is in the hands of {holder}: wait for it or stop it first")]
+    Busy {
+        /// Name of the trial's folder.
+        hash: String,
+        /// Who has it.
+        holder: String,
+    },
     /// Trials of another format version.
     #[error(
         "the trial {hash} in {} is of format version {found}, this aelab has {FORMAT_VERSION}: the same configuration means something else now; \
@@ -76,6 +112,16 @@ pub enum RunDirError {
         /// Version found.
         found: u64,
     },
+}
+
+/// How long another runner may take to prepare the directory.
+const PREPARATION_PATIENCE: Duration = Duration::from_secs(600);
+
+/// What every JSON file of a run directory has.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    format_version: u32,
 }
 
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
@@ -133,8 +179,25 @@ impl RunDir {
     /// The stored plan.
     pub fn plan(&self) -> Result<Plan, RunDirError> {
         let path = self.plan_path();
-        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-        serde_json::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+        let bytes = read_bounded(&path, MAX_PLAN).map_err(io_error("read", &path))?;
+        // The version first: a plan of another one may lack what this one has.
+        let damaged = |error: serde_json::Error| RunDirError::Damaged { path: path.clone(), message: error.to_string() };
+        let versions: Versioned = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if versions.format_version != FORMAT_VERSION {
+            return Err(RunDirError::FileVersion { path, found: versions.format_version });
+        }
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(damaged)?;
+        match plan.trials.iter().find(|trial| !is_hash(&trial.hash)) {
+            None => Ok(plan),
+            // Folders are found by it.
+            Some(trial) => Err(RunDirError::Damaged { path, message: format!("{:?} is not the hash of a trial", trial.hash) }),
+        }
+    }
+
+    /// The text of `experiment.yaml`.
+    pub fn experiment_text(&self) -> Result<String, RunDirError> {
+        let path = self.experiment_path();
+        read_bounded_text(&path, MAX_TEXT).map_err(io_error("read", &path))
     }
 
     /// The folder of a trial.
@@ -170,22 +233,21 @@ impl RunDir {
         create_folder(&trials).map_err(io_error("make the folder", &trials))?;
         // Two runners may come at the same time.
         let lock_path = run_dir.root.join("lock");
-        let lock = fs::File::create(&lock_path).map_err(io_error("write", &lock_path))?;
-        lock.lock().map_err(io_error("lock", &lock_path))?;
+        let _lock = TrialLock::wait(&lock_path, PREPARATION_PATIENCE).map_err(io_error("lock", &lock_path))?;
 
+        if let Err(error @ RunDirError::FileVersion { .. }) = run_dir.plan() {
+            return Err(error);
+        }
         let stored = run_dir.stored_trials()?;
         let planned: HashMap<&str, &PlannedTrial> = plan.trials.iter().map(|trial| (trial.hash.as_str(), trial)).collect();
-        for hash in &stored {
-            run_dir.check_stored(hash, planned.get(hash.as_str()).copied())?;
-        }
-        let mut num_new = 0;
-        for trial in &plan.trials {
+        stored.par_iter().try_for_each(|hash| run_dir.check_stored(hash, planned.get(hash.as_str()).copied()))?;
+        let is_new = |trial: &&PlannedTrial| stored.binary_search(&trial.hash).is_err();
+        let (new, known): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) = plan.trials.iter().partition(is_new);
+        let num_new = new.len();
+        run_dir.write_new(plan, &new)?;
+        for trial in known {
             let folder = run_dir.trial(&trial.hash);
-            let is_new = stored.binary_search(&trial.hash).is_err();
-            num_new += usize::from(is_new);
-            if is_new {
-                fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
-                folder.write_config(plan, trial)?;
+            if folder.result_path().exists() || folder.has_config(plan, trial) {
                 continue;
             }
             // What has not ended follows the experiment when its folder or name changes. Under the lock: a worker that another
@@ -198,12 +260,81 @@ impl RunDir {
         }
         sync_folder(&trials).map_err(io_error("sync", &trials))?;
         run_dir.keep_history(plan)?;
-        let write = |path: &Path, content: &[u8]| write_atomic(path, content).map_err(io_error("write", path));
-        write(&run_dir.experiment_path(), plan.source.text.as_bytes())?;
-        let json = serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes");
-        write(&run_dir.plan_path(), &json)?;
+        let path = run_dir.experiment_path();
+        write_atomic(&path, plan.source.text.as_bytes()).map_err(io_error("write", &path))?;
+        run_dir.write_plan(plan)?;
         let left_over = stored.into_iter().filter(|hash| !planned.contains_key(hash.as_str())).collect();
         Ok(Prepared { run_dir, num_new, left_over })
+    }
+
+    /// Puts what there is of a trial aside, to `trials/.old/<hash>-1` or the next free number, so that it is run from its start.
+    /// Returns where it is now, with the lock on it: a worker that has just looked for the trial in its old place must find it taken
+    /// for as long as this run goes on. `None` where nothing had been done yet.
+    pub fn put_aside(&self, plan: &Plan, trial: &PlannedTrial) -> Result<Option<(PathBuf, TrialLock)>, RunDirError> {
+        let folder = self.trial(&trial.hash);
+        let lock_path = folder.lock_path();
+        let lock = match TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? {
+            Attempt::Taken(lock) => lock,
+            Attempt::Held(holder) => {
+                let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                return Err(RunDirError::Busy { hash: trial.hash.clone(), holder });
+            }
+        };
+        if !folder.result_path().exists() && !folder.has_checkpoint() && !folder.log_path().exists() {
+            return Ok(None);
+        }
+        let (trials, old) = (self.root.join("trials"), self.root.join("trials").join(".old"));
+        create_folder(&old).map_err(io_error("make the folder", &old))?;
+        let places = (1..).map(|number| old.join(format!("{}-{number}", trial.hash)));
+        let place = places.into_iter().find(|place| !place.exists()).expect("there is a free number");
+        fs::rename(&folder.path, &place).map_err(io_error("rename", &folder.path))?;
+        for path in [&old, &trials] {
+            sync_folder(path).map_err(io_error("sync", path))?;
+        }
+        create_folder(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+        folder.write_config(plan, trial)?;
+        Ok(Some((place, lock)))
+    }
+
+    /// Makes the folders of new trials. Waiting for the disk is what takes time, and it writes for many at once.
+    fn write_new(&self, plan: &Plan, new: &[&PlannedTrial]) -> Result<(), RunDirError> {
+        const WRITERS: usize = 16;
+        let write = |trials: &[&PlannedTrial]| {
+            trials.iter().try_for_each(|trial| {
+                let folder = self.trial(&trial.hash);
+                fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+                folder.write_config(plan, trial)
+            })
+        };
+        thread::scope(|scope| {
+            let chunks = new.chunks(new.len().div_ceil(WRITERS).max(1));
+            let writers: Vec<_> = chunks.map(|trials| scope.spawn(move || write(trials))).collect();
+            writers.into_iter().try_for_each(|writer| writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
+    /// Adds the trials of a plan from position `first` on to a prepared directory.
+    pub(crate) fn add_trials(&self, plan: &Plan, first: usize) -> Result<(), RunDirError> {
+        let trials = self.root.join("trials");
+        for trial in &plan.trials[first..] {
+            let folder = self.trial(&trial.hash);
+            if folder.config_path().is_file() {
+                self.check_stored(&trial.hash, Some(trial))?;
+                if folder.result_path().exists() || folder.has_checkpoint() {
+                    continue;
+                }
+            }
+            fs::create_dir_all(&folder.path).map_err(io_error("make the folder", &folder.path))?;
+            folder.write_config(plan, trial)?;
+        }
+        sync_folder(&trials).map_err(io_error("sync", &trials))?;
+        self.write_plan(plan)
+    }
+
+    fn write_plan(&self, plan: &Plan) -> Result<(), RunDirError> {
+        let (path, json) =
+            (self.plan_path(), serde_json::to_vec_pretty(plan).expect("a plan of numbers, texts, lists and maps serializes"));
+        write_atomic(&path, &json).map_err(io_error("write", &path))
     }
 
     fn check_stored(&self, hash: &str, planned: Option<&PlannedTrial>) -> Result<(), RunDirError> {
@@ -229,7 +360,7 @@ impl RunDir {
 
     /// Keeps what an edited experiment replaces.
     fn keep_history(&self, plan: &Plan) -> Result<(), RunDirError> {
-        let (Ok(old_text), Ok(old_plan)) = (fs::read(self.experiment_path()), self.plan()) else { return Ok(()) };
+        let (Ok(old_text), Ok(old_plan)) = (read_bounded(&self.experiment_path(), MAX_TEXT), self.plan()) else { return Ok(()) };
         if old_plan.source == plan.source && old_text == plan.source.text.as_bytes() {
             return Ok(());
         }
@@ -242,6 +373,11 @@ impl RunDir {
         }
         Ok(())
     }
+}
+
+/// Whether this can be the name of a trial's folder: hexadecimal digits.
+fn is_hash(hash: &str) -> bool {
+    (1..=64).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// One line for each value that differs: path, what is expected, what is found.
@@ -266,6 +402,13 @@ pub fn differences(expected: &Value, found: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", Some(expected), Some(found), &mut lines);
     lines
+}
+
+/// `config.yaml` of a trial.
+fn config_text(plan: &Plan, trial: &PlannedTrial) -> String {
+    let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
+    let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
+    format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}")
 }
 
 /// The folder of a trial.
@@ -307,7 +450,7 @@ impl TrialDir {
 
     /// Where its worker stands, or stood; `None` where there is nothing to read.
     pub fn progress(&self) -> Option<TrialProgress> {
-        serde_json::from_slice(&fs::read(self.progress_path()).ok()?).ok()
+        TrialProgress::from_json(&read_bounded(&self.progress_path(), MAX_PROGRESS).ok()?)
     }
 
     /// Removes what killed workers left unfinished. Only for the one who holds the lock.
@@ -327,6 +470,27 @@ impl TrialDir {
         self.path.join("config.yaml")
     }
 
+    /// `pause.json`: what the trial had come to at its last pause.
+    fn pause_path(&self) -> PathBuf {
+        self.path.join("pause.json")
+    }
+
+    /// What the trial had come to at its last pause: paused until a worker takes it up, then interrupted. `None` where there was none.
+    pub fn pause(&self) -> Option<TrialResult> {
+        TrialResult::from_json(&fs::read(self.pause_path()).ok()?).ok()
+    }
+
+    /// Writes `pause.json`. Only for the one who holds the lock.
+    pub(crate) fn write_pause(&self, pause: &TrialResult) -> Result<(), RunDirError> {
+        let path = self.pause_path();
+        write_atomic(&path, &pause.to_json()).map_err(io_error("write", &path))
+    }
+
+    /// The result that [`TrialDir::reopen`] has put aside.
+    pub(crate) fn previous_result(&self) -> Option<TrialResult> {
+        TrialResult::from_json(&fs::read(self.path.join("result.previous.json")).ok()?).ok()
+    }
+
     /// Whether there is something to go on from.
     pub fn has_checkpoint(&self) -> bool {
         ["last.tar", "previous.tar"].iter().any(|name| self.path.join("checkpoints").join(name).exists())
@@ -335,35 +499,36 @@ impl TrialDir {
     /// The stored configuration.
     pub fn config(&self) -> Result<Value, RunDirError> {
         let path = self.config_path();
-        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-        serde_yaml::from_str(&text).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })
+        let text = read_bounded_text(&path, MAX_TEXT).map_err(io_error("read", &path))?;
+        // The reader of experiments: bounded in what it makes of a text.
+        let mut sources = Sources::default();
+        let source = sources.add(path.display().to_string(), text);
+        let tree = tree::parse(&sources, source).map_err(|error| RunDirError::Damaged { path, message: error.to_string() })?;
+        Ok(tree.to_value())
     }
 
     fn write_config(&self, plan: &Plan, trial: &PlannedTrial) -> Result<(), RunDirError> {
-        let stored = stored_config(&plan.name, &trial.hash, plan.base_dir(), &trial.overrides, &trial.definition);
-        let text = serde_yaml::to_string(&stored).expect("a configuration of numbers, texts, lists and maps serializes");
         let path = self.config_path();
-        write_atomic(
-            &path,
-            format!("# Written by aelab: do not edit, the name of this folder is the hash of the content.\n{text}").as_bytes(),
-        )
-        .map_err(io_error("write", &path))
+        write_atomic(&path, config_text(plan, trial).as_bytes()).map_err(io_error("write", &path))
+    }
+
+    /// Whether the stored configuration is, to the letter, the one of the plan.
+    fn has_config(&self, plan: &Plan, trial: &PlannedTrial) -> bool {
+        fs::read(self.config_path()).is_ok_and(|bytes| bytes == config_text(plan, trial).as_bytes())
     }
 
     /// How the trial ended; `None` where it has not. A result that is not what was written counts as failed, so that one bad file
     /// does not keep the others from being read, and is not overwritten unasked.
     pub fn result(&self) -> Result<Option<TrialResult>, RunDirError> {
         let path = self.result_path();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let read = match read_bounded(&path, MAX_RESULT) {
+            Ok(bytes) => TrialResult::from_json(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        match TrialResult::from_json(&bytes) {
-            Ok(result) if result.format_version > FORMAT_VERSION => {
-                let hash = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Err(RunDirError::FormatVersion { hash, path, found: u64::from(result.format_version) })
-            }
+        match read {
+            Ok(result) if result.format_version > FORMAT_VERSION => Err(RunDirError::FileVersion { path, found: result.format_version }),
             Ok(result) => Ok(Some(result)),
             Err(reason) => {
                 let error = format!("{} is damaged: {reason}; `--retry failed` puts it aside and runs the trial again", path.display());
@@ -394,17 +559,26 @@ impl TrialDir {
             let result = self.result()?;
             return Ok((result.as_ref().map_or(TrialState::Running, |result| result.state), result));
         }
-        Ok((if self.has_checkpoint() { TrialState::Interrupted } else { TrialState::Pending }, None))
+        let state = match self.pause() {
+            _ if !self.has_checkpoint() => TrialState::Pending,
+            Some(pause) if pause.state == TrialState::Paused => TrialState::Paused,
+            _ => TrialState::Interrupted,
+        };
+        Ok((state, None))
     }
 
-    /// Puts the result of a failed or diverged trial aside, so that it runs again. What diverged begins anew,
-    /// because from its checkpoint it would diverge in the same way; what failed goes on. `false` where
+    /// Puts the result of a failed, diverged or stopped trial aside, so that it runs again. What diverged begins anew,
+    /// because from its checkpoint it would diverge in the same way; the others go on. `false` where
     /// another process has the trial.
     pub fn reopen(&self) -> Result<bool, RunDirError> {
         let lock_path = self.lock_path();
         let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).map_err(io_error("lock", &lock_path))? else { return Ok(false) };
         let Some(result) = self.result()? else { return Ok(true) };
         if result.state == TrialState::Diverged {
+            let pause = self.pause_path();
+            if pause.exists() {
+                fs::remove_file(&pause).map_err(io_error("remove", &pause))?;
+            }
             let checkpoints = self.path.join("checkpoints");
             if checkpoints.exists() {
                 fs::remove_dir_all(&checkpoints).map_err(io_error("remove", &checkpoints))?;
@@ -418,9 +592,78 @@ impl TrialDir {
 
     /// The last lines of `worker.log`.
     pub fn log_tail(&self, num_lines: usize) -> String {
-        let bytes = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(8192)..]).into_owned();
+        let bytes = end_of(&self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(num_lines)..].join("\n")
+    }
+}
+
+/// The last bytes of a log, which may be large.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    const LENGTH: u64 = 8192;
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LENGTH)))?;
+    let mut bytes = Vec::new();
+    file.take(LENGTH).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plan_with(hash: &str) -> String {
+        let source = json!({"file": "x.yaml", "text": "", "base_dir": "", "extended": null, "sets": []});
+        let trial = json!({
+            "index": 0, "hash": hash, "overrides": [], "seed": 0, "model": "vae", "data": "bars", "code_size": 2, "definition": {}
+        });
+        json!({"format_version": FORMAT_VERSION, "name": "x", "execution": {}, "source": source, "trials": [trial]}).to_string()
+    }
+
+    #[test]
+    fn a_plan_cannot_name_a_trial_outside_of_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::at(folder.path());
+        fs::write(run.plan_path(), plan_with("00ff00ff00ff00ff")).unwrap();
+        assert_eq!(run.plan().unwrap().trials[0].hash, "00ff00ff00ff00ff");
+        for hash in ["../../x", "/etc", "", "..", "0\u{0}", "0/1"] {
+            fs::write(run.plan_path(), plan_with(hash)).unwrap();
+            let error = run.plan().unwrap_err().to_string();
+            assert!(error.contains(&format!("is not what aelab writes: {hash:?} is not the hash of a trial")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_far_too_large_counts_as_failed_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        let file = fs::File::create(trial.result_path()).unwrap();
+        file.set_len(MAX_RESULT + 1).unwrap();
+        let result = trial.result().unwrap().unwrap();
+        assert_eq!(result.state, TrialState::Failed);
+        assert!(result.error.unwrap().contains("it is larger than 16 MiB, the most that such a file has"));
+    }
+
+    #[test]
+    fn a_stored_configuration_cannot_unfold_without_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
+        fs::write(trial.config_path(), text).unwrap();
+        let error = trial.config().unwrap_err().to_string();
+        assert!(error.contains("is not what aelab writes: this text holds too much"), "{error}");
+    }
+
+    #[test]
+    fn of_a_long_log_only_the_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = TrialDir::at(folder.path());
+        assert_eq!(trial.log_tail(3), "");
+        fs::write(trial.log_path(), format!("{}\none\ntwo\nthree\n", "x".repeat(100_000))).unwrap();
+        assert_eq!(trial.log_tail(2), "two\nthree");
     }
 }

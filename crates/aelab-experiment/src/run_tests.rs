@@ -8,7 +8,7 @@ use aelab_core::Registry;
 use aelab_data::LoadContext;
 
 use crate::executor::{ExecutorError, ExecutorOptions, RunEvent, RunSummary, StopSignal, WorkerCommand, execute, resolve_jobs};
-use crate::lock::{Attempt, TrialLock};
+use crate::lock::{Attempt, Holder, TrialLock};
 use crate::{Execution, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunDirError, SpecSource, TrialResult, TrialState, plan};
 
 fn plan_of(epochs: &str) -> Plan {
@@ -279,7 +279,8 @@ fn a_worker_that_does_not_stop_is_killed_when_asked_twice() {
 fn a_trial_that_another_process_has_is_waited_for() {
     let bench = Bench::new("[1]");
     let lock_path = bench.trial_path(0).join("lock");
-    let Attempt::Taken(lock) = TrialLock::attempt(&lock_path).unwrap() else { panic!("the lock is free") };
+    let Attempt::Taken(mut lock) = TrialLock::attempt(&lock_path).unwrap() else { panic!("the lock is free") };
+    lock.sign().unwrap();
     assert_eq!(bench.run_dir.trial(&bench.plan.trials[0].hash).state().unwrap(), Running);
     let mut lock = Some(lock);
     let mut waited = false;
@@ -300,7 +301,8 @@ fn a_trial_that_another_process_has_is_waited_for() {
 fn an_orphan_that_does_not_die_is_named() {
     let bench = Bench::new("[1]");
     let lock_path = bench.trial_path(0).join("lock");
-    let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).unwrap() else { panic!("the lock is free") };
+    let Attempt::Taken(mut lock) = TrialLock::attempt(&lock_path).unwrap() else { panic!("the lock is free") };
+    lock.sign().unwrap();
     let mut gone = std::process::Command::new("true").spawn().unwrap();
     gone.wait().unwrap();
     let text = fs::read_to_string(&lock_path).unwrap();
@@ -309,6 +311,79 @@ fn an_orphan_that_does_not_die_is_named() {
     fs::write(&lock_path, holder.to_string()).unwrap();
     let outcome = bench.execute(&bench.options(FINISH), &StopSignal::default(), &mut |_| {});
     assert!(matches!(outcome, Err(ExecutorError::Stuck { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_lock_whose_holder_gives_no_sign_of_life_is_named_after_all_else_is_done() {
+    let bench = Bench::new("[1, 2]");
+    let lock_path = bench.trial_path(0).join("lock");
+    let holder = Holder { host: "a-machine-that-is-gone".to_owned(), ..Holder::this_process() };
+    fs::write(&lock_path, serde_json::to_vec(&holder).unwrap()).unwrap();
+    let Attempt::Taken(_lock) = TrialLock::attempt(&lock_path).unwrap() else { panic!("the lock is free") };
+    let progress = bench.trial_path(0).join("progress.json");
+    let beat = |number: u64| fs::write(&progress, format!(r#"{{"num_beats": {number}, "phase": "", "pid": 1, "host": ""}}"#)).unwrap();
+    beat(0);
+    let options = ExecutorOptions { hang: Duration::from_secs(3), ..bench.options(FINISH) };
+    // As long as it beats, it is waited for, whatever clocks say.
+    let stop = StopSignal::default();
+    let (is_over, beats) = (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        use std::sync::atomic::Ordering::SeqCst;
+        let beating = scope.spawn(|| {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(6) {
+                beat(beats.fetch_add(1, SeqCst));
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            !is_over.load(SeqCst)
+        });
+        let outcome = bench.execute(&options, &stop, &mut |_| {});
+        is_over.store(true, SeqCst);
+        assert!(beating.join().unwrap(), "it is given up only after it has stopped beating");
+        let Err(error @ ExecutorError::Silent { .. }) = outcome else { panic!("{outcome:?}") };
+        assert!(error.to_string().contains("a-machine-that-is-gone") && error.to_string().contains("lock"), "{error}");
+    });
+    assert_eq!(bench.result(1).state, Finished, "the rest is done");
+}
+
+#[test]
+fn a_worker_of_another_protocol_is_refused() {
+    let bench = Bench::new("[1]");
+    let hello = r#"echo '{"message": "hello", "protocol_version": 99, "program_version": "9.9.9"}'; exec sleep 100"#;
+    let outcome = bench.execute(&bench.options(hello), &StopSignal::default(), &mut |_| {});
+    let Err(error @ ExecutorError::Protocol { found: 99, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(error.to_string().contains("9.9.9") && error.to_string().contains("replaced"), "{error}");
+    assert_eq!(bench.run_dir.trial(&bench.plan.trials[0].hash).state().unwrap(), Pending);
+}
+
+#[test]
+fn a_worker_whose_memory_ran_out_is_told_from_other_crashes() {
+    let bench = Bench::new("[1]");
+    // What follows may be as long as a stack is deep.
+    bench.run("echo 'memory allocation of 999 bytes failed' >&2; seq 100 >&2; kill -ABRT $$");
+    let error = bench.result(0).error.unwrap();
+    let expected = "the worker ran out of memory (memory allocation of 999 bytes failed): the worker was killed by signal 6 (SIGABRT)";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn files_of_another_format_version_are_refused_with_the_cure() {
+    let bench = Bench::new("[1]");
+    bench.run(FINISH);
+    let trial = bench.run_dir.trial(&bench.plan.trials[0].hash);
+    fs::write(trial.result_path(), r#"{"format_version": 2, "state": "finished"}"#).unwrap();
+    let Err(error @ RunDirError::FileVersion { found: 2, .. }) = trial.result() else { panic!("refused") };
+    assert!(error.to_string().contains("use the aelab that wrote it"), "{error}");
+    fs::write(trial.progress_path(), r#"{"format_version": 2, "num_beats": 1, "phase": "", "pid": 1, "host": ""}"#).unwrap();
+    assert_eq!(trial.progress(), None);
+    let mut config = trial.config().unwrap();
+    config["format_version"] = 2.into();
+    let error = crate::ResolvedTrial::parse(&config, &Registry::new(aelab_models::MODELS)).unwrap_err();
+    assert!(matches!(error, crate::TrialConfigError::Version { found: 2 }), "{error}");
+    edit(&bench.run_dir.plan_path(), "\"format_version\": 1,\n  \"name\"", "\"format_version\": 2,\n  \"name\"");
+    assert!(matches!(bench.run_dir.plan(), Err(RunDirError::FileVersion { found: 2, .. })));
+    let prepared = RunDir::prepare(bench.run_dir.root(), &bench.plan);
+    assert!(matches!(prepared, Err(RunDirError::FileVersion { found: 2, .. })), "what another aelab wrote is not written over");
 }
 
 #[test]

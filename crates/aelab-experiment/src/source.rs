@@ -69,6 +69,9 @@ impl Sources {
     }
 }
 
+/// Characters of a line that are shown at most.
+const MAX_SHOWN: usize = 200;
+
 /// A line of a text with a mark below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
@@ -108,11 +111,19 @@ impl Excerpt {
 impl fmt::Display for Excerpt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gutter = " ".repeat(self.line.to_string().len());
-        let before: String = self.text.chars().take(self.column - 1).map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
+        // Of a long line, the part around the place.
+        let skipped = if self.text.chars().nth(MAX_SHOWN).is_some() { self.column.saturating_sub(MAX_SHOWN / 2) } else { 0 };
+        let dots = if skipped > 0 { "..." } else { "" };
+        // A text may hold what a terminal would obey.
+        let harmless = |character: char| if character.is_control() && character != '\t' { char::REPLACEMENT_CHARACTER } else { character };
+        let shown: String = dots.chars().chain(self.text.chars().skip(skipped).take(MAX_SHOWN).map(harmless)).collect();
+        let offset = self.column - 1 - skipped + dots.len();
+        let before: String = shown.chars().take(offset).map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
+        let width = self.width.min(MAX_SHOWN.saturating_sub(offset)).max(1);
         writeln!(formatter, "{gutter}--> {}:{}:{}", self.name, self.line, self.column)?;
         writeln!(formatter, "{gutter} |")?;
-        writeln!(formatter, "{} | {}", self.line, self.text)?;
-        write!(formatter, "{gutter} | {before}{}", "^".repeat(self.width))
+        writeln!(formatter, "{} | {shown}", self.line)?;
+        write!(formatter, "{gutter} | {before}{}", "^".repeat(width))
     }
 }
 

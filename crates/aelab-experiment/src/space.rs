@@ -39,6 +39,9 @@ pub struct Bounds<T> {
 }
 
 impl Distribution {
+    /// The keys by which they are chosen.
+    pub(crate) const NAMES: [&str; 5] = ["uniform", "log_uniform", "integer", "log_integer", "choice"];
+
     /// What is wrong with it, where it cannot be drawn from.
     pub fn check(&self) -> Result<(), String> {
         match self {
@@ -84,12 +87,32 @@ impl Distribution {
             }
         }
     }
+
+    /// The part of the unit interval around `u` that all gives the same value; `None` where every `u` has its own.
+    pub fn cell(&self, u: f64) -> Option<(f64, f64)> {
+        let equal = |num: f64| {
+            let place = (u * num).floor().min(num - 1.0);
+            (place / num, (place + 1.0) / num)
+        };
+        match self {
+            Self::Uniform(_) | Self::LogUniform(_) => None,
+            Self::Integer(Bounds { from, to }) => Some(equal((to - from + 1) as f64)),
+            Self::LogInteger(Bounds { from, to }) => {
+                let (low, high) = (*from as f64 - 0.5, *to as f64 + 0.5);
+                let value = self.at(u).as_i64().unwrap_or(*from) as f64;
+                let place = |end: f64| (end / low).ln() / (high / low).ln();
+                Some((place(value - 0.5).max(0.0), place(value + 0.5).min(1.0)))
+            }
+            Self::Choice(values) => Some(equal(values.len() as f64)),
+        }
+    }
 }
 
 /// Whole numbers up to here are exact in `f64`.
 const MAX_INTEGER: i64 = 1 << 50;
 
-fn rounded(value: f64) -> f64 {
+/// A number in twelve digits.
+pub(crate) fn rounded(value: f64) -> f64 {
     format!("{value:.11e}").parse().unwrap_or(value)
 }
 
@@ -117,6 +140,26 @@ mod tests {
         let log = read(json!({"log_integer": {"from": 1, "to": 1000}}));
         let below_32 = (0..1000).filter(|i| log.at(f64::from(*i) / 1000.0).as_i64().unwrap() < 32).count();
         assert!((500..600).contains(&below_32), "half of the logarithm lies below the geometric mean: {below_32}");
+    }
+
+    #[test]
+    fn a_cell_is_all_that_gives_one_value() {
+        for distribution in [
+            read(json!({"integer": {"from": -2, "to": 5}})),
+            read(json!({"log_integer": {"from": 1, "to": 40}})),
+            read(json!({"choice": ["a", "b", "c"]})),
+        ] {
+            for i in 0..500 {
+                let u = f64::from(i) / 500.0;
+                let (low, high) = distribution.cell(u).unwrap();
+                assert!(low <= u + 1e-12 && u < high + 1e-12 && (0.0..=1.0).contains(&low) && high <= 1.0);
+                let width = high - low;
+                for inside in [low + 1e-6 * width, high - 1e-6 * width, (low + high) / 2.0] {
+                    assert_eq!(distribution.at(inside), distribution.at(u), "{distribution:?} at {u}");
+                }
+            }
+        }
+        assert_eq!(read(json!({"uniform": {"from": 0.0, "to": 2.0}})).cell(0.5), None);
     }
 
     #[test]

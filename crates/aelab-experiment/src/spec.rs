@@ -4,11 +4,16 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use aelab_files::read_bounded_text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::expression::Condition;
 use crate::read::{Problem, read_at};
+use crate::rules::{self, Derived};
+use crate::search::{Steering, read_steering};
+use crate::slurm::SlurmSettings;
 use crate::source::{Diagnostic, Sources};
 use crate::sweep::Sweep;
 use crate::tree::{self, At, Kind, Node, SetError};
@@ -16,8 +21,25 @@ use crate::trial_config::TRIAL_KEYS;
 use crate::{KeyPath, sweep_section};
 
 /// Keys at the top of an experiment file.
-pub(crate) const TOP_KEYS: [&str; 10] =
-    ["name", "description", "extends", "data", "model", "train", "evaluate", "device", "sweep", "execution"];
+pub(crate) const TOP_KEYS: [&str; 17] = [
+    "name",
+    "description",
+    "tags",
+    "extends",
+    "data",
+    "model",
+    "train",
+    "evaluate",
+    "device",
+    "sweep",
+    "search",
+    "require",
+    "derive",
+    "goal",
+    "early_termination",
+    "budget",
+    "execution",
+];
 
 /// The texts that an experiment is read from. Stored in the run directory, so that it can be resumed from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +66,13 @@ impl SpecSource {
     }
 }
 
+/// The largest text of an experiment: far more than anyone writes by hand.
+pub(crate) const MAX_TEXT: u64 = 4 << 20;
+
 fn read_text(path: &Path, what: &str) -> Result<String, Diagnostic> {
-    fs::read_to_string(path).map_err(|error| {
+    read_bounded_text(path, MAX_TEXT).map_err(|error| {
         let reason = match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-            std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
             _ => error.to_string(),
         };
         Diagnostic::new(format!("cannot read {what} {}: {reason}", path.display()))
@@ -66,6 +90,9 @@ pub struct Execution {
     /// Threads of each trial.
     #[serde(default = "default_threads")]
     pub threads_per_trial: usize,
+    /// Which trials begin first.
+    #[serde(default)]
+    pub order: Order,
     /// Where trials run.
     #[serde(default)]
     pub executor: ExecutorKind,
@@ -81,6 +108,9 @@ pub struct Execution {
     /// How often a trial whose worker was killed or hung is started again without having come further, before it counts as failed.
     #[serde(default = "default_max_restarts")]
     pub max_restarts: u32,
+    /// What is asked of Slurm, with `executor: slurm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmSettings>,
 }
 
 fn default_threads() -> usize {
@@ -108,13 +138,27 @@ impl Default for Execution {
         Self {
             jobs: Jobs::Auto,
             threads_per_trial: default_threads(),
+            order: Order::LongestFirst,
             executor: ExecutorKind::Local,
             checkpoint_seconds: default_checkpoint_seconds(),
             grace_seconds: default_grace_seconds(),
             hang_seconds: default_hang_seconds(),
             max_restarts: default_max_restarts(),
+            slurm: None,
         }
     }
+}
+
+/// Which trials begin first. What they compute does not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Those that are expected to take longest, so that in the end all cores are busy: the default. Where trials run one at a time,
+    /// or all at once, they begin in the order of the plan.
+    #[default]
+    LongestFirst,
+    /// Those that come first in the plan.
+    Plan,
 }
 
 /// Where trials run.
@@ -124,6 +168,8 @@ pub enum ExecutorKind {
     /// In processes on this machine.
     #[default]
     Local,
+    /// As jobs of Slurm, on the machines of a cluster.
+    Slurm,
 }
 
 /// Trials at a time.
@@ -174,10 +220,18 @@ pub struct ExperimentSpec {
     pub name: String,
     /// What it is about.
     pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
     /// `data`, `model`, `train`, `evaluate`, `device` before the sweep sets anything.
     pub base: Node,
     /// The sweep; `None` for a single trial.
     pub sweep: Option<Sweep<Node>>,
+    /// What must hold of every trial.
+    pub require: Vec<Condition>,
+    /// What is computed for every trial.
+    pub derive: Vec<Derived>,
+    /// Search, goal, early termination and budget.
+    pub steering: Steering,
     /// How its trials are run.
     pub execution: Execution,
     /// What it was read from.
@@ -233,16 +287,34 @@ impl ExperimentSpec {
                     let threads = node.child("threads_per_trial").unwrap_or(&node);
                     return Err(Diagnostic::new("`threads_per_trial` must be at least 1").at(&sources, &threads.origin, At::Value));
                 }
+                if let Some((key, message)) = execution.slurm.as_ref().and_then(|slurm| slurm.check().err()) {
+                    let section = node.child("slurm").unwrap_or(&node);
+                    let place = section.child(key).unwrap_or(section);
+                    return Err(Diagnostic::new(format!("execution.slurm: {message}")).at(&sources, &place.origin, At::Value));
+                }
                 execution
             }
             _ => Execution::default(),
         };
+        let steering = read_steering(&mut tree, &sources)?;
         let sweep = match tree.take("sweep") {
             Some(node) if !matches!(node.kind, Kind::Null) => Some(sweep_section::read(&node, &sources)?),
             _ => None,
         };
+        let tags = match tree.take("tags") {
+            Some(node) if !matches!(node.kind, Kind::Null) => read_tags(&node, &sources)?,
+            _ => Vec::new(),
+        };
+        let require = match tree.take("require") {
+            Some(node) if !matches!(node.kind, Kind::Null) => rules::read_require(&node, &sources)?,
+            _ => Vec::new(),
+        };
+        let derive = match tree.take("derive") {
+            Some(node) if !matches!(node.kind, Kind::Null) => rules::read_derive(&node, &TRIAL_KEYS, &sources)?,
+            _ => Vec::new(),
+        };
         debug_assert!(tree.keys().iter().all(|key| TRIAL_KEYS.contains(key)));
-        Ok(Self { name, description, base: tree, sweep, execution, source, sources, set_paths })
+        Ok(Self { name, description, tags, base: tree, sweep, require, derive, steering, execution, source, sources, set_paths })
     }
 }
 
@@ -332,7 +404,7 @@ fn apply_set(tree: &mut Node, set: &str, index: usize, sources: &mut Sources) ->
     Ok(resolved)
 }
 
-fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
+pub(crate) fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources: &Sources) -> Result<T, Diagnostic> {
     read_at(node.to_value(), &KeyPath::root()).map_err(|error| {
         let mut diagnostic = error.diagnose(node, sources);
         // The section was read by itself: its own name is not in the path.
@@ -344,6 +416,31 @@ fn read_section<T: serde::de::DeserializeOwned>(node: &Node, key: &str, sources:
         };
         diagnostic
     })
+}
+
+fn read_tags(node: &Node, sources: &Sources) -> Result<Vec<String>, Diagnostic> {
+    let fail = |message: String, node: &Node| Diagnostic::new(message).at(sources, &node.origin, At::Value);
+    let Kind::List(items) = &node.kind else {
+        return Err(fail(format!("`tags` is a list of words, found {}", node.describe()), node).note("for example `tags: [thesis, draft]`"));
+    };
+    let mut tags: Vec<String> = Vec::new();
+    for item in items {
+        let tag = match &item.kind {
+            Kind::Text(tag) => tag.clone(),
+            Kind::Number(number) => number.to_string(),
+            _ => return Err(fail(format!("a tag is a word, found {}", item.describe()), item)),
+        };
+        // They are values of `--filter`.
+        if tag.is_empty() || tag.trim() != tag || tag.contains([',', '=', '<', '>', '!']) || tag.chars().any(char::is_control) {
+            return Err(fail(format!("`{tag}` cannot be a tag: filters could not name it"), item)
+                .note("a tag has no `,`, `=`, `<`, `>`, `!`, and neither begins nor ends with a space"));
+        }
+        if tags.contains(&tag) {
+            return Err(fail(format!("the tag `{tag}` is given twice"), item));
+        }
+        tags.push(tag);
+    }
+    Ok(tags)
 }
 
 fn read_name(node: &Node, sources: &Sources) -> Result<String, Diagnostic> {

@@ -10,12 +10,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use aelab_core::{Image, Split};
 use aelab_eval::metric_info;
-use aelab_files::write_atomic;
+use aelab_files::{bounded_lines, write_atomic};
 use aelab_report::{
     Curve, CurvePanel, Direction, FigureError, FigureGroup, FigureLink, LearningCurves, Metric, MetricInfo, Summary, SummaryPage, TrialRow,
     baseline_readings, learning_curves, metric_against_hyperparameter, metric_figure, summarize, swept_hyperparameters, write_figure,
@@ -23,6 +23,7 @@ use aelab_report::{
 use serde_json::Value;
 
 use crate::plan::{Plan, PlannedTrial};
+use crate::reading::{TrialReading, read_trials};
 use crate::result::{DrawnPicture, TrialResult, TrialState};
 use crate::run_dir::{RunDir, RunDirError};
 
@@ -86,27 +87,7 @@ pub enum SummaryError {
     },
 }
 
-/// One row per trial of the plan, in its order.
-pub fn trial_rows(run_dir: &RunDir, plan: &Plan) -> Result<Vec<TrialRow>, RunDirError> {
-    Ok(read_trials(run_dir, plan)?.0)
-}
-
-/// One row per trial of the plan, and its pictures.
-fn read_trials(run_dir: &RunDir, plan: &Plan) -> Result<(Vec<TrialRow>, Vec<Vec<DrawnPicture>>), RunDirError> {
-    let read = |trial: &PlannedTrial| {
-        let (state, result) = run_dir.trial(&trial.hash).standing()?;
-        let mut result = result.unwrap_or_else(|| TrialResult::without_metrics(state, None));
-        let mut pictures = std::mem::take(&mut result.pictures);
-        if pictures.is_empty() && state == TrialState::Finished {
-            pictures = pictures_in(&run_dir.root().join(figures_of(trial)));
-        }
-        Ok((trial_row(trial, state, result), pictures))
-    };
-    let read: Result<Vec<_>, RunDirError> = plan.trials.iter().map(read).collect();
-    Ok(read?.into_iter().unzip())
-}
-
-fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
+pub(crate) fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> TrialRow {
     let direction = |name: &str, direction: &str| match direction {
         // Losses of different models or weights are different quantities: none of them is the best.
         _ if name == "loss" => Direction::Neutral,
@@ -140,9 +121,14 @@ fn trial_row(trial: &PlannedTrial, state: TrialState, result: TrialResult) -> Tr
 
 /// Collects the results of a run and writes its tables and figures. Trials that have not ended are rows without values.
 pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, SummaryError> {
-    let (rows, pictures) = read_trials(run_dir, plan)?;
+    write_summary_of(run_dir, plan, read_trials(run_dir, plan)?)
+}
+
+/// The same from trials that have been read, in the order of the plan.
+pub fn write_summary_of(run_dir: &RunDir, plan: &Plan, trials: Vec<TrialReading>) -> Result<SummaryFiles, SummaryError> {
+    let (rows, pictures): (Vec<TrialRow>, Vec<Vec<DrawnPicture>>) = trials.into_iter().map(|trial| (trial.row, trial.pictures)).unzip();
     let labels = plan.labels();
-    let summary = summarize(&rows);
+    let summary = summarize(rows);
     let root = run_dir.root();
     let folder = root.join("figures");
     fs::create_dir_all(&folder).map_err(|source| SummaryError::Io { what: "write", path: folder.clone(), source })?;
@@ -166,7 +152,7 @@ pub fn write_summary(run_dir: &RunDir, plan: &Plan) -> Result<SummaryFiles, Summ
     }
     let figures = links.iter().map(|link| root.join(&link.path)).collect();
     let of_run = FigureGroup { section: "Figures".to_owned(), introduction: String::new(), heading: String::new(), figures: links };
-    let Gallery { mut groups, folders, shown: of_trials } = gallery(plan, &rows, &labels, &pictures);
+    let Gallery { mut groups, folders, shown: of_trials } = gallery(plan, &summary.trials, &labels, &pictures);
     if !of_run.figures.is_empty() {
         groups.insert(0, of_run);
     }
@@ -291,7 +277,7 @@ fn figures_of(trial: &PlannedTrial) -> String {
 }
 
 /// The PNG files in a folder, of a trial whose result does not tell of them: their names say what they show.
-fn pictures_in(folder: &Path) -> Vec<DrawnPicture> {
+pub(crate) fn pictures_in(folder: &Path) -> Vec<DrawnPicture> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".png")?.to_owned()));
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
@@ -338,13 +324,16 @@ fn configuration_label(label: &str, trial: &PlannedTrial) -> String {
     if parts.is_empty() { trial.model.clone() } else { parts.join(" ") }
 }
 
+/// A line of `metrics.jsonl` has a few numbers for each term of an objective.
+const MAX_LINE: usize = 1 << 20;
+
 /// Epoch and value of the loss on a split in `metrics.jsonl`: `train/loss`, or that of the last stage, `train/fine_tune/loss`, where
 /// training has more than one. The losses of two stages are different quantities.
-fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
+pub(crate) fn read_loss(path: &Path, split: &str) -> io::Result<Vec<(f64, f64)>> {
     let (mut stage, mut points) = (String::new(), Vec::new());
-    for line in BufReader::new(File::open(path)?).lines() {
-        // A trial that runs may be writing its last line.
-        let Ok(line) = serde_json::from_str::<Value>(&line?) else { continue };
+    for line in bounded_lines(BufReader::new(File::open(path)?), MAX_LINE) {
+        // A trial that runs may be writing its last line, and one that was killed may have left part of one.
+        let Ok(line) = serde_json::from_slice::<Value>(&line?) else { continue };
         let loss_of_stage = |(tag, value)| {
             let of_stage: &str = str::strip_suffix(str::strip_prefix(tag, split)?.strip_prefix('/')?, "loss")?;
             (of_stage.is_empty() || of_stage.ends_with('/')).then(|| (of_stage.to_owned(), value))
@@ -388,13 +377,13 @@ mod tests {
                 metric("bce", Direction::LowerIsBetter),
             ],
         };
-        let drawn = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 64)]));
+        let drawn = drawn_metrics(&summarize(vec![trial(2, 32), trial(8, 64)]));
         let names: Vec<String> = drawn.iter().map(|(metric, hyperparameter)| format!("{metric} {hyperparameter}")).collect();
         let expected = ["sse", "psnr", "ssim"].map(|metric| [format!("{metric} code_size"), format!("{metric} train.batch_size")]);
         assert_eq!(names, expected.concat());
-        let one = drawn_metrics(&summarize(&[trial(2, 32), trial(8, 32)]));
+        let one = drawn_metrics(&summarize(vec![trial(2, 32), trial(8, 32)]));
         assert_eq!(one.len(), 4, "one swept number, four metrics");
-        assert!(drawn_metrics(&summarize(&[trial(2, 32)])).is_empty(), "nothing is swept");
+        assert!(drawn_metrics(&summarize(vec![trial(2, 32)])).is_empty(), "nothing is swept");
     }
 
     /// A plan and rows of `num` trials of one model with the given squared errors.
@@ -418,10 +407,13 @@ mod tests {
             format_version: 1,
             name: "x".into(),
             description: None,
+            tags: Vec::new(),
             execution: crate::Execution::default(),
+            steering: crate::Steering::default(),
             source,
             trials: (0..errors.len()).map(planned).collect(),
             warnings: Vec::new(),
+            left_out: Vec::new(),
         };
         let row = |(trial, error): (&crate::PlannedTrial, &f64)| {
             let mut result = TrialResult::without_metrics(TrialState::Finished, None);
@@ -477,9 +469,9 @@ mod tests {
         let (_, mut rows, _) = trials_with(&[1.0]);
         let metric = |name: &str| Metric { name: name.into(), value: Some(0.5), unit: String::new(), direction: Direction::HigherIsBetter };
         rows[0].metrics.extend([metric("auroc"), metric("pca_auroc")]);
-        assert!(stands_beside(&summarize(&rows), "pca_auroc"));
+        assert!(stands_beside(&summarize(rows.clone()), "pca_auroc"));
         rows[0].metrics.retain(|metric| metric.name != "auroc");
-        assert!(!stands_beside(&summarize(&rows), "pca_auroc"));
+        assert!(!stands_beside(&summarize(rows.clone()), "pca_auroc"));
     }
 
     #[test]
@@ -498,5 +490,10 @@ mod tests {
         assert_eq!(read_loss(&path, "valid").unwrap(), [(1.0, 4.0)]);
         std::fs::write(&path, "{\"epoch\": 1.0, \"train/loss\": 0.5}\n{\"epoch\"").unwrap();
         assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 0.5)]);
+
+        let mut torn = b"{\"epoch\": 1, \"train/loss\": 3}\n\xff\xfe{\"epoch\": 2, \"train/loss\": 9}\n".to_vec();
+        torn.extend(b"{\"epoch\": 2, \"train/loss\": 2}\n{\"epoch\": 3, \"train/lo");
+        std::fs::write(&path, torn).unwrap();
+        assert_eq!(read_loss(&path, "train").unwrap(), [(1.0, 3.0), (2.0, 2.0)], "bytes that are no text and a line without an end");
     }
 }

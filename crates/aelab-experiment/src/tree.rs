@@ -1,5 +1,6 @@
 //! YAML as a tree of maps and lists in which every value knows where it was written.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
@@ -7,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::KeyPath;
 use crate::source::{Diagnostic, Excerpt, Origin, Sources};
+use crate::spec::MAX_TEXT;
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
@@ -147,6 +149,9 @@ impl Node {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(value) => format!("`{value}`"),
             Kind::Number(value) => format!("the number {value}"),
+            Kind::Text(value) if value.chars().nth(80).is_some() => {
+                format!("the text \"{}...\"", value.chars().take(80).collect::<String>())
+            }
             Kind::Text(value) => format!("the text \"{value}\""),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a map".to_owned(),
@@ -318,8 +323,65 @@ fn is_other_variant(base: &[(String, Node)], over: &[(String, Node)], path: &Key
 /// Reads the text of index `source`. Keys must be names and different, numbers finite; `<<` merges maps.
 pub fn parse(sources: &Sources, source: usize) -> Result<Node, Diagnostic> {
     let text = &sources.get(source).text;
-    let reader = Reader { source, path: KeyPath::root(), target: None };
+    if text.len() as u64 > MAX_TEXT {
+        let message = format!("{} has {} bytes; a text of an experiment has at most {MAX_TEXT}", sources.get(source).name, text.len());
+        return Err(Diagnostic::new(message));
+    }
+    if let Some(at) = too_deep(text) {
+        let (before, line) = (&text[..at], text[..at].matches('\n').count() + 1);
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let mut diagnostic = Diagnostic::new(TOO_DEEP);
+        diagnostic.excerpt = Some(Box::new(Excerpt::new(sources.get(source), line, column)));
+        return Err(diagnostic);
+    }
+    let held = Cell::new(0);
+    let reader = Reader { source, path: KeyPath::root(), target: None, held: &held };
     reader.deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| syntax_error(sources, source, &error))
+}
+
+const TOO_DEEP: &str = "maps and lists are nested too deeply";
+
+/// Where brackets are open more deeply than serde_yaml reads. It finds that out too late: the time that its scanner takes for a
+/// bracket grows with the number of open ones, so a mebibyte of them takes minutes.
+fn too_deep(text: &str) -> Option<usize> {
+    const MAX_DEPTH: usize = 128;
+    let bytes = text.as_bytes();
+    let (mut depth, mut at, mut begins_token) = (0_usize, 0, true);
+    while let Some(byte) = bytes.get(at) {
+        let is_space = |at: usize| bytes.get(at).is_none_or(u8::is_ascii_whitespace);
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                begins_token = true;
+                if depth > MAX_DEPTH {
+                    return Some(at);
+                }
+            }
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                begins_token = false;
+            }
+            // Outside of brackets a quotation mark may be part of a text, and what is open there is not much.
+            quote @ (b'"' | b'\'') if depth > 0 && begins_token => {
+                at += 1;
+                while bytes.get(at).is_some_and(|byte| byte != quote) {
+                    at += if *quote == b'"' && bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                begins_token = false;
+            }
+            b'#' if at == 0 || is_space(at - 1) => {
+                while bytes.get(at + 1).is_some_and(|byte| *byte != b'\n') {
+                    at += 1;
+                }
+            }
+            b',' | b'\n' => begins_token = true,
+            b':' | b'?' | b'-' if is_space(at + 1) => begins_token = true,
+            byte if byte.is_ascii_whitespace() => {}
+            _ => begins_token = false,
+        }
+        at += 1;
+    }
+    None
 }
 
 fn syntax_error(sources: &Sources, source: usize, error: &serde_yaml::Error) -> Diagnostic {
@@ -331,7 +393,7 @@ fn syntax_error(sources: &Sources, source: usize, error: &serde_yaml::Error) -> 
         "EOF while parsing a value" => "there is nothing in this text",
         "deserializing from YAML containing more than one document is not supported" => "expected one YAML document, found several (`---`)",
         "repetition limit exceeded" => "the aliases (`*name`) in this text multiply to too much",
-        "recursion limit exceeded" => "maps and lists are nested too deeply",
+        "recursion limit exceeded" => TOO_DEEP,
         other => other,
     };
     let mut diagnostic = Diagnostic::new(message);
@@ -348,7 +410,8 @@ pub fn locate(text: &str, path: &KeyPath, at: At) -> Option<(usize, usize)> {
     if path.parts().is_empty() && at == At::Key {
         return None;
     }
-    let reader = Reader { source: 0, path: KeyPath::root(), target: Some((path, at)) };
+    let held = Cell::new(0);
+    let reader = Reader { source: 0, path: KeyPath::root(), target: Some((path, at)), held: &held };
     let error = reader.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     if !error.to_string().contains(FOUND) {
         return None;
@@ -365,12 +428,21 @@ fn problem<E: de::Error>(message: impl fmt::Display) -> E {
     E::custom(format!("{MARK}{message}"))
 }
 
+/// The most memory that the values of one text may take with their places, roughly: a million of them. Aliases multiply what is
+/// written once, and each value carries the keys that lead to it.
+const MAX_HELD: usize = 256 << 20;
+
+/// More keys than this no map of an experiment has; each is compared with all others.
+const MAX_KEYS: usize = 1000;
+
 /// Reads one value; where `target` is set, raises an error at that place.
 #[derive(Clone)]
 struct Reader<'a> {
     source: usize,
     path: KeyPath,
     target: Option<(&'a KeyPath, At)>,
+    /// Bytes held by all values so far, roughly.
+    held: &'a Cell<usize>,
 }
 
 impl Reader<'_> {
@@ -378,11 +450,25 @@ impl Reader<'_> {
         Self { path: self.path.child(key), ..self.clone() }
     }
 
+    /// Counts another value at this path, of `num_bytes` besides the path.
+    fn hold<E: de::Error>(&self, num_bytes: usize) -> Result<(), E> {
+        let path: usize = self.path.parts().iter().map(|key| 2 * size_of::<String>() + key.len()).sum();
+        self.held.set(self.held.get() + path + num_bytes);
+        if self.held.get() <= MAX_HELD {
+            return Ok(());
+        }
+        Err(problem(
+            "this text holds too much: up to here its values take more than 256 MiB with their places; aliases (`*name`) count \
+             anew wherever they stand, and long lists are better written as `range` or `log_range`",
+        ))
+    }
+
     fn is_target(&self, at: At) -> bool {
         self.target.is_some_and(|(path, wanted)| wanted == at && *path == self.path)
     }
 
-    fn node<E>(self, kind: Kind) -> Result<Node, E> {
+    fn node<E: de::Error>(self, kind: Kind) -> Result<Node, E> {
+        self.hold(size_of::<Node>())?;
         Ok(Node { kind, origin: Origin { source: self.source, path: self.path } })
     }
 }
@@ -442,6 +528,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        self.hold(value.len())?;
         self.node(Kind::Text(value.to_owned()))
     }
 
@@ -469,6 +556,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
             } else {
                 let value = map.next_value_seed(self.child(key.clone()))?;
                 entries.push((key, value));
+                if entries.len() > MAX_KEYS {
+                    return Err(problem(format!("a map has at most {MAX_KEYS} keys; this one has more")));
+                }
             }
         }
         for node in merged {
@@ -477,6 +567,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 if entries.iter().all(|(name, _)| *name != key) {
                     entries.push((key, value));
                 }
+            }
+            if entries.len() > MAX_KEYS {
+                return Err(problem(format!("a map has at most {MAX_KEYS} keys; with those merged into it, this one has more")));
             }
         }
         self.node(Kind::Map(entries))
@@ -621,6 +714,50 @@ mod tests {
         let source = sources.add("over.yaml", "{model: {vae: {latent_dim: 3}}}");
         let merged = tree.overlaid(parse(&sources, source).unwrap());
         assert_eq!(merged.to_value()["model"]["vae"], serde_json::json!({"latent_dim": 3, "beta": 1}));
+    }
+
+    fn refusal(text: &str) -> String {
+        let refused = read(text).unwrap_err();
+        assert!(refused.len() < 4000, "the message is long: {}", refused.len());
+        refused
+    }
+
+    #[test]
+    fn aliases_do_not_multiply_without_bound() {
+        let bomb: String = (1..30).map(|level| format!("a{level}: &a{level} [{}]\n", format!("*a{}, ", level - 1).repeat(9))).collect();
+        let bomb = format!("a0: &a0 [x, x, x, x, x, x, x, x, x]\n{bomb}");
+        let refused = refusal(&bomb);
+        assert!(refused.contains("multiply to too much") || refused.contains("holds too much"), "{refused}");
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
+        assert!(refusal(&long).starts_with("this text holds too much: up to here"), "{}", refusal(&long));
+        assert!(refusal(&long).contains("--> test.yaml:1:4"), "{}", refusal(&long));
+    }
+
+    #[test]
+    fn long_keys_above_many_values_and_deep_lists_are_bounded() {
+        let wide = format!("? {}\n: [{}]\n", "k".repeat(1 << 20), "1, ".repeat(100_000));
+        assert!(refusal(&wide).starts_with("this text holds too much"), "{}", refusal(&wide));
+        let deep = format!("{}{}{}", "[".repeat(100), "1, ".repeat(1_000_000), "]".repeat(100));
+        assert!(refusal(&deep).starts_with("this text holds too much"), "{}", refusal(&deep));
+        for (open, place) in [("[", "1:129"), ("{a: ", "1:513"), ("[? ", "1:385"), ("['[', \"]\\\"]\", # ]\n", "129:1")] {
+            let refused = refusal(&open.repeat(200_000));
+            assert!(refused.starts_with("maps and lists are nested too deeply\n"), "{refused}");
+            assert!(refused.contains(&format!("--> test.yaml:{place}\n")), "{refused}");
+        }
+        let lists: String = (0..500).map(|key| format!("k{key}: ['[[[', \"[\", {{a: [1]}}] # [[\n")).collect();
+        assert!(read(&lists).is_ok());
+        let keys: String = (0..2000).map(|key| format!("k{key}: 1\n")).collect();
+        assert!(refusal(&keys).starts_with("a map has at most 1000 keys"), "{}", refusal(&keys));
+        let many: String = (0..100_000).map(|value| format!("{value}, ")).collect();
+        assert_eq!(
+            read(&format!("sweep: {{model: {{vae: {{beta: [{many}]}}}}}}")).unwrap()["sweep"]["model"]["vae"]["beta"][99_999],
+            99_999
+        );
+    }
+
+    #[test]
+    fn a_text_of_more_than_four_mebibytes_is_refused_unread() {
+        assert_eq!(refusal(&" ".repeat((4 << 20) + 1)), "test.yaml has 4194305 bytes; a text of an experiment has at most 4194304");
     }
 
     fn any_tree() -> impl Strategy<Value = Value> {

@@ -12,7 +12,7 @@ use aelab_core::{BuildContext, Event, Examples, Observer, ObserverError, Progres
 use aelab_data::{DataError, Dataset, LoadContext};
 use aelab_eval::{DataTable, Direction, Evaluation, EvaluationContext, EvaluationError, Measurement, Memo, Picture, default_evaluations};
 use aelab_tensorboard::EventFile;
-use aelab_train::{CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
+use aelab_train::{CheckpointError, CheckpointFolder, Ending, Outcome, Session, StepReport, TrainError, fit, fitted};
 use burn::tensor::Device;
 
 use crate::result::{DrawnPicture, MetricValue};
@@ -22,11 +22,15 @@ use crate::{DeviceError, ResolvedTrial, TrialResult, TrialState, resolve_device}
 
 mod environment;
 mod figures;
-mod metrics_log;
+pub(crate) mod metrics_log;
 mod snapshots;
 
 /// Progress is reported at most this often.
 const REPORT_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+/// What [`Pulse::phase`] is before training.
+const LOADING_PHASE: &str = "loading data";
+/// What it is after training.
+const EVALUATION_PHASE: &str = "evaluation";
 
 /// Where a trial finds what trials share.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub struct TrialContext {
     pub shared: std::path::PathBuf,
     /// Beats while the trial runs, and says when it should stop.
     pub pulse: Arc<Pulse>,
+    /// Epochs over all stages after which the trial pauses.
+    pub pause_after: Option<u64>,
 }
 
 /// Why a trial could not be completed.
@@ -95,6 +101,18 @@ pub enum TrialError {
     },
 }
 
+impl TrialError {
+    /// Whether the error is one of the trial's own files, not of what it computes: where they can be written and read, it goes on.
+    pub(crate) fn is_about_files(&self) -> bool {
+        matches!(
+            self,
+            Self::Write { .. }
+                | Self::Observer(_)
+                | Self::Train(TrainError::Observer(_) | TrainError::Checkpoint(CheckpointError::Io { .. }))
+        )
+    }
+}
+
 /// Runs the trial in `folder` until its end or until its pulse says that it should stop.
 pub fn run(
     folder: &Path,
@@ -104,73 +122,101 @@ pub fn run(
 ) -> Result<TrialResult, TrialError> {
     let pulse = context.pulse.as_ref();
     let device = resolve_device(&trial.device)?;
-    pulse.beat("loading data");
+    pulse.begin(LOADING_PHASE);
+    hold("load", folder)?;
     let dataset = load(trial, context)?;
     let data = dataset.train.spec().clone();
     trial.model.check(&data)?;
-    let environment = serde_json::to_vec_pretty(&environment::environment(trial)).expect("texts and numbers serialize");
-    aelab_files::write_atomic(&folder.join("environment.json"), &environment)
-        .map_err(|source| TrialError::Write { path: folder.join("environment.json"), source })?;
+    let checkpoints = CheckpointFolder::new(folder.join("checkpoints"));
+    if let Some(text) = environment::record(folder, trial, checkpoints.path("last").exists())? {
+        report(WorkerMessage::Note { text });
+    }
 
     let training_device = device.clone().autodiff();
     let clipping = trial.train.gradient_clipping;
     let optimizer = || trial.train.optimizer.build(clipping);
-    let mut trainee =
-        trial.model.trainee(&BuildContext { data: &data, seed: trial.train.seed, device: &training_device, optimizer: &optimizer });
+    let build =
+        || trial.model.trainee(&BuildContext { data: &data, seed: trial.train.seed, device: &training_device, optimizer: &optimizer });
+    let mut trainee = build();
     let num_parameters = trainee.num_parameters();
     let stages = trainee.stages(trial.train.epochs);
     let num_epochs: usize = stages.iter().map(|stage| stage.num_epochs).sum();
     report(WorkerMessage::Started { num_epochs, steps_per_epoch: dataset.train.len().div_ceil(trial.train.batch_size), num_parameters });
 
     let info = run_info(trial, &data, num_parameters);
-    let checkpoints = CheckpointFolder::new(folder.join("checkpoints"));
     let mut events = EventFile::create(folder)?;
     let mut log = metrics_log::MetricsLog::open(&folder.join("metrics.jsonl"))?;
     let watched: &dyn Examples = if dataset.valid.is_empty() { &dataset.train } else { &dataset.valid };
     let snapshots = snapshots::Snapshots { examples: watched, device: &device, seed: trial.train.seed, num_epochs: trial.train.epochs };
     let mut reporter = Reporter::new(report);
-    let outcome = fit(
-        trainee.as_mut(),
-        &mut Session {
-            train: &dataset.train,
-            valid: &dataset.valid,
-            config: &trial.train,
-            device: &device,
-            info: &info,
-            checkpoints: &checkpoints,
-            observers: &mut [&mut events, &mut log],
-            pulse,
-            progress: &mut |step| reporter.step(step),
-            epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
-        },
-    )?;
-    for note in &outcome.notes {
-        report(WorkerMessage::Note { text: note.clone() });
-    }
+    let mut is_repeated = false;
+    let (outcome, best) = loop {
+        let outcome = fit(
+            trainee.as_mut(),
+            &mut Session {
+                train: &dataset.train,
+                valid: &dataset.valid,
+                config: &trial.train,
+                device: &device,
+                info: &info,
+                checkpoints: &checkpoints,
+                observers: &mut [&mut events, &mut log],
+                pulse,
+                pause_after: context.pause_after,
+                progress: &mut |step| reporter.step(step),
+                epoch_end: &mut |end, model, tell| snapshots.tell(end, model, tell),
+            },
+        )?;
+        for note in &outcome.notes {
+            reporter.note(note.clone());
+        }
+        if outcome.ending != Ending::Finished {
+            break (outcome, None);
+        }
+        pulse.begin("finishing");
+        match fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome) {
+            Ok(best) => break (outcome, Some(best)),
+            // Training is a function of the configuration: what is lost comes out again to the bit.
+            Err(TrainError::BestLost(why)) if !is_repeated => {
+                is_repeated = true;
+                reporter.note(format!("the state of the best epoch is lost, and training begins anew: {why}"));
+                checkpoints.remove_all().map_err(TrainError::from)?;
+                trainee = build();
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
 
     let mut result = base_result(num_parameters, &outcome);
-    match outcome.ending {
-        Ending::Interrupted => return Ok(result),
-        Ending::Diverged { step, term } => {
+    match (&outcome.ending, best) {
+        (Ending::Diverged { step, term }, _) => {
             result.error = Some(format!("{term} was not a finite number at step {step} (epoch {})", outcome.position.epoch + 1));
         }
-        Ending::Finished => {
-            let (model, best_epoch) = fitted(trainee.as_mut(), &dataset.train, &trial.train, &checkpoints, &outcome)?;
+        (Ending::Interrupted | Ending::Paused, _) | (_, None) => return Ok(result),
+        (Ending::Finished, Some((model, best_epoch))) => {
+            hold("measure", folder)?;
+            let measuring = Instant::now();
             result.best_epoch = best_epoch.map(|epoch| epoch as u64);
             let Some(measured) = evaluate(trial, context, &dataset, model.as_ref(), &device, &outcome, report)? else {
                 return Ok(TrialResult { state: TrialState::Interrupted, ..result });
             };
             result.metrics = measured.metrics;
             result.pictures = measured.drawn;
-            pulse.beat("drawing");
+            pulse.begin("drawing");
             figures::draw(folder, trial, &measured.pictures, &mut |name, image| {
                 events.observe(&Event::Picture { step: outcome.position.step, tag: &format!("eval/{name}"), image })
             })?;
             figures::write_tables(folder, &measured.tables)?;
+            result.measuring_seconds = measuring.elapsed().as_secs_f64();
         }
     }
     finish(&mut [&mut events, &mut log], &result)?;
     Ok(result)
+}
+
+/// A place where a test may end the process or make it wait.
+fn hold(action: &str, folder: &Path) -> Result<(), TrialError> {
+    aelab_files::failpoint(action, folder).map_err(|source| TrialError::Write { path: folder.to_owned(), source })
 }
 
 fn load(trial: &ResolvedTrial, context: &TrialContext) -> Result<Dataset, TrialError> {
@@ -201,6 +247,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
             Ending::Finished => TrialState::Finished,
             Ending::Diverged { .. } => TrialState::Diverged,
             Ending::Interrupted => TrialState::Interrupted,
+            Ending::Paused => TrialState::Paused,
         },
         error: None,
         metrics: Vec::new(),
@@ -209,6 +256,7 @@ fn base_result(num_parameters: usize, outcome: &Outcome) -> TrialResult {
         epochs_run: outcome.position.total_epochs,
         steps: outcome.position.step,
         seconds: outcome.position.seconds,
+        measuring_seconds: 0.0,
         best_epoch: None,
     }
 }
@@ -248,6 +296,7 @@ fn evaluate(
         cache_dir: Some(&context.shared),
         data_checksum: &trial.data_checksum,
         memo: Memo::default(),
+        pulse,
     };
     let mut all = Measured::default();
     let is_asked_for = !is_default(&trial.evaluate, dataset.train.spec());
@@ -255,11 +304,14 @@ fn evaluate(
         if pulse.should_stop() {
             return Ok(None);
         }
-        pulse.beat("evaluation");
+        pulse.begin(EVALUATION_PHASE);
         let (name, num_evaluations) = (evaluation.name().to_owned(), trial.evaluate.len());
         report(WorkerMessage::Measuring { evaluation: name, number: index + 1, num_evaluations });
-        let measured =
-            evaluation.measure(&context).map_err(|source| TrialError::Evaluation { name: evaluation.name().to_owned(), source })?;
+        let measured = match evaluation.measure(&context) {
+            Ok(measured) => measured,
+            Err(EvaluationError::Stopped) => return Ok(None),
+            Err(source) => return Err(TrialError::Evaluation { name: evaluation.name().to_owned(), source }),
+        };
         // Two evaluations may share a metric: it is listed once, with the one that measured it first.
         for measurement in measured.measurements {
             if !all.metrics.iter().any(|known| known.name == measurement.name) {
@@ -338,6 +390,10 @@ struct Reporter<'a> {
 impl<'a> Reporter<'a> {
     fn new(report: &'a mut dyn FnMut(WorkerMessage)) -> Self {
         Self { report, since: Instant::now(), steps_before: 0, steps: 0, last: None }
+    }
+
+    fn note(&mut self, text: String) {
+        (self.report)(WorkerMessage::Note { text });
     }
 
     fn step(&mut self, step: &StepReport) {

@@ -46,11 +46,7 @@ impl Sections {
         };
 
         let (value, path) = section("data")?;
-        let names: Vec<&str> = aelab_data::DATASETS.iter().map(|entry| entry.name).collect();
-        let (name, inner) = variant(value, &path, "data set", &names)?;
-        let entry = aelab_data::DATASETS.iter().find(|entry| entry.name == name).expect("the name is one of the list");
-        let data = (entry.parse)(inner).map_err(|error| in_section(&path.child(&name), &error))?;
-        data.check().map_err(|error| ReadError::other(path.child(&name).join(&KeyPath::parse(&error.path)), error.message))?;
+        let data = read_data(value, &path)?;
 
         let (value, path) = section("model")?;
         let names: Vec<&str> = registry.entries().iter().map(|entry| entry.name).collect();
@@ -109,6 +105,16 @@ impl Sections {
             "device": self.device,
         })
     }
+}
+
+/// Reads the section of the data by itself.
+pub(crate) fn read_data(value: &Value, path: &KeyPath) -> Result<Box<dyn DatasetConfig>, ReadError> {
+    let names: Vec<&str> = aelab_data::DATASETS.iter().map(|entry| entry.name).collect();
+    let (name, inner) = variant(value, path, "data set", &names)?;
+    let entry = aelab_data::DATASETS.iter().find(|entry| entry.name == name).expect("the name is one of the list");
+    let data = (entry.parse)(inner).map_err(|error| in_section(&path.child(&name), &error))?;
+    data.check().map_err(|error| ReadError::other(path.child(&name).join(&KeyPath::parse(&error.path)), error.message))?;
+    Ok(data)
 }
 
 fn in_section(path: &KeyPath, error: &aelab_core::ParseError) -> ReadError {
@@ -180,6 +186,15 @@ pub enum TrialConfigError {
         /// What.
         message: String,
     },
+    /// The stored configuration is of another format version.
+    #[error(
+        "the stored configuration is of format version {found}, but this aelab has {FORMAT_VERSION}: use the aelab that wrote it, \
+         or give the experiment another name to run it anew"
+    )]
+    Version {
+        /// Version found.
+        found: u64,
+    },
     /// The stored configuration has another hash than the trial.
     #[error(
         "the stored configuration has the hash {found}, but belongs to the trial {expected}: it was edited or is of another version of aelab"
@@ -211,6 +226,10 @@ impl ResolvedTrial {
     pub fn parse(stored: &Value, registry: &Registry) -> Result<Self, TrialConfigError> {
         let read_error = |path: &str, message: &str| TrialConfigError::Read { path: path.to_owned(), message: message.to_owned() };
         let entries = stored.as_object().ok_or_else(|| read_error("", "expected a map"))?;
+        let version = entries.get("format_version").and_then(Value::as_u64).unwrap_or(0);
+        if version != u64::from(FORMAT_VERSION) {
+            return Err(TrialConfigError::Version { found: version });
+        }
         let text =
             |key: &str| entries.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| read_error(key, "expected a text"));
         let (name, hash, data_checksum, base_dir) = (text("name")?, text("hash")?, text("data_checksum")?, text("base_dir")?);

@@ -1,5 +1,6 @@
 //! Files that hold their old content or their new one, never a part.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ const UNFINISHED: &str = ".aelab-unfinished-";
 pub struct AtomicFile {
     unfinished: NamedTempFile,
     path: PathBuf,
+    /// Whether all that was written is on disk.
+    is_synced: Cell<bool>,
 }
 
 impl AtomicFile {
@@ -36,11 +39,12 @@ impl AtomicFile {
             // Temporary files are private by default; these are as readable as any other.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
-        Ok(Self { unfinished: builder.tempfile_in(folder_of(path))?, path: path.to_owned() })
+        Ok(Self { unfinished: builder.tempfile_in(folder_of(path))?, path: path.to_owned(), is_synced: Cell::new(false) })
     }
 
     /// Where the content goes meanwhile.
     pub fn file(&mut self) -> &mut File {
+        self.is_synced.set(false);
         self.unfinished.as_file_mut()
     }
 
@@ -50,7 +54,12 @@ impl AtomicFile {
     /// Those of the file system.
     pub fn sync(&self) -> io::Result<()> {
         failpoint("sync", &self.path)?;
-        self.unfinished.as_file().sync_all()
+        // A link or a rename since then is the folder's, and synced with it.
+        if !self.is_synced.get() {
+            self.unfinished.as_file().sync_all()?;
+            self.is_synced.set(true);
+        }
+        Ok(())
     }
 
     /// Makes the content visible under another name in the same folder, too, in place of what was there: the same file twice,

@@ -1,5 +1,7 @@
 //! A metric against a swept hyperparameter, with baselines.
 
+use std::collections::{HashMap, HashSet};
+
 use aelab_core::Image;
 use serde_json::Value;
 
@@ -271,7 +273,7 @@ fn value_of(configuration: &Configuration, hyperparameter: &str) -> Option<f64> 
 /// `code_size` first where it varies, then in the order of the sweep.
 pub fn swept_hyperparameters(summary: &Summary) -> Vec<String> {
     let mut names = vec!["code_size"];
-    for (path, _) in summary.configurations.iter().flat_map(|configuration| &configuration.hyperparameters) {
+    for path in &summary.hyperparameters {
         if !names.contains(&common_name(path)) {
             names.push(common_name(path));
         }
@@ -287,18 +289,22 @@ pub fn swept_hyperparameters(summary: &Summary) -> Vec<String> {
 pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> Option<MetricFigure> {
     let column = summary.metrics.iter().position(|info| info.name == metric)?;
     let info = &summary.metrics[column];
+    let constant = constant_values(summary);
     let mut series: Vec<MetricSeries> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut num_seeds: Vec<usize> = Vec::new();
     for configuration in &summary.configurations {
         let (Some(x), Some(spread)) = (value_of(configuration, hyperparameter), configuration.metrics[column]) else { continue };
-        let name = series_name(summary, configuration, hyperparameter);
+        let name = series_name(&constant, configuration, hyperparameter);
         let point = MetricPoint { x, mean: spread.mean, deviation: spread.deviation, x_deviation: None };
         num_seeds.push(spread.num);
-        match series.iter_mut().find(|series| series.name == name) {
+        let place = *places.entry(name.clone()).or_insert(series.len());
+        match series.get_mut(place) {
             Some(series) => series.points.push(point),
             None => series.push(MetricSeries { name, points: vec![point] }),
         }
     }
+    let notes = thin_out(&mut series);
     let (fewest, most) = (*num_seeds.iter().min()?, *num_seeds.iter().max()?);
     let shown = metric_label(metric);
     let x_label = shown_name(hyperparameter);
@@ -314,7 +320,7 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
     };
     Some(MetricFigure {
         title: format!("{shown} against {x_label}"),
-        subtitle: format!("{seeds}{better}"),
+        subtitle: format!("{seeds}{better}{notes}"),
         x_label,
         y_label: if info.unit.is_empty() { shown } else { format!("{shown} ({})", info.unit) },
         series,
@@ -324,13 +330,55 @@ pub fn metric_figure(summary: &Summary, metric: &str, hyperparameter: &str) -> O
     })
 }
 
-fn series_name(summary: &Summary, configuration: &Configuration, hyperparameter: &str) -> String {
-    let same_model = || summary.configurations.iter().filter(|other| other.model == configuration.model);
+/// More lines than this in one figure cannot be told apart.
+const MOST_SERIES: usize = 24;
+/// More points than this on one line cannot be told apart.
+const MOST_POINTS: usize = 200;
+
+/// Leaves what a figure can show, and says what that is where something is left out.
+fn thin_out(series: &mut Vec<MetricSeries>) -> String {
+    let mut notes = String::new();
+    if series.len() > MOST_SERIES {
+        notes.push_str(&format!("; the first {MOST_SERIES} of {} lines", series.len()));
+        series.truncate(MOST_SERIES);
+    }
+    let most = series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+    if most > MOST_POINTS {
+        notes.push_str(&format!("; at most {MOST_POINTS} of {most} points of a line"));
+        for series in series.iter_mut().filter(|series| series.points.len() > MOST_POINTS) {
+            let last = series.points.len() - 1;
+            series.points.sort_by(|left, right| left.x.total_cmp(&right.x));
+            series.points = (0..MOST_POINTS).map(|index| series.points[index * last / (MOST_POINTS - 1)]).collect();
+        }
+    }
+    notes
+}
+
+/// For each model the hyperparameters that have one value in all its configurations.
+fn constant_values(summary: &Summary) -> HashSet<(&str, &str)> {
+    let mut found: HashMap<(&str, &str), (&Value, usize)> = HashMap::new();
+    let mut num_configurations: HashMap<&str, usize> = HashMap::new();
+    let mut varying: HashSet<(&str, &str)> = HashSet::new();
+    for configuration in &summary.configurations {
+        *num_configurations.entry(&configuration.model).or_default() += 1;
+        for (path, value) in &configuration.hyperparameters {
+            let key = (configuration.model.as_str(), path.as_str());
+            let (first, num) = found.entry(key).or_insert((value, 0));
+            *num += 1;
+            if *first != value {
+                varying.insert(key);
+            }
+        }
+    }
+    let is_constant = |(key, (_, num)): &((&str, &str), (&Value, usize))| !varying.contains(key) && *num == num_configurations[key.0];
+    found.into_iter().filter(is_constant).map(|(key, _)| key).collect()
+}
+
+fn series_name(constant: &HashSet<(&str, &str)>, configuration: &Configuration, hyperparameter: &str) -> String {
     let mut name = configuration.model.clone();
     for (path, value) in &configuration.hyperparameters {
-        let is_same =
-            |other: &Configuration| other.hyperparameters.iter().any(|(other, other_value)| other == path && other_value == value);
-        if common_name(path) != hyperparameter && path != "model" && !same_model().all(is_same) {
+        let is_constant = constant.contains(&(configuration.model.as_str(), path.as_str()));
+        if common_name(path) != hyperparameter && path != "model" && !is_constant {
             let value = match value {
                 Value::String(text) => text.clone(),
                 other => other.as_f64().map_or_else(|| other.to_string(), number::label),
@@ -462,7 +510,7 @@ mod tests {
 
     #[test]
     fn a_sweep_over_code_sizes_becomes_one_series_per_model_beside_its_baselines() {
-        let summary = summarize(&sweep());
+        let summary = summarize(sweep());
         assert_eq!(swept_hyperparameters(&summary), ["code_size"]);
         let figure = metric_figure(&summary, "sse", "code_size").unwrap();
         let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
@@ -484,7 +532,7 @@ mod tests {
             trial.hyperparameters.push(("train.batch_size".into(), serde_json::json!(if index % 2 == 0 { 32 } else { 128 })));
             trial.hyperparameters.push(("train.epochs".into(), serde_json::json!(5)));
         }
-        let summary = summarize(&trials);
+        let summary = summarize(trials.clone());
         assert_eq!(swept_hyperparameters(&summary), ["code_size", "train.batch_size"]);
         let names = |figure: MetricFigure| -> Vec<String> { figure.series.into_iter().map(|series| series.name).collect() };
         let against_code_size = names(metric_figure(&summary, "sse", "code_size").unwrap());
@@ -515,5 +563,19 @@ mod tests {
         assert_eq!(metric_label("squared_error"), "squared error");
         assert_eq!(metric_label("ease_ndcg@100"), "EASE NDCG@100");
         assert_eq!(metric_label("eval/frechet_distance"), "Fréchet distance");
+    }
+
+    #[test]
+    fn a_figure_of_a_huge_sweep_says_what_it_leaves_out() {
+        let line = |index: usize| MetricSeries {
+            name: index.to_string(),
+            points: (0..1000).map(|x| MetricPoint { x: f64::from(x), mean: 1.0, deviation: None, x_deviation: None }).collect(),
+        };
+        let mut series: Vec<MetricSeries> = (0..30).map(line).collect();
+        assert_eq!(thin_out(&mut series), "; the first 24 of 30 lines; at most 200 of 1000 points of a line");
+        let xs: Vec<f64> = series[0].points.iter().map(|point| point.x).collect();
+        assert_eq!((series.len(), xs.len(), xs[0], xs[199]), (24, 200, 0.0, 999.0));
+        let mut few = vec![MetricSeries { points: line(0).points[..10].to_vec(), name: String::new() }];
+        assert_eq!((thin_out(&mut few), few[0].points.len()), (String::new(), 10));
     }
 }

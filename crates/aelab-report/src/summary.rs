@@ -197,12 +197,12 @@ fn baseline_of(metrics: &[MetricInfo], column: usize) -> Option<(&'static str, u
 }
 
 /// Groups trials that differ in nothing but the seed, in the order given.
-pub fn summarize(trials: &[TrialRow]) -> Summary {
+pub fn summarize(trials: Vec<TrialRow>) -> Summary {
     let mut hyperparameters: Vec<String> = Vec::new();
     let mut metrics: Vec<MetricInfo> = Vec::new();
     let mut known_paths: HashSet<&str> = HashSet::new();
     let mut columns: HashMap<&str, usize> = HashMap::new();
-    for trial in trials {
+    for trial in &trials {
         for (path, _) in &trial.hyperparameters {
             // The model has a column of its own.
             if path != "model" && known_paths.insert(path) {
@@ -236,8 +236,8 @@ pub fn summarize(trials: &[TrialRow]) -> Summary {
         }
     });
     let configurations = configurations.collect();
-    let baselines = baselines(trials, &metrics, &columns);
-    Summary { hyperparameters, metrics, configurations, baselines, trials: trials.to_vec() }
+    let baselines = baselines(&trials, &metrics, &columns);
+    Summary { hyperparameters, metrics, configurations, baselines, trials }
 }
 
 fn baselines(trials: &[TrialRow], metrics: &[MetricInfo], columns: &HashMap<&str, usize>) -> Vec<BaselineRow> {
@@ -361,7 +361,7 @@ pub(crate) mod tests {
 
     #[test]
     fn seeds_are_gathered_and_configurations_keep_the_order_of_the_plan() {
-        let summary = summarize(&sweep());
+        let summary = summarize(sweep());
         let keys: Vec<_> = summary.configurations.iter().map(|c| (c.model.as_str(), c.code_size, c.num_finished, c.num_trials)).collect();
         assert_eq!(keys, [("undercomplete", 8, 3, 3), ("undercomplete", 32, 3, 3), ("vae", 8, 2, 3), ("vae", 32, 2, 3)]);
         let sse = summary.configurations[0].metrics[0].unwrap();
@@ -375,7 +375,7 @@ pub(crate) mod tests {
 
     #[test]
     fn baselines_become_rows_of_their_own() {
-        let summary = summarize(&sweep());
+        let summary = summarize(sweep());
         let rows: Vec<_> = summary.baselines.iter().map(|row| (row.name.as_str(), row.code_size, row.metrics[0].unwrap().mean)).collect();
         assert_eq!(rows, [("pca", Some(8), 15.0), ("pca", Some(32), 3.75), ("mean", None, 52.75)]);
         assert!(summary.baselines.iter().all(|row| row.metrics[1..].iter().all(Option::is_none)));
@@ -388,7 +388,7 @@ pub(crate) mod tests {
         let mut trials = sweep();
         trials.truncate(1);
         trials[0].metrics = vec![metric("mean_activation", 0.5), metric("eval/sse", 1.0), metric("eval/pca_sse", 2.0)];
-        let summary = summarize(&trials);
+        let summary = summarize(trials.clone());
         assert_eq!(summary.baseline_of(0), None);
         assert_eq!(summary.baseline_of(2), Some(("pca", 1)));
         assert_eq!(summary.baselines.len(), 1);

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_csv_of_configurations_ends_in_the_seconds() {
-        let csv = summarize(&sweep()).csv_table().to_csv();
+        let csv = summarize(sweep()).csv_table().to_csv();
         let mut lines = csv.lines();
         assert_eq!(
             lines.next().unwrap(),
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_csv_of_trials_has_the_raw_values_and_reasons() {
-        let csv = summarize(&sweep()).trials_table().to_csv();
+        let csv = summarize(sweep()).trials_table().to_csv();
         let lines: Vec<&str> = csv.lines().collect();
         assert_eq!(
             lines[0],
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn what_comes_before_the_seconds_does_not_depend_on_them() {
         let without_seconds = |trials: &[TrialRow]| -> Vec<String> {
-            let csv = summarize(trials).csv_table().to_csv();
+            let csv = summarize(trials.to_vec()).csv_table().to_csv();
             csv.lines().map(|line| line.rsplitn(3, ',').nth(2).unwrap().to_owned()).collect()
         };
         let mut slower = sweep();
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_page_reads_well() {
-        let summary = summarize(&sweep());
+        let summary = summarize(sweep());
         let link = |caption: &str, path: &str| FigureLink { caption: caption.into(), path: path.into() };
         let group = |section: &str, introduction: &str, heading: &str, figures: Vec<FigureLink>| FigureGroup {
             section: section.into(),
@@ -334,12 +334,12 @@ mod tests {
 
     #[test]
     fn the_terminal_shows_the_same_table() {
-        insta::assert_snapshot!(summarize(&sweep()).table(&["sse".to_owned()]).to_terminal(Some(100)));
+        insta::assert_snapshot!(summarize(sweep()).table(&["sse".to_owned()]).to_terminal(Some(100)));
     }
 
     #[test]
     fn a_run_without_trials_has_empty_tables() {
-        let summary = summarize(&[]);
+        let summary = summarize(vec![]);
         assert_eq!(summary.csv_table().to_csv().lines().count(), 1);
         assert!(
             SummaryPage { title: "x", summary: &summary, metrics: &[], figures: &[], folders: &[] }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use aelab_core::{Event, Observer, ObserverError, RunInfo};
+use aelab_core::{Event, Observer, ObserverError, Rewound, RunInfo};
 use aelab_files::sync_folder;
 use serde_json::{Value, json};
 
@@ -31,6 +31,8 @@ pub struct EventFile {
     size: u64,
     /// Length of the file when it held nothing but its first record.
     size_of_version: u64,
+    /// The name that the folder has on disk.
+    synced_name: String,
 }
 
 impl EventFile {
@@ -38,7 +40,7 @@ impl EventFile {
     pub fn create(folder: &Path) -> Result<Self, ObserverError> {
         std::fs::create_dir_all(folder).map_err(failed("cannot make the folder", folder))?;
         let (name, file) = create_unique(folder).map_err(failed("cannot create an event file in", folder))?;
-        let mut event_file = Self { folder: folder.to_owned(), name, file, size: 0, size_of_version: 0 };
+        let mut event_file = Self { folder: folder.to_owned(), name, file, size: 0, size_of_version: 0, synced_name: String::new() };
         event_file.write_version()?;
         Ok(event_file)
     }
@@ -138,26 +140,38 @@ impl Observer for EventFile {
     }
 
     fn position(&mut self) -> Result<Value, ObserverError> {
-        self.file.sync_all().and_then(|()| sync_folder(&self.folder)).map_err(failed("cannot sync event file", &self.path()))?;
+        let is_new = self.synced_name != self.name;
+        let synced = self.file.sync_all().and_then(|()| if is_new { sync_folder(&self.folder) } else { Ok(()) });
+        synced.map_err(failed("cannot sync event file", &self.path()))?;
+        self.synced_name.clone_from(&self.name);
         Ok(json!({"file": self.name, "bytes": self.size}))
     }
 
-    fn rewind(&mut self, position: &Value) -> Result<(), ObserverError> {
+    fn rewind(&mut self, position: &Value) -> Result<Rewound, ObserverError> {
+        let mut rewound = Rewound::Whole;
         if position.is_null() {
             self.restart()?;
         } else {
             let (name, size) = parse_position(position).map_err(failed("cannot resume the event file in", &self.folder))?;
+            // No result is read from an event file: what is lost of it is no reason not to go on.
             match self.reopen(name, size) {
+                Ok(()) if self.size < size => {
+                    let path = self.path();
+                    rewound = Rewound::Lossy(format!("{} has lost its end: its curves have a gap", path.display()));
+                }
                 Ok(()) => {}
-                // Somebody has removed the log; that is no reason not to go on.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.restart()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    rewound = Rewound::Lossy(format!("{} is gone: its curves begin here", self.folder.join(name).display()));
+                    self.restart()?;
+                }
                 Err(error) => return Err(failed("cannot resume event file", &self.folder.join(name))(error)),
             }
             if self.size == 0 {
                 self.write_version()?;
             }
         }
-        self.remove_others()
+        self.remove_others()?;
+        Ok(rewound)
     }
 }
 
@@ -253,7 +267,7 @@ mod tests {
         drop(file);
 
         let mut resumed = EventFile::create(folder.path()).unwrap();
-        resumed.rewind(&position).unwrap();
+        assert_eq!(resumed.rewind(&position).unwrap(), Rewound::Whole);
         assert_eq!(resumed.path(), path);
         assert_eq!(std::fs::read(&path).unwrap(), prefix);
         assert_eq!(names(folder.path()).len(), 1, "the file that `create` made is gone");
@@ -295,7 +309,7 @@ mod tests {
             num_parameters: 0,
             metrics: Vec::new(),
         };
-        file.rewind(&position).unwrap();
+        assert!(matches!(file.rewind(&position).unwrap(), Rewound::Lossy(note) if note.contains("is gone")));
         file.observe(&Event::Resumed(&info)).unwrap();
         assert!(file.size > file.size_of_version);
         let size = file.size;
@@ -355,7 +369,7 @@ mod tests {
             let left = file.size.saturating_sub(lost);
             file.file.set_len(left).unwrap();
             let mut resumed = EventFile::create(folder.path()).unwrap();
-            resumed.rewind(&position).unwrap();
+            prop_assert!(matches!(resumed.rewind(&position).unwrap(), Rewound::Lossy(_)));
             let kept = *ends.iter().rfind(|end| **end <= left).unwrap();
             prop_assert_eq!(resumed.size, kept.max(resumed.size_of_version));
             scalars(&mut resumed, 99);

@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod event_file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod histogram;
 mod hparams;
 mod record;

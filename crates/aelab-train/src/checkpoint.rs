@@ -10,11 +10,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use aelab_core::TraineeState;
-use aelab_files::{AtomicFile, create_folder};
+use aelab_files::{AtomicFile, create_folder, failpoint};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::term_means::TermMeans;
+
+/// Its manifest holds a position, a few numbers of each observer and of each term, and the names of a handful of parts.
+const MAX_MANIFEST: u64 = 4 << 20;
 
 /// Increased when an older program could not read what this one writes.
 const FORMAT_VERSION: u32 = 1;
@@ -108,6 +111,18 @@ pub enum CheckpointError {
     },
 }
 
+/// What there is to go on from, the newest first.
+const LATEST: [&str; 2] = ["last", "previous"];
+
+/// What [`CheckpointFolder::load_latest`] found.
+#[derive(Debug)]
+pub struct Latest {
+    /// The checkpoint; `None` where training has to begin anew.
+    pub found: Option<(Manifest, TraineeState)>,
+    /// What was passed over and why.
+    pub notes: Vec<String>,
+}
+
 /// The `checkpoints` folder of a trial.
 #[derive(Debug, Clone)]
 pub struct CheckpointFolder {
@@ -160,37 +175,112 @@ impl CheckpointFolder {
         file.commit().map_err(io("write", &last))
     }
 
-    /// The newest whole checkpoint, with a note for each newer one that is damaged. `None` where there is none.
+    /// The newest checkpoint that is whole and that `fits`, which says why not where it does not.
     ///
     /// # Errors
-    /// When there are checkpoints and none is whole: starting anew in silence would lose work.
-    pub fn load_latest(&self) -> Result<Option<(Manifest, TraineeState, Vec<String>)>, CheckpointError> {
+    /// Those of `fits`; a checkpoint of another version; and where a checkpoint cannot be read and none before it will do, why
+    /// not: another time it may be readable, and beginning anew would write over it.
+    pub fn load_latest<E: From<CheckpointError>>(&self, fits: &mut dyn FnMut(&Manifest) -> Result<Option<String>, E>) -> Result<Latest, E> {
         let mut notes = Vec::new();
-        let mut first_error = None;
-        for name in ["last", "previous"] {
-            match self.load(name) {
-                Ok(Some((manifest, state))) => return Ok(Some((manifest, state, notes))),
-                Ok(None) => {}
-                Err(error @ CheckpointError::Damaged { .. }) => {
-                    notes.push(format!("{error}; falling back to the one before"));
-                    first_error.get_or_insert(error);
+        let mut unreadable = None;
+        for name in LATEST {
+            let found = match self.load(name) {
+                Ok(None) => continue,
+                Ok(Some((manifest, state))) => match fits(&manifest)? {
+                    None => Ok((manifest, state)),
+                    Some(why) => Err(format!("the checkpoint `{}` cannot be gone on from: {why}", self.path(name).display())),
+                },
+                Err(error @ CheckpointError::Damaged { .. }) => Err(error.to_string()),
+                Err(CheckpointError::Io { what, path, source }) => {
+                    let text = format!("cannot {what} `{}`: {source}", path.display());
+                    unreadable.get_or_insert(CheckpointError::Io { what, path, source });
+                    Err(text)
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
+            };
+            match found {
+                Ok((manifest, state)) => {
+                    if !notes.is_empty() {
+                        // It would take the place of this one, which is good, when the next one is written.
+                        let _ = fs::remove_file(self.path(LATEST[0]));
+                    }
+                    return Ok(Latest { found: Some((manifest, state)), notes });
+                }
+                Err(note) if name == LATEST[0] => notes.push(format!("{note}; falling back to the one before")),
+                Err(note) => notes.push(note),
             }
         }
-        first_error.map_or(Ok(None), Err)
+        if let Some(error) = unreadable {
+            return Err(error.into());
+        }
+        if !notes.is_empty() {
+            self.remove_all()?;
+            notes.push("no checkpoint is left to go on from: training begins anew".to_owned());
+        }
+        Ok(Latest { found: None, notes })
+    }
+
+    /// The state at the end of the epoch that was the best at `position`: from `best`, or from another checkpoint that holds it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn load_best(&self, position: &Position) -> Result<TraineeState, String> {
+        let mut reasons = Vec::new();
+        for name in ["best", LATEST[0], LATEST[1]] {
+            match self.load(name) {
+                Ok(Some((manifest, state))) => {
+                    let found = &manifest.position;
+                    if found.best == position.best && found.epochs_without_improvement == 0 && found.batch == 0 {
+                        return Ok(state);
+                    }
+                    if name == "best" {
+                        reasons.push(format!("the checkpoint `{}` is of another epoch", self.path(name).display()));
+                    }
+                }
+                Ok(None) if name == "best" => reasons.push(format!("the checkpoint `{}` is not there", self.path(name).display())),
+                Err(error) if name == "best" => reasons.push(error.to_string()),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// Removes every checkpoint.
+    pub fn remove_all(&self) -> Result<(), CheckpointError> {
+        for name in ["best", LATEST[1], LATEST[0]] {
+            let path = self.path(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(CheckpointError::Io { what: "remove", path, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The checkpoint called `name`; `None` where it does not exist.
     pub fn load(&self, name: &str) -> Result<Option<(Manifest, TraineeState)>, CheckpointError> {
         let path = self.path(name);
-        let mut file = match File::open(&path) {
+        match fs::metadata(&path) {
+            // A folder is found out when it is read.
+            Ok(found) if found.is_file() || found.is_dir() => {}
+            Ok(_) => return Err(CheckpointError::Damaged { path, what: "it is not a plain file".to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
+        }
+        let mut file = match failpoint("read", &path).and_then(|()| File::open(&path)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
         };
         let length = file.metadata().map_err(|source| CheckpointError::Io { what: "read", path: path.clone(), source })?.len();
-        read_archive(&mut file, length).map(Some).map_err(|error| match error {
+        let mut reader = Noting { reader: &mut file, error: None };
+        let read = read_archive(&mut reader, length);
+        if let Some(source) = reader.error {
+            return Err(CheckpointError::Io { what: "read", path, source });
+        }
+        read.map(Some).map_err(|error| match error {
             ReadError::Version { found, program } => {
                 CheckpointError::Version { path: path.clone(), found, expected: FORMAT_VERSION, program }
             }
@@ -222,6 +312,24 @@ fn write_archive(file: &mut File, manifest: &Manifest, state: &TraineeState) -> 
     archive.into_inner()?.flush()
 }
 
+/// Keeps what the file system complains of apart from what is wrong with the content.
+struct Noting<R> {
+    reader: R,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Noting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.error = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
 enum ReadError {
     Version { found: u32, program: String },
     Damaged(String),
@@ -233,7 +341,7 @@ impl From<io::Error> for ReadError {
     }
 }
 
-fn read_archive(file: &mut File, length: u64) -> Result<(Manifest, TraineeState), ReadError> {
+fn read_archive(file: &mut dyn Read, length: u64) -> Result<(Manifest, TraineeState), ReadError> {
     #[derive(Deserialize)]
     struct Versions {
         format_version: u32,
@@ -247,11 +355,20 @@ fn read_archive(file: &mut File, length: u64) -> Result<(Manifest, TraineeState)
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = entry.path()?.to_string_lossy().into_owned();
+        if entry.header().entry_type() != tar::EntryType::Regular {
+            return Err(ReadError::Damaged(format!("part `{name}` is not a plain file")));
+        }
         // A size from a damaged header must not be allocated.
-        if entry.size() > length {
+        let most =
+            if state.parts.is_empty() && (manifest.is_none() || manifest_hash.is_some()) { MAX_MANIFEST.min(length) } else { length };
+        if entry.size() > most {
             return Err(ReadError::Damaged(format!("part `{name}` claims {} bytes", entry.size())));
         }
-        let mut bytes = Vec::with_capacity(entry.size() as usize);
+        let mut bytes = Vec::new();
+        let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
+        bytes
+            .try_reserve_exact(size)
+            .map_err(|_| ReadError::Damaged(format!("part `{name}` claims {size} bytes, more than memory has")))?;
         entry.read_to_end(&mut bytes)?;
         let Some(manifest) = &manifest else {
             if name != "manifest.json" {
@@ -271,6 +388,9 @@ fn read_archive(file: &mut File, length: u64) -> Result<(Manifest, TraineeState)
                 return Err(ReadError::Damaged("its manifest does not match its checksum".to_owned()));
             }
             continue;
+        }
+        if state.parts.contains_key(&name) {
+            return Err(ReadError::Damaged(format!("part `{name}` is there twice")));
         }
         match manifest.parts.iter().find(|(part, ..)| *part == name) {
             Some((_, expected_length, hash)) if *expected_length == bytes.len() as u64 && *hash == sha256(&bytes) => {}
@@ -303,13 +423,18 @@ mod tests {
         Position { step, best: Some((0.1 + 0.2, 3)), seconds: 1.0 / 3.0, ..Position::default() }
     }
 
+    fn latest(checkpoints: &CheckpointFolder) -> Latest {
+        checkpoints.load_latest::<CheckpointError>(&mut |_| Ok(None)).unwrap()
+    }
+
     #[test]
     fn what_is_saved_is_loaded_to_the_bit() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::new(folder.path().join("checkpoints"));
-        assert!(checkpoints.load_latest().unwrap().is_none());
+        assert!(latest(&checkpoints).found.is_none());
         checkpoints.save(&position(5), vec![serde_json::json!({"bytes": 12})], &state(1), true).unwrap();
-        let (manifest, loaded, notes) = checkpoints.load_latest().unwrap().unwrap();
+        let Latest { found, notes } = latest(&checkpoints);
+        let (manifest, loaded) = found.unwrap();
         assert_eq!((manifest.position, loaded, notes.len()), (position(5), state(1), 0));
         assert_eq!(checkpoints.load("best").unwrap().unwrap().1, state(1));
     }
@@ -336,8 +461,10 @@ mod tests {
         let ends_of_content = whole.len() - 1024;
         for length in (0..ends_of_content).step_by(97) {
             fs::write(checkpoints.path("last"), &whole[..length]).unwrap();
-            let (manifest, loaded, notes) = checkpoints.load_latest().unwrap().unwrap();
+            let Latest { found, notes } = latest(&checkpoints);
+            let (manifest, loaded) = found.unwrap();
             assert_eq!((manifest.position.step, &loaded, notes.len()), (1, &state(1), 1), "cut at {length}");
+            assert!(!checkpoints.path("last").exists(), "it would replace the good one when the next one is written");
         }
         // Bytes of the parts' content; padding of the archive carries nothing.
         let content = whole.windows(4).position(|window| window == [2; 4]).unwrap();
@@ -346,16 +473,116 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[offset] ^= 4;
             fs::write(checkpoints.path("last"), &flipped).unwrap();
-            assert_eq!(checkpoints.load_latest().unwrap().unwrap().1, state(1), "flipped at {offset}");
+            assert_eq!(latest(&checkpoints).found.unwrap().1, state(1), "flipped at {offset}");
         }
     }
 
+    /// A checkpoint with these members after its manifest, whose checksums all match.
+    fn forged(manifest: &Manifest, members: &[(tar::EntryType, u64, &[u8])]) -> Vec<u8> {
+        let manifest = serde_json::to_vec(manifest).unwrap();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut append = |name: &str, kind, size, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            archive.append(&header, bytes).unwrap();
+        };
+        append("manifest.json", tar::EntryType::Regular, manifest.len() as u64, &manifest);
+        append("manifest.sha256", tar::EntryType::Regular, 64, sha256(&manifest).as_bytes());
+        members.iter().for_each(|(kind, size, bytes)| append("model", *kind, *size, bytes));
+        archive.into_inner().unwrap()
+    }
+
     #[test]
-    fn when_no_checkpoint_is_whole_the_error_says_so() {
+    fn members_that_are_no_files_repeat_or_claim_too_much_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointFolder::new(folder.path());
-        fs::write(checkpoints.path("last"), b"not a checkpoint").unwrap();
-        assert!(checkpoints.load_latest().unwrap_err().to_string().contains("is damaged"));
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            program_version: String::new(),
+            position: position(1),
+            observers: vec![],
+            stage: 0,
+            parts: vec![("model".to_owned(), 3, sha256(b"abc"))],
+        };
+        let load = |members: &[(tar::EntryType, u64, &[u8])]| {
+            fs::write(checkpoints.path("last"), forged(&manifest, members)).unwrap();
+            checkpoints.load("last").map(|loaded| loaded.unwrap().1.parts.len()).map_err(|error| error.to_string())
+        };
+        let message =
+            |members: &[(tar::EntryType, u64, &[u8])]| load(members).unwrap_err().split_once("is damaged: ").unwrap().1.to_owned();
+        let file = (tar::EntryType::Regular, 3, b"abc".as_slice());
+        assert_eq!(load(&[file]), Ok(1));
+        assert_eq!(message(&[file, file]), "part `model` is there twice");
+        assert_eq!(message(&[(tar::EntryType::Symlink, 0, b"")]), "part `model` is not a plain file");
+        assert_eq!(message(&[(tar::EntryType::Block, 0, b"")]), "part `model` is not a plain file");
+        assert_eq!(message(&[(tar::EntryType::Regular, 1 << 40, b"abc")]), "part `model` claims 1099511627776 bytes");
+        fs::remove_file(checkpoints.path("last")).unwrap();
+        fs::create_dir(checkpoints.path("last")).unwrap();
+        assert!(matches!(checkpoints.load("last"), Err(CheckpointError::Io { .. })));
+    }
+
+    #[test]
+    fn when_no_checkpoint_is_whole_training_begins_anew_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path());
+        for name in ["last", "previous", "best"] {
+            fs::write(checkpoints.path(name), b"not a checkpoint").unwrap();
+        }
+        let Latest { found, notes } = latest(&checkpoints);
+        assert!(found.is_none() && notes.len() == 3 && notes[0].contains("is damaged") && notes[2].contains("anew"), "{notes:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_passed_over_but_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path());
+        checkpoints.save(&position(1), vec![], &state(1), false).unwrap();
+        fs::rename(checkpoints.path("last"), checkpoints.path("previous")).unwrap();
+        // Opened, a folder cannot be read.
+        fs::create_dir(checkpoints.path("last")).unwrap();
+        let found = latest(&checkpoints);
+        assert_eq!((found.found.unwrap().1, found.notes.len()), (state(1), 1));
+        fs::remove_file(checkpoints.path("previous")).unwrap();
+        let error = checkpoints.load_latest::<CheckpointError>(&mut |_| Ok(None)).unwrap_err();
+        assert!(matches!(error, CheckpointError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_checkpoint_that_does_not_fit_is_passed_over_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path());
+        checkpoints.save(&position(1), vec![], &state(1), false).unwrap();
+        checkpoints.save(&position(2), vec![], &state(2), false).unwrap();
+        let mut fits =
+            |manifest: &Manifest| Ok::<_, CheckpointError>((manifest.position.step == 2).then(|| "the log is shorter".to_owned()));
+        let Latest { found, notes } = checkpoints.load_latest(&mut fits).unwrap();
+        assert_eq!(found.unwrap().1, state(1));
+        assert!(notes[0].contains("the log is shorter") && notes[0].contains("falling back"), "{notes:?}");
+    }
+
+    #[test]
+    fn the_best_state_is_found_wherever_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path());
+        let at = |step, epochs_without_improvement| Position { epochs_without_improvement, ..position(step) };
+        checkpoints.save(&at(1, 0), vec![], &state(1), true).unwrap();
+        // They are one file with two names.
+        fs::remove_file(checkpoints.path("best")).unwrap();
+        fs::write(checkpoints.path("best"), b"not a checkpoint").unwrap();
+        assert_eq!(checkpoints.load_best(&at(1, 0)).unwrap(), state(1), "the last one is the best one");
+        checkpoints.save(&at(2, 1), vec![], &state(2), false).unwrap();
+        assert_eq!(checkpoints.load_best(&at(2, 1)).unwrap(), state(1), "the one before is");
+        checkpoints.save(&at(3, 2), vec![], &state(3), false).unwrap();
+        assert!(checkpoints.load_best(&at(3, 2)).unwrap_err().contains("is damaged"));
+        fs::remove_file(checkpoints.path("best")).unwrap();
+        assert!(checkpoints.load_best(&at(3, 2)).unwrap_err().contains("is not there"));
+        let other = Position { best: Some((0.2, 2)), ..position(2) };
+        checkpoints.save(&other, vec![], &state(4), true).unwrap();
+        assert!(checkpoints.load_best(&at(3, 2)).unwrap_err().contains("another epoch"));
     }
 
     #[test]
@@ -368,7 +595,7 @@ mod tests {
         header.set_size(manifest.len() as u64);
         archive.append_data(&mut header, "manifest.json", &manifest[..]).unwrap();
         archive.into_inner().unwrap();
-        let message = checkpoints.load_latest().unwrap_err().to_string();
+        let message = checkpoints.load_latest::<CheckpointError>(&mut |_| Ok(None)).unwrap_err().to_string();
         assert!(message.contains("format 99") && message.contains("9.9.9"), "{message}");
     }
 }

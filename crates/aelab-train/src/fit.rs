@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use aelab_core::{
-    Event, Examples, Observer, ObserverError, Progress, Pulse, Purpose, RunInfo, Split, Stage, StateError, StepContext, StreamNoise, Terms,
-    TrainedModel, Trainee, stream,
+    Event, Examples, Observer, ObserverError, Progress, Pulse, Purpose, Rewound, RunInfo, Split, Stage, StateError, StepContext,
+    StreamNoise, Terms, TrainedModel, Trainee, stream,
 };
 use burn::tensor::Device;
 
+use crate::checkpoint::Latest;
 use crate::term_means::TermMeans;
-use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order};
+use crate::{CheckpointError, CheckpointFolder, Keep, Position, TrainConfig, gather_batch, order::epoch_order, restore};
 
 /// Everything that [`fit`] works with besides the trainee.
 pub struct Session<'a> {
@@ -29,6 +30,8 @@ pub struct Session<'a> {
     pub observers: &'a mut [&'a mut dyn Observer],
     /// Beats with every batch. Asked to stop, training checkpoints and ends as interrupted.
     pub pulse: &'a Pulse,
+    /// Epochs over all stages after which training pauses, with a checkpoint, unless it is over by then.
+    pub pause_after: Option<u64>,
     /// Told after every step, for progress displays.
     pub progress: &'a mut dyn FnMut(&StepReport),
     /// Called after every epoch with the model as it is; returns what else there is to tell the observers.
@@ -86,6 +89,8 @@ pub enum Ending {
     },
     /// It was asked to stop; a checkpoint holds everything.
     Interrupted,
+    /// It has come as far as it was meant to come for now; a checkpoint holds everything.
+    Paused,
 }
 
 /// What [`fit`] returns.
@@ -95,7 +100,7 @@ pub struct Outcome {
     pub ending: Ending,
     /// Where it stood then.
     pub position: Position,
-    /// Damaged checkpoints that were passed over.
+    /// Checkpoints that were passed over, and what else was not as it should be.
     pub notes: Vec<String>,
 }
 
@@ -115,6 +120,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error("the training split is empty")]
     NoExamples,
+    /// Training has ended, and the state of its best epoch is lost: it has to be repeated.
+    #[error("the state of the best epoch is lost: {0}")]
+    BestLost(String),
 }
 
 /// Trains until the end, from the newest checkpoint where there is one.
@@ -137,9 +145,13 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
     let (mut at, notes) = resume(trainee, session)?;
     let clock = Clock { before: at.seconds, since: Instant::now() };
     while !at.done {
+        // Between epochs only: whoever goes on does what would have been done anyway.
+        if at.batch == 0 && session.pause_after.is_some_and(|num_epochs| at.total_epochs >= num_epochs) {
+            return Ok(Outcome { ending: Ending::Paused, position: at, notes });
+        }
         let stage = &stages[at.stage];
         if !at.entered {
-            session.pulse.beat("entering a stage");
+            session.pulse.begin("entering a stage");
             trainee.enter_stage(at.stage, session.train)?;
             at.entered = true;
         }
@@ -171,6 +183,9 @@ pub fn fit(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<Outco
 /// The model that evaluation sees after [`fit`] finished, and the epoch that it stems from.
 ///
 /// With [`Keep::Best`] this is the state of the epoch with the lowest validation loss.
+///
+/// # Errors
+/// [`TrainError::BestLost`] where no checkpoint holds that state any more: the caller may remove them all and train anew.
 pub fn fitted(
     trainee: &mut dyn Trainee,
     train: &dyn Examples,
@@ -180,11 +195,9 @@ pub fn fitted(
 ) -> Result<(Box<dyn TrainedModel>, Option<usize>), TrainError> {
     let best = outcome.position.best.map(|(_, epoch)| epoch);
     let mut kept = None;
-    if config.keep == Keep::Best
-        && best.is_some()
-        && let Some((_, state)) = checkpoints.load("best")?
-    {
-        trainee.restore(state)?;
+    if config.keep == Keep::Best && best.is_some() {
+        let state = checkpoints.load_best(&outcome.position).map_err(TrainError::BestLost)?;
+        restore(trainee, state)?;
         kept = best;
     }
     trainee.finish(train)?;
@@ -209,17 +222,28 @@ fn tell(observers: &mut [&mut dyn Observer], event: &Event<'_>) -> Result<(), Ob
 
 /// The position to go on from: that of the newest whole checkpoint, or the very beginning.
 fn resume(trainee: &mut dyn Trainee, session: &mut Session<'_>) -> Result<(Position, Vec<String>), TrainError> {
-    let Some((manifest, state, notes)) = session.checkpoints.load_latest()? else {
+    let observers = &mut *session.observers;
+    let mut losses = Vec::new();
+    let Latest { found, mut notes } = session.checkpoints.load_latest::<TrainError>(&mut |manifest| {
+        losses.clear();
+        for (observer, position) in observers.iter_mut().zip(&manifest.observers) {
+            match observer.rewind(position)? {
+                Rewound::Whole => {}
+                Rewound::Lossy(note) => losses.push(note),
+                Rewound::Unfit(why) => return Ok(Some(why)),
+            }
+        }
+        Ok(None)
+    })?;
+    let Some((manifest, state)) = found else {
         for observer in session.observers.iter_mut() {
             observer.rewind(&serde_json::Value::Null)?;
         }
         tell(session.observers, &Event::Started(session.info))?;
-        return Ok((Position::default(), Vec::new()));
+        return Ok((Position::default(), notes));
     };
-    trainee.restore(state)?;
-    for (observer, position) in session.observers.iter_mut().zip(&manifest.observers) {
-        observer.rewind(position)?;
-    }
+    notes.append(&mut losses);
+    restore(trainee, state)?;
     tell(session.observers, &Event::Resumed(session.info))?;
     Ok((manifest.position, notes))
 }

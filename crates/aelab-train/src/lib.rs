@@ -9,12 +9,16 @@ mod adam;
 mod checkpoint;
 mod config;
 mod fit;
+#[doc(hidden)]
+pub mod fuzzing;
 mod optimizer;
 mod order;
+mod restore;
 mod term_means;
 
-pub use checkpoint::{CheckpointError, CheckpointFolder, Manifest, Position};
+pub use checkpoint::{CheckpointError, CheckpointFolder, Latest, Manifest, Position};
 pub use config::{EarlyStopping, Keep, TrainConfig};
 pub use fit::{CHECKPOINT_PHASE, Ending, EpochEnd, EpochHook, Outcome, Session, StepReport, Tell, TrainError, fit, fitted};
 pub use optimizer::OptimizerConfig;
 pub use order::gather_batch;
+pub use restore::restore;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use aelab_core::{
     Autoencoder, Batch, DataSpec, Domain, Event, Examples, GradientClipping, Initialization, Initializer, Objective, Observer,
-    ObserverError, Optimizer, Pulse, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms, TrainedModel,
-    Trainee, TraineeState,
+    ObserverError, Optimizer, Pulse, Rewound, RunInfo, Scheduled, SingleOptimizer, Stage, StateError, StepContext, Stream, Terms,
+    TrainedModel, Trainee, TraineeState,
 };
-use aelab_train::{CheckpointFolder, EarlyStopping, Ending, Keep, OptimizerConfig, Outcome, Session, TrainConfig, fit, fitted};
+use aelab_train::{CheckpointFolder, EarlyStopping, Ending, Keep, OptimizerConfig, Outcome, Session, TrainConfig, TrainError, fit, fitted};
 use burn::module::{Module, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor};
@@ -155,6 +155,8 @@ impl Examples for Points {
 #[derive(Default)]
 struct Recorder {
     scalars: Vec<(u64, String, f64)>,
+    /// Whether it says so when there are fewer than at the position.
+    is_strict: bool,
 }
 
 impl Observer for Recorder {
@@ -169,9 +171,13 @@ impl Observer for Recorder {
         Ok(Value::from(self.scalars.len()))
     }
 
-    fn rewind(&mut self, position: &Value) -> Result<(), ObserverError> {
-        self.scalars.truncate(position.as_u64().unwrap_or(0) as usize);
-        Ok(())
+    fn rewind(&mut self, position: &Value) -> Result<Rewound, ObserverError> {
+        let num = position.as_u64().unwrap_or(0) as usize;
+        if self.is_strict && self.scalars.len() < num {
+            return Ok(Rewound::Unfit("scalars are lost".to_owned()));
+        }
+        self.scalars.truncate(num);
+        Ok(Rewound::Whole)
     }
 }
 
@@ -243,10 +249,10 @@ fn run(
     recorder: &mut Recorder,
     stop_after: Option<u64>,
 ) -> Outcome {
-    run_stopping(trainee, config, folder, recorder, stop_after, None)
+    run_stopping(trainee, config, folder, recorder, stop_after, None, None)
 }
 
-/// The same, or until the validation split was looked at so often.
+/// The same, or until the validation split was looked at so often, or to the pause after so many epochs.
 fn run_stopping(
     trainee: &mut dyn Trainee,
     config: &TrainConfig,
@@ -254,6 +260,7 @@ fn run_stopping(
     recorder: &mut Recorder,
     stop_after: Option<u64>,
     looks: Option<i64>,
+    pause_after: Option<u64>,
 ) -> Outcome {
     let info = info();
     let steps = Cell::new(0);
@@ -267,6 +274,7 @@ fn run_stopping(
         checkpoints: &CheckpointFolder::new(folder),
         observers: &mut [recorder],
         pulse: &pulse,
+        pause_after,
         progress: &mut |_| {
             steps.set(steps.get() + 1);
             if stop_after.is_some_and(|limit| steps.get() >= limit) {
@@ -319,6 +327,30 @@ fn stopping_anywhere_and_resuming_changes_no_bit_whatever_the_optimizer() {
 }
 
 #[test]
+fn a_pause_lies_between_two_epochs_and_changes_no_bit() {
+    let config = config(OPTIMIZERS[1]);
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (mut whole, mut whole_record) = (toy(&config), Recorder::default());
+    let expected = run(&mut whole, &config, folders[0].path(), &mut whole_record, None);
+    let mut record = Recorder::default();
+    for num_epochs in 1..expected.position.total_epochs {
+        // The second one finds that it is there already; the last one is interrupted on its way and goes on.
+        for stop_after in [Some(2), None, None] {
+            let outcome = run_stopping(&mut toy(&config), &config, folders[1].path(), &mut record, stop_after, None, Some(num_epochs));
+            assert!(outcome.position.total_epochs <= num_epochs);
+            if stop_after.is_none() {
+                assert_eq!((outcome.ending, outcome.position.total_epochs, outcome.position.batch), (Ending::Paused, num_epochs, 0));
+            }
+        }
+    }
+    let mut broken = toy(&config);
+    let outcome = run_stopping(&mut broken, &config, folders[1].path(), &mut record, None, None, Some(expected.position.total_epochs));
+    assert_eq!(outcome.ending, Ending::Finished, "with the last epoch all is done");
+    assert_eq!(whole.state().unwrap().parts["model"], broken.state().unwrap().parts["model"]);
+    assert_eq!(whole_record.scalars, record.scalars);
+}
+
+#[test]
 fn stopping_in_the_middle_of_validation_and_resuming_changes_no_bit_and_logs_each_epoch_once() {
     // Two batches of validation an epoch: it stops before the second.
     let config = TrainConfig { batch_size: 8, ..config(OPTIMIZERS[2]) };
@@ -331,7 +363,7 @@ fn stopping_in_the_middle_of_validation_and_resuming_changes_no_bit_and_logs_eac
         let mut trainee = toy(&config);
         // The one that resumes validates what its forerunner left, and stops in the validation after that.
         let outcome =
-            run_stopping(&mut trainee, &config, folders[1].path(), &mut record, None, Some(if num_interrupted == 0 { 1 } else { 3 }));
+            run_stopping(&mut trainee, &config, folders[1].path(), &mut record, None, Some(if num_interrupted == 0 { 1 } else { 3 }), None);
         match outcome.ending {
             Ending::Interrupted => num_interrupted += 1,
             _ => break trainee,
@@ -359,6 +391,7 @@ fn a_checkpoint_that_is_asked_for_is_written_at_the_next_step() {
         checkpoints: &CheckpointFolder::new(folder.path()),
         observers: &mut [],
         pulse: &pulse,
+        pause_after: None,
         progress: &mut |_| {
             num_steps.set(num_steps.get() + 1);
             match num_steps.get() {
@@ -527,6 +560,67 @@ fn a_damaged_checkpoint_is_passed_over_with_a_note() {
     let outcome = run(&mut trainee, &config, folder.path(), &mut Recorder::default(), None);
     assert_eq!(outcome.notes.len(), 1);
     assert_eq!(whole.state().unwrap().parts["model"], trainee.state().unwrap().parts["model"]);
+}
+
+#[test]
+fn where_both_checkpoints_are_damaged_training_begins_anew_with_a_note_and_the_same_bits() {
+    let config = config(OPTIMIZERS[1]);
+    let (whole_folder, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut whole, mut recorded) = (toy(&config), Recorder::default());
+    run(&mut whole, &config, whole_folder.path(), &mut recorded, None);
+    let mut recorder = Recorder::default();
+    run(&mut toy(&config), &config, folder.path(), &mut recorder, Some(9));
+    for name in ["last.tar", "previous.tar"] {
+        std::fs::write(folder.path().join(name), b"damaged").unwrap();
+    }
+    let mut trainee = toy(&config);
+    let outcome = run(&mut trainee, &config, folder.path(), &mut recorder, None);
+    assert!(outcome.notes.iter().any(|note| note.contains("begins anew")), "{:?}", outcome.notes);
+    assert_eq!(whole.state().unwrap().parts["model"], trainee.state().unwrap().parts["model"]);
+    assert_eq!(recorder.scalars, recorded.scalars);
+}
+
+#[test]
+fn a_log_that_has_lost_what_a_checkpoint_counts_on_sends_training_back_to_one_that_it_fits() {
+    let config = config(OPTIMIZERS[1]);
+    let (whole_folder, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut whole, mut recorded) = (toy(&config), Recorder::default());
+    run(&mut whole, &config, whole_folder.path(), &mut recorded, None);
+    // One scalar less than at the last checkpoint, then none at all.
+    for num_left in [None, Some(0)] {
+        let mut recorder = Recorder { is_strict: true, ..Recorder::default() };
+        run(&mut toy(&config), &config, folder.path(), &mut recorder, Some(9));
+        let num = num_left.unwrap_or(recorder.scalars.len() - 1);
+        recorder.scalars.truncate(num);
+        let mut trainee = toy(&config);
+        let outcome = run(&mut trainee, &config, folder.path(), &mut recorder, None);
+        assert!(outcome.notes[0].contains("scalars are lost"), "{:?}", outcome.notes);
+        assert_eq!(outcome.notes.iter().any(|note| note.contains("begins anew")), num_left.is_some(), "{:?}", outcome.notes);
+        assert_eq!(whole.state().unwrap().parts["model"], trainee.state().unwrap().parts["model"]);
+        assert_eq!(recorder.scalars, recorded.scalars);
+        CheckpointFolder::new(folder.path()).remove_all().unwrap();
+    }
+}
+
+#[test]
+fn a_lost_best_epoch_is_an_error_and_never_another_epoch() {
+    let mut config = config(r#"{"sgd": {"learning_rate": 0.0}}"#);
+    config.early_stopping = Some(EarlyStopping { patience: 3, min_delta: 0.0 });
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = CheckpointFolder::new(folder.path());
+    for is_removed in [true, false] {
+        let mut trainee = toy(&config);
+        let outcome = run(&mut trainee, &config, folder.path(), &mut Recorder::default(), None);
+        let best = checkpoints.path("best");
+        if is_removed {
+            std::fs::remove_file(best).unwrap()
+        } else {
+            std::fs::write(best, b"damaged").unwrap()
+        }
+        let Err(error) = fitted(&mut trainee, &Points::new(37, 0), &config, &checkpoints, &outcome) else { panic!("it is gone") };
+        assert!(matches!(error, TrainError::BestLost(_)), "{error}");
+        checkpoints.remove_all().unwrap();
+    }
 }
 
 #[test]

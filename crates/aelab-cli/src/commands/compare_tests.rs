@@ -117,10 +117,13 @@ impl Trials {
             format_version: 1,
             name: name.into(),
             description: None,
+            tags: Vec::new(),
             execution: aelab_experiment::Execution::default(),
+            steering: aelab_experiment::Steering::default(),
             source,
             trials,
             warnings: Vec::new(),
+            left_out: Vec::new(),
         };
         fs::write(run_dir.plan_path(), serde_json::to_vec(&plan).unwrap()).unwrap();
     }

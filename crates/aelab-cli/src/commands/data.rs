@@ -1,6 +1,6 @@
 //! `data`: fetches, verifies and lists data sets.
 
-use aelab_data::{DatasetState, FetchProgress, FileState, LoadContext, Source, fetch, list, verify};
+use aelab_data::{Cleared, DatasetState, FetchProgress, FileState, LoadContext, Source, clear_decoded, decoded_dir, fetch, list, verify};
 use aelab_experiment::Plan;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -16,6 +16,7 @@ pub(crate) fn data(command: DataCommand) -> anyhow::Result<u8> {
         DataCommand::Fetch { name, source, offline } => fetch_one(&name, source, offline),
         DataCommand::Verify { name, json } => verify_files(name.as_deref(), json),
         DataCommand::List { json } => list_all(json),
+        DataCommand::Clear => clear(),
     }
 }
 
@@ -56,6 +57,18 @@ fn fetch_one(name: &str, source: Source, offline: bool) -> anyhow::Result<u8> {
     })?;
     let how = report.source.map_or_else(|| "was there already".to_owned(), |source| format!("fetched from {source}"));
     print_line(&format!("{} {how}: {:.1} MB in {}", report.name, report.num_bytes as f64 / 1e6, report.folder.display()));
+    Ok(EXIT_DONE)
+}
+
+fn clear() -> anyhow::Result<u8> {
+    let context = LoadContext::new("");
+    let Some(folder) = decoded_dir(&context) else {
+        print_line("no decoded data is kept: AELAB_DECODED is off");
+        return Ok(EXIT_DONE);
+    };
+    let Cleared { num_files, num_bytes } = clear_decoded(&context)?;
+    let files = if num_files == 1 { "file" } else { "files" };
+    print_line(&format!("removed {num_files} {files} of decoded data, {:.1} MB, from {}", num_bytes as f64 / 1e6, folder.display()));
     Ok(EXIT_DONE)
 }
 

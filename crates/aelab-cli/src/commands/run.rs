@@ -1,6 +1,5 @@
 //! `run` and `resume`: an experiment from its file to tables and pictures.
 
-use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -8,18 +7,22 @@ use std::time::{Duration, Instant};
 
 use aelab_core::Registry;
 use aelab_data::LoadContext;
+use aelab_experiment::slurm::{self, SlurmOptions};
 use aelab_experiment::{
-    ExecutorOptions, ExperimentSpec, Jobs, Plan, PlanSchedule, RunDir, RunSummary, StopSignal, TrialState, WorkerCommand,
-    describe_for_tensorboard, execute, plan, resolve_jobs, write_summary,
+    ExecutorKind, ExecutorOptions, ExperimentSpec, Jobs, Order, Plan, PlanSchedule, RunDir, RunEvent, RunSummary, Schedule, Selection,
+    Spent, SteeredSchedule, StopSignal, TrialState, WorkerCommand, describe_for_tensorboard, execute, plan, resolve_jobs, trial_sizes,
+    write_summary,
 };
 use anyhow::Context;
 
 use crate::arguments::Running;
 use crate::commands::data::missing;
+use crate::commands::plan::left_out_lines;
 use crate::objective::objective_lines;
 use crate::progress::Progress;
 use crate::run_table::{results, unfinished};
-use crate::terminal::{duration, print_error, print_line, print_note, print_warning, width};
+use crate::steering::{best_line, steering_lines};
+use crate::terminal::{counted, duration, print_error, print_line, print_note, print_warning, width};
 use crate::{EXIT_BROKEN_OFF, EXIT_DONE, EXIT_STOPPED, EXIT_TRIALS_FAILED};
 
 /// Folders of pictures that are named on the terminal; `summary.md` shows the pictures of all models.
@@ -27,6 +30,13 @@ const MOST_FOLDERS: usize = 6;
 
 /// How long to wait for the workers of a runner that was killed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to count parameters and examples before the first trial begins; what is not known by then is taken for short.
+const SIZING: Duration = Duration::from_secs(2);
+/// Proposals of a search that are open at a time on a cluster, where nothing else says how many.
+const CLUSTER_JOBS: usize = 8;
+/// How often Slurm is asked while things happen.
+const SLURM_POLL: Duration = Duration::from_secs(2);
 
 /// Runs an experiment file.
 pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Registry) -> anyhow::Result<u8> {
@@ -39,8 +49,7 @@ pub(crate) fn run(file: &Path, sets: &[String], running: &Running, registry: &Re
 pub(crate) fn resume(run: &Path, running: &Running, registry: &Registry) -> anyhow::Result<u8> {
     let run_dir = RunDir::open(run, &running.runs)?;
     let mut source = run_dir.plan()?.source;
-    let path = run_dir.experiment_path();
-    source.text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    source.text = run_dir.experiment_text()?;
     let spec = ExperimentSpec::parse(source)?;
     run_spec(&spec, run_dir.root().to_path_buf(), running, registry)
 }
@@ -56,31 +65,80 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
     if let Some(jobs) = running.jobs {
         execution.jobs = Jobs::Count(jobs as usize);
     }
-    let (jobs, jobs_warning) = resolve_jobs(&execution, cores)?;
-    let prepared = RunDir::prepare(root, &plan)?;
+    let is_local = execution.executor == ExecutorKind::Local;
+    if running.detach && is_local {
+        anyhow::bail!("--detach needs `execution.executor: slurm`: on one machine, trials end with the program that runs them");
+    }
+    if running.detach && !spec.steering.is_idle() {
+        anyhow::bail!("--detach does not go with `search`, `early_termination` and `budget`: what runs next is decided by this program");
+    }
+    let (jobs, jobs_warning) = if is_local {
+        resolve_jobs(&execution, cores)?
+    } else {
+        let parallelism = execution.slurm.as_ref().and_then(|slurm| slurm.array_parallelism);
+        (parallelism.map_or(CLUSTER_JOBS, |num| num.get() as usize), None)
+    };
+    if !(spec.steering.is_idle() || running.only.is_empty() && running.rerun.is_empty()) {
+        anyhow::bail!("`--only` and `--rerun` do not go with `search`, `early_termination` and `budget`, which decide what runs next");
+    }
+    let steered = match spec.steering.is_idle() {
+        true => None,
+        false => Some(SteeredSchedule::open(spec, &plan, &root, registry, jobs, &running.retry)?),
+    };
+    let (mut steered, prepared) = match steered {
+        Some((schedule, prepared)) => (Some(schedule), prepared),
+        None => (None, RunDir::prepare(root, &plan)?),
+    };
+    let plan = steered.as_ref().map_or(plan, |schedule| schedule.plan().clone());
     let run_dir = prepared.run_dir;
 
-    let mut num_to_do = 0;
+    let is_search = spec.steering.search.is_some();
+    let selected = Selection::find(&running.only, &plan, &run_dir)?;
+    let again = if running.rerun.is_empty() { Vec::new() } else { Selection::find(&running.rerun, &plan, &run_dir)? };
+    if let Some(index) = again.iter().find(|index| selected.binary_search(index).is_err()) {
+        anyhow::bail!("`--rerun` names the trial {}, which `--only` leaves out", index + 1);
+    }
+    // Held until the run is over.
+    let mut put_aside = Vec::new();
+    for index in again {
+        put_aside.extend(run_dir.put_aside(&plan, &plan.trials[index])?);
+    }
+    let mut num_left = 0;
+    let mut spent = Vec::with_capacity(plan.trials.len());
     for trial in &plan.trials {
         let result = run_dir.trial(&trial.hash).result()?;
-        num_to_do += usize::from(result.is_none_or(|result| running.retry.contains(&result.state)));
+        spent.push(result.as_ref().map(Spent::of));
+        let is_selected = selected.binary_search(&trial.index).is_ok();
+        num_left += usize::from(is_selected && result.is_none_or(|result| running.retry.contains(&result.state)));
     }
+    let num_to_do = steered.as_ref().map_or(Some(num_left), SteeredSchedule::num_to_do);
+    let num_trials = if is_search { num_to_do.map(|num| num + plan.trials.len() - num_left) } else { Some(selected.len()) };
     if !running.quiet {
-        let num = plan.trials.len();
-        let done = num - num_to_do;
-        let mut text = format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" });
+        let num = selected.len();
+        let done = num - num_left;
+        let mut text = match num_trials {
+            Some(num) => format!("{}: {num} trial{}", plan.name, if num == 1 { "" } else { "s" }),
+            None => format!("{}: a search", plan.name),
+        };
+        if num < plan.trials.len() {
+            text.push_str(&format!(" of {}", plan.trials.len()));
+        }
         if done > 0 {
             text.push_str(&format!(", {done} already done"));
         }
+        let where_they_run = if is_local { format!("{jobs} at a time") } else { "by Slurm".to_owned() };
         text.push_str(&format!(
-            ", {jobs} at a time with {} thread{} each, in {}",
+            ", {where_they_run} with {} thread{} each, in {}",
             execution.threads_per_trial,
             if execution.threads_per_trial == 1 { "" } else { "s" },
             run_dir.root().display()
         ));
         print_note(&text);
-        for line in objective_lines(&plan) {
-            print_note(&line);
+        for line in steering_lines(&plan.steering).iter().chain(&objective_lines(&plan)).chain(&left_out_lines(&plan)) {
+            print_note(line);
+        }
+        for (place, _) in &put_aside {
+            print_note(&format!("put aside, to be run again: {}", place.display()));
         }
     }
     for warning in plan.warnings.iter().chain(&jobs_warning) {
@@ -108,11 +166,46 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
         hang: seconds(execution.hang_seconds),
         max_restarts: execution.max_restarts,
     };
-    let mut progress = Progress::new(&plan, num_to_do, running.quiet);
+    let mut progress = Progress::new(&plan, num_trials, num_to_do, running.quiet);
     describe_for_tensorboard(run_dir.root(), &plan)?;
-    let mut schedule = PlanSchedule::new(&plan, &run_dir, &running.retry)?;
-    let outcome = execute(&run_dir, &mut schedule, &options, &stop, &mut |event| progress.show(event));
+    let mut plain;
+    let schedule: &mut dyn Schedule = match &mut steered {
+        Some(schedule) => schedule,
+        None => {
+            plain = PlanSchedule::of_trials(&plan, &selected, &run_dir, &running.retry)?;
+            // The order matters where several run at a time, and not all of them.
+            if execution.order == Order::LongestFirst && jobs > 1 && plain.num_left() > jobs {
+                let sizes = trial_sizes(&plan, &spent, registry, &LoadContext::new(""), SIZING);
+                plain = plain.longest_first(sizes, spent);
+            }
+            &mut plain
+        }
+    };
+    let mut show = |event: &RunEvent<'_>| progress.show(event);
+    let outcome = match execution.executor {
+        ExecutorKind::Local => execute(&run_dir, schedule, &options, &stop, &mut show),
+        ExecutorKind::Slurm => {
+            let options = SlurmOptions {
+                settings: execution.slurm.clone().unwrap_or_default(),
+                program: options.worker.program.clone(),
+                threads_per_trial: options.threads_per_trial,
+                checkpoint_every: options.checkpoint_every,
+                grace: options.grace,
+                hang: options.hang,
+                max_restarts: options.max_restarts,
+                poll: SLURM_POLL,
+                detach: running.detach,
+            };
+            slurm::execute(&run_dir, schedule, &options, &stop, &mut show)
+        }
+    };
     progress.finish();
+    if running.detach && outcome.is_ok() {
+        return Ok(EXIT_DONE);
+    }
+    let reason_of_end = schedule.reason_of_end();
+    let plan = schedule.plan().clone();
+    drop(steered);
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -121,34 +214,50 @@ fn run_spec(spec: &ExperimentSpec, root: PathBuf, running: &Running, registry: &
             return Ok(EXIT_BROKEN_OFF);
         }
     };
-    report(&run_dir, &plan, &outcome, began)?;
-    Ok(exit_code(&outcome))
+    // A search has made more of them.
+    let selected = if is_search { (0..plan.trials.len()).collect() } else { selected };
+    if is_search {
+        describe_for_tensorboard(run_dir.root(), &plan)?;
+    }
+    report(&run_dir, &plan, &outcome, &selected, began)?;
+    drop(put_aside);
+    if let Some(best) = best_line(&run_dir, &plan)? {
+        print_line(&best);
+    }
+    if let Some(reason) = reason_of_end.as_ref().filter(|_| !outcome.stopped) {
+        print_line(&format!("ended: {reason}"));
+    }
+    let states: Vec<TrialState> = selected.iter().map(|index| outcome.states[*index]).collect();
+    Ok(exit_code(&states, outcome.stopped, reason_of_end.is_some()))
 }
 
 fn seconds(number: NonZeroU32) -> Duration {
     Duration::from_secs(u64::from(number.get()))
 }
 
-fn exit_code(outcome: &RunSummary) -> u8 {
-    let all_over = outcome.states.iter().all(|state| state.is_over());
+/// Of the trials that were to be run. Where the run was `ended` by its budget, it is done although there are trials left.
+fn exit_code(states: &[TrialState], stopped: bool, ended: bool) -> u8 {
+    let all_over = states.iter().all(|state| state.is_over());
+    let is_well = |state: &TrialState| match state {
+        TrialState::Finished | TrialState::Stopped => true,
+        TrialState::Failed | TrialState::Diverged => false,
+        _ => ended,
+    };
     match () {
-        () if outcome.stopped && !all_over => EXIT_STOPPED,
-        () if outcome.states.iter().all(|state| *state == TrialState::Finished) => EXIT_DONE,
+        () if stopped && !all_over => EXIT_STOPPED,
+        () if states.iter().all(is_well) => EXIT_DONE,
         () => EXIT_TRIALS_FAILED,
     }
 }
 
-fn counted(num: usize, one: &str, many: &str) -> String {
-    format!("{num} {}", if num == 1 { one } else { many })
-}
-
 /// The table, what did not finish, where the pictures are and where to look next.
-fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, began: Instant) -> anyhow::Result<()> {
+fn report(run_dir: &RunDir, plan: &Plan, outcome: &RunSummary, selected: &[usize], began: Instant) -> anyhow::Result<()> {
     let files = write_summary(run_dir, plan)?;
     if outcome.count(TrialState::Finished) > 0 {
         print_line(&results(&files, width()));
     }
-    if outcome.states.iter().any(|state| *state != TrialState::Finished) {
+    // Trials that were not to be run are no news.
+    if selected.iter().any(|index| !matches!(outcome.states[*index], TrialState::Finished | TrialState::Stopped)) {
         print_line(&unfinished(&files, width()));
     }
     let counts: Vec<String> = TrialState::ALL

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{DATASETS, DataError, FailedAttempt, LoadContext};
 
 mod cifar;
+pub(crate) mod fuzzing;
 mod official;
 mod package;
 mod remote;
@@ -291,6 +292,17 @@ fn wanting<'a>(set: &'a RemoteSet, folder: &Path) -> Result<Vec<&'a RemoteFile>,
         }
     }
     Ok(files)
+}
+
+/// Refuses files of a set of which any byte is not the published one.
+pub(crate) fn check_whole(set: &RemoteSet, files: &[&RemoteFile], context: &LoadContext) -> Result<(), DataError> {
+    for file in files {
+        let folder = set.folder(context);
+        if state(file, &folder.join(file.name))? != FileState::Verified {
+            return Err(DataError::NotFetched { name: set.name, folder, reason: Some(format!("{} is damaged", file.name)) });
+        }
+    }
+    Ok(())
 }
 
 fn state(file: &RemoteFile, path: &Path) -> Result<FileState, DataError> {

@@ -12,8 +12,8 @@ use flate2::read::GzDecoder;
 use super::remote::{Layout, Package};
 use super::store::store;
 use super::{FetchProgress, RemoteFile};
-use crate::formats::ar;
 use crate::formats::zip::Zip;
+use crate::formats::{ar, xz};
 
 /// What a package may hold besides the files, decompressed.
 const OVERHEAD: u64 = 256 << 20;
@@ -30,7 +30,17 @@ pub(super) fn unpack_tgz(
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
     let file = File::open(archive).map_err(|error| format!("{}: {error}", archive.display()))?;
-    unpack_tar(GzDecoder::new(BufReader::new(file)), package, files, folder, progress)
+    unpack_tar(limited(GzDecoder::new(BufReader::new(file)), files), package, files, folder, progress)
+}
+
+/// What a package may unpack to at most, seen from the files that are in it.
+fn most(files: &[&RemoteFile]) -> u64 {
+    files.iter().map(|file| file.num_bytes).sum::<u64>() + OVERHEAD
+}
+
+/// A stream that fails after [`most`] bytes: an archive can claim to be small.
+fn limited(reader: impl Read, files: &[&RemoteFile]) -> impl Read {
+    Limited { reader, left: most(files) }
 }
 
 /// A Debian package: an `ar` archive with a member `data.tar`, mostly compressed by xz.
@@ -42,31 +52,34 @@ pub(super) fn unpack_deb(
     progress: &mut dyn FnMut(FetchProgress<'_>),
 ) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {error}", package.name);
-    let file = BufReader::new(File::open(archive).map_err(failed)?);
-    let (name, data) = ar::member(file, |name| name.starts_with("data.tar")).map_err(failed)?;
+    let open = || ar::member(BufReader::new(File::open(archive)?), |name| name.starts_with("data.tar"));
+    let (name, data) = open().map_err(failed)?;
     match name.as_str() {
         "data.tar" => unpack_tar(data, package, files, folder, progress),
-        "data.tar.gz" => unpack_tar(GzDecoder::new(data), package, files, folder, progress),
+        "data.tar.gz" => unpack_tar(limited(GzDecoder::new(data), files), package, files, folder, progress),
         "data.tar.xz" => {
-            let limit = files.iter().map(|file| file.num_bytes).sum::<u64>() + OVERHEAD;
-            let mut tar = Bounded { file: tempfile::tempfile_in(folder).map_err(failed)?, left: limit };
+            if xz::unpacked_size(BufReader::new(open().map_err(failed)?.1)).map_err(failed)? > most(files) {
+                return Err(failed(too_large()));
+            }
+            let mut tar = Bounded { file: tempfile::tempfile_in(folder).map_err(failed)?, left: most(files) };
             lzma_rs::xz_decompress(&mut BufReader::new(data), &mut tar).map_err(|error| format!("{}: {error}", package.name))?;
             tar.file.rewind().map_err(failed)?;
             unpack_tar(BufReader::new(tar.file), package, files, folder, progress)
         }
         // Ubuntu compresses by zstd; its own tool is always there.
-        _ => {
+        "data.tar.zst" => {
             let mut command = Command::new("dpkg-deb");
             let process =
                 command.arg("--fsys-tarfile").arg(archive).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
             let mut process = process.map_err(|error| format!("{name} needs `dpkg-deb`: {error}"))?;
             let tar = process.stdout.take().expect("the output was piped");
-            let outcome = unpack_tar(BufReader::new(tar), package, files, folder, progress);
+            let outcome = unpack_tar(limited(BufReader::new(tar), files), package, files, folder, progress);
             // Whatever is left of the archive is of no interest.
             let _ = process.kill();
             let _ = process.wait();
             outcome
         }
+        other => Err(format!("{}: {other} is compressed in a way that is not read; gzip, xz and zstd are", package.name)),
     }
 }
 
@@ -177,7 +190,25 @@ fn unpack_tar(
     }
 }
 
-/// A file that takes no more than it is allowed: archives can claim to be small.
+fn too_large() -> io::Error {
+    io::Error::other("the archive is far larger than its content should be")
+}
+
+/// A stream of which no more comes than is allowed.
+struct Limited<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(too_large)?;
+        Ok(read)
+    }
+}
+
+/// A file that takes no more than it is allowed.
 struct Bounded {
     file: File,
     left: u64,
@@ -186,7 +217,7 @@ struct Bounded {
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() as u64 > self.left {
-            return Err(io::Error::other("the archive is far larger than its content should be"));
+            return Err(too_large());
         }
         let written = self.file.write(bytes)?;
         self.left -= written as u64;
@@ -313,6 +344,32 @@ mod tests {
         assert!(unpacked(unpack_deb, b"no archive").unwrap_err().contains("is not an ar archive"));
         let broken = ar::write(&[("data.tar.xz", b"not xz at all")]);
         assert!(unpacked(unpack_deb, &broken).is_err());
+    }
+
+    #[test]
+    fn packages_that_unpack_to_far_more_than_their_files_are_refused() {
+        let zeros = vec![0; (OVERHEAD + (1 << 20)) as usize];
+        // A GNU long name is read into memory as a whole.
+        let mut header = tar::Header::new_gnu();
+        header.set_size(zeros.len() as u64);
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_cksum();
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        bomb.write_all(header.as_bytes()).unwrap();
+        bomb.write_all(&zeros).unwrap();
+        let bomb = bomb.finish().unwrap();
+        assert!(bomb.len() < 4 << 20, "{}", bomb.len());
+        let refused = "greeting@1.0: the archive is far larger than its content should be";
+        assert_eq!(unpacked(unpack_tgz, &bomb).unwrap_err(), refused);
+        // One chunk of XZ that states 2 MiB, again and again.
+        let chunk = [[0xff, 0xff, 0xff, 0, 4, 0x5d].as_slice(), &[0; 5]].concat();
+        let xz = [b"\xfd7zXZ\0\0\x04\0\0\0\0".as_slice(), &[2, 0, 0x21, 1, 0, 0, 0, 0, 0, 0, 0, 0], &chunk.repeat(200), &[0; 16]].concat();
+        assert_eq!(unpacked(unpack_deb, &ar::write(&[("data.tar.xz", &xz)])).unwrap_err(), refused);
+        let other = ar::write(&[("data.tar.bz2", b"x")]);
+        assert_eq!(
+            unpacked(unpack_deb, &other).unwrap_err(),
+            "greeting@1.0: data.tar.bz2 is compressed in a way that is not read; gzip, xz and zstd are"
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Arrays of numbers as files hold them, and what examples and labels are made of.
 
-use std::sync::Arc;
+use aelab_map::Numbers;
 
 use crate::dataset::Values;
-use crate::{DataError, Origin};
+use crate::{DataError, Origin, memory};
 
 /// Type of one number in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Array {
         let event_shape = event_shape(&self.origin, &self.shape)?;
         let width: usize = event_shape.iter().product();
         match self.element {
-            Element::U8 => return Ok((Values::Bytes { data: Arc::new(self.bytes), divisor: 255.0 }, event_shape)),
+            Element::U8 => return Ok((Values::Bytes { data: Numbers::owned(self.bytes), divisor: 255.0 }, event_shape)),
             Element::Bool => {
                 if let Some(at) = self.bytes.iter().position(|&byte| byte > 1) {
                     let value = f32::from(self.bytes[at]);
@@ -73,24 +73,23 @@ impl Array {
                     let required_by = "a truth value";
                     return Err(DataError::OutOfRange { origin: self.origin, row, column, value, low: 0.0, high: 1.0, required_by });
                 }
-                return Ok((Values::Bytes { data: Arc::new(self.bytes), divisor: 1.0 }, event_shape));
+                return Ok((Values::Bytes { data: Numbers::owned(self.bytes), divisor: 1.0 }, event_shape));
             }
             _ => {}
         }
-        let mut data = Vec::with_capacity(self.bytes.len() / self.element.size());
+        let mut data = self.room_for::<f32>()?;
         self.for_each(|value| data.push(value as f32));
         first_non_finite(&self.origin, &data, width)?;
-        Ok((Values::Floats(Arc::new(data)), event_shape))
+        Ok((Values::Floats(Numbers::owned(data)), event_shape))
     }
 
     /// The labels of an array `[example]` or `[example, 1]`.
     pub(crate) fn into_labels(self) -> Result<Vec<i64>, DataError> {
-        let count = self.shape.first().copied().unwrap_or(0);
         if self.shape.is_empty() || self.shape[1..].iter().any(|&size| size != 1) {
             let message = format!("labels need the shape [example], but this array has the shape {:?}", self.shape);
             return Err(DataError::format(&self.origin, 0, message));
         }
-        let mut labels = Vec::with_capacity(count);
+        let mut labels = self.room_for::<i64>()?;
         let mut bad = None;
         self.for_each(|value| {
             // Up to 2^53 every integer is an f64; a class number never needs more.
@@ -105,6 +104,18 @@ impl Array {
             None => Ok(labels),
             Some((row, value)) => Err(DataError::Label { origin: self.origin, row, value }),
         }
+    }
+
+    /// An empty list that can hold a `T` for each number.
+    fn room_for<T>(&self) -> Result<Vec<T>, DataError> {
+        let too_large = || DataError::TooLarge { origin: self.origin.clone(), limit: memory::limit() };
+        let count = self.bytes.len() / self.element.size();
+        if count as u64 > memory::limit() / size_of::<T>() as u64 {
+            return Err(too_large());
+        }
+        let mut room = Vec::new();
+        room.try_reserve_exact(count).map_err(|_| too_large())?;
+        Ok(room)
     }
 
     /// Every number in order.

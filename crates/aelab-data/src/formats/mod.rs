@@ -6,4 +6,5 @@ pub(crate) mod array;
 pub(crate) mod idx;
 pub(crate) mod npy;
 pub(crate) mod payload;
+pub(crate) mod xz;
 pub(crate) mod zip;

@@ -23,6 +23,9 @@ pub(crate) struct NpyHeader {
 /// NumPy itself refuses longer headers by default.
 const MAX_HEADER: usize = 1 << 20;
 
+/// NumPy's own bound.
+const MAX_DIMENSIONS: usize = 64;
+
 /// Reads the header and leaves the stream at the first number.
 pub(crate) fn read_header(payload: &mut Payload<'_>) -> Result<NpyHeader, DataError> {
     let start = payload.header(8)?;
@@ -177,6 +180,9 @@ impl Dictionary<'_> {
             } else if self.peek() != Some(b')') {
                 return Err(self.error("the header is damaged: `,` or `)` was expected".to_owned()));
             }
+        }
+        if sizes.len() > MAX_DIMENSIONS {
+            return Err(self.error(format!("an array has at most {MAX_DIMENSIONS} dimensions, but this one claims {}", sizes.len())));
         }
         self.at += 1;
         Ok(sizes)

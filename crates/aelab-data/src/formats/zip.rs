@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
 
-use super::payload::{MAX_DEFLATE_RATIO, Payload};
+use super::payload::{MAX_DEFLATE_RATIO, Payload, open_plain};
 use crate::{DataError, Origin};
 
 /// The last record of an archive without a comment; with one it lies up to 65,535 bytes further in.
 const END_RECORD: usize = 22;
+
+/// An archive of a million members has a directory of a quarter of this.
+const MAX_DIRECTORY: u64 = 256 << 20;
 
 /// One entry of the central directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +42,7 @@ pub(crate) struct Zip {
 
 impl Zip {
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let mut file = File::open(path).map_err(DataError::io("opened", path))?;
-        let length = file.metadata().map_err(DataError::io("read", path))?.len();
+        let (mut file, length) = open_plain(path)?;
         if length == 0 {
             return Err(DataError::Empty { origin: Origin::file(path), what: "bytes" });
         }
@@ -57,6 +59,13 @@ impl Zip {
     pub(crate) fn member(&mut self, file_name: &str, label: &str) -> Result<Option<Payload<'_>>, DataError> {
         let Some(entry) = self.entries.iter().find(|entry| entry.name == file_name).cloned() else { return Ok(None) };
         let origin = Origin::member(&self.path, label);
+        if self.entries.iter().filter(|other| other.name == file_name).count() > 1 {
+            return Err(DataError::format(
+                &origin,
+                entry.offset,
+                "is there twice, and programs differ in which of the two they read; keep one",
+            ));
+        }
         if entry.encrypted {
             return Err(DataError::format(&origin, entry.offset, "is encrypted, which is not read"));
         }
@@ -124,6 +133,13 @@ fn read_directory(file: &mut (impl Read + Seek), length: u64, origin: &Origin) -
     let mut range = |start: u64, count: u64| -> Result<Vec<u8>, DataError> {
         if start.checked_add(count).is_none_or(|end| end > length) {
             return Err(DataError::format(origin, start.min(length), "the archive is damaged: its directory lies beyond its end"));
+        }
+        if count > MAX_DIRECTORY {
+            return Err(DataError::format(
+                origin,
+                start,
+                format!("its directory claims {count} bytes; {MAX_DIRECTORY} are the most that is read"),
+            ));
         }
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(start)).map_err(DataError::io("read", &origin.path))?;
@@ -200,6 +216,7 @@ fn wide_sizes(mut extra: &[u8], sizes: &mut [u64; 3]) {
     }
 }
 
+/// An archive of these members, for tests.
 #[cfg(test)]
 pub(crate) fn write(members: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
     use std::io::Write;
@@ -275,6 +292,12 @@ mod tests {
         archive[36] ^= 1;
         let error = content(&archive, "a.npy").unwrap_err().to_string();
         assert!(error.contains("(member `a.npy`): the compressed data is damaged after 5 decompressed bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        let error = content(&write(&[("a.npy", b"first"), ("a.npy", b"other")], false), "a.npy").unwrap_err().to_string();
+        assert!(error.contains("(member `a.npy`): is there twice, and programs differ"), "{error}");
     }
 
     #[test]

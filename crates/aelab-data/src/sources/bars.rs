@@ -1,11 +1,11 @@
 //! `bars`: bars and stripes, small binary images whose distribution can be summed over exactly.
 
-use std::sync::Arc;
-
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::{check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{below, made};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -99,13 +99,15 @@ impl DatasetSource for BarsConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let data = match self.num_examples {
-            None => bars_patterns(self.size).concat(),
-            Some(num_examples) => (0..num_examples).flat_map(|row| self.drawn(row)).collect(),
+        let decode = || -> Result<RawDataset, DataError> {
+            let data = match self.num_examples {
+                None => bars_patterns(self.size).concat(),
+                Some(num_examples) => (0..num_examples).flat_map(|row| self.drawn(row)).collect(),
+            };
+            let part = Part::new(Origin::file(Self::NAME), Values::Bytes { data: Numbers::owned(data), divisor: 1.0 }, None);
+            Ok(RawDataset::new(part, [1, self.size, self.size], None))
         };
-        let part = Part::new(Origin::file(Self::NAME), Values::Bytes { data: Arc::new(data), divisor: 1.0 }, None);
-        let raw = RawDataset::new(part, [1, self.size, self.size], None);
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_made(self, &self.options(), context, self.num_examples.unwrap_or(2 << self.size) * self.size * self.size, decode)
     }
 }
 

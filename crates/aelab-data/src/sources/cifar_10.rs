@@ -1,11 +1,11 @@
 //! `cifar_10`: 60,000 colour pictures of ten kinds of things.
 
-use std::sync::Arc;
-
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::read_cached;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_fetched;
 use crate::fetch::{CIFAR_10, RemoteFile};
 use crate::options::dataset_config;
 use crate::{DataError, Dataset, DatasetSource, LoadContext};
@@ -45,16 +45,18 @@ impl DatasetSource for Cifar10Config {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let (train, test) = CIFAR_10.files.split_at(5);
-        let raw = RawDataset {
-            train: part(train, context)?,
-            test: Some(part(test, context)?),
-            event_shape: EVENT_SHAPE.to_vec(),
-            class_names: Some(CLASSES.map(str::to_owned).to_vec()),
-            hold_out: None,
-            dictionary: None,
+        let decode = || -> Result<RawDataset, DataError> {
+            let (train, test) = CIFAR_10.files.split_at(5);
+            Ok(RawDataset {
+                train: part(train, context)?,
+                test: Some(part(test, context)?),
+                event_shape: EVENT_SHAPE.to_vec(),
+                class_names: Some(CLASSES.map(str::to_owned).to_vec()),
+                hold_out: None,
+                dictionary: None,
+            })
         };
-        Dataset::new(Self::NAME, CIFAR_10.checksum(), raw, &self.options())
+        load_fetched(self, &self.options(), context, &CIFAR_10, &CIFAR_10.files.iter().collect::<Vec<_>>(), decode)
     }
 }
 
@@ -76,5 +78,5 @@ fn part(files: &[RemoteFile], context: &LoadContext) -> Result<Part, DataError> 
         first.get_or_insert(origin);
     }
     let origin = first.unwrap_or_else(|| crate::Origin::file(CIFAR_10.folder(context)));
-    Ok(Part::new(origin, Values::Bytes { data: Arc::new(values), divisor: 255.0 }, Some(labels)))
+    Ok(Part::new(origin, Values::Bytes { data: Numbers::owned(values), divisor: 255.0 }, Some(labels)))
 }

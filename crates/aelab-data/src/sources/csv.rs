@@ -1,11 +1,13 @@
 //! `csv`: the user's own tables of numbers, separated by commas, tabs or semicolons, plain or gzip.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use csv::{ReaderBuilder, StringRecord};
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
@@ -13,10 +15,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{check_event_shape, check_shapes, reshaped, sum_of_given};
 use crate::dataset::{Part, RawDataset, Values};
-use crate::formats::payload::open_text;
+use crate::decoded::load_own;
+use crate::formats::payload::{TooMuch, open_text};
 use crate::labels::text_classes;
 use crate::options::dataset_config;
-use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
+use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin, memory};
 
 dataset_config! { own,
     /// Tables of numbers (CSV, TSV), plain or gzip: one example a line.
@@ -123,41 +126,46 @@ impl DatasetSource for CsvConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let path = context.resolve(&self.path);
-        let train = self.read(&path, true)?;
-        let test = match &self.test_path {
-            None => None,
-            Some(test) => {
-                let test_path = context.resolve(test);
-                let test = self.read(&test_path, true)?;
-                check_shapes(&Origin::file(&path), &[train.num_features], &Origin::file(&test_path), &[test.num_features])?;
-                if let (Some(expected), Some(found)) = (&train.header, &test.header)
-                    && let Some(at) = (0..expected.len()).find(|&at| expected[at] != found[at])
-                {
-                    let message = format!(
-                        "the training file calls this column `{}`; both files need the same columns in the same order",
-                        expected[at]
-                    );
-                    return Err(table_error(&test_path, 1, Some(column_name(Some(found), at)), message));
+        let decode = || -> Result<RawDataset, DataError> {
+            let path = context.resolve(&self.path);
+            let train = self.read(&path, true)?;
+            let test = match &self.test_path {
+                None => None,
+                Some(test) => {
+                    let test_path = context.resolve(test);
+                    let test = self.read(&test_path, true)?;
+                    check_shapes(&Origin::file(&path), &[train.num_features], &Origin::file(&test_path), &[test.num_features])?;
+                    if let (Some(expected), Some(found)) = (&train.header, &test.header)
+                        && let Some(at) = (0..expected.len()).find(|&at| expected[at] != found[at])
+                    {
+                        let message = format!(
+                            "the training file calls this column `{}`; both files need the same columns in the same order",
+                            expected[at]
+                        );
+                        return Err(table_error(&test_path, 1, Some(column_name(Some(found), at)), message));
+                    }
+                    Some((test_path, test))
                 }
-                Some((test_path, test))
+            };
+            let event_shape = reshaped(self.event_shape.as_deref(), &Origin::file(&path), &[train.num_features])?;
+            let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
+            if self.label.is_some() {
+                let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
+                (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
             }
+            let part = |path: PathBuf, table: Table, labels| Part {
+                feature_names: table.feature_names,
+                ..Part::new(Origin::file(path), Values::Floats(Numbers::owned(table.values)), labels)
+            };
+            let test = test.map(|(path, table)| part(path, table, test_labels));
+            Ok(RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None })
         };
-        let event_shape = reshaped(self.event_shape.as_deref(), &Origin::file(&path), &[train.num_features])?;
-        let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
-        if self.label.is_some() {
-            let classes = text_classes(&train.labels, test.as_ref().map(|(_, test)| test.labels.as_slice()));
-            (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
-        }
-        let part = |path: PathBuf, table: Table, labels| Part {
-            feature_names: table.feature_names,
-            ..Part::new(Origin::file(path), Values::Floats(Arc::new(table.values)), labels)
-        };
-        let test = test.map(|(path, table)| part(path, table, test_labels));
-        let raw = RawDataset { train: part(path, train, train_labels), test, event_shape, class_names, hold_out: None, dictionary: None };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(self, &self.options(), context, &[Some(&self.path), self.test_path.as_deref()], decode)
     }
 }
+
+/// No row is longer: a file without ends of lines, or a quotation mark that is not closed, would be read as one.
+const MAX_ROW: usize = 16 << 20;
 
 /// A table that has been read.
 struct Table {
@@ -179,11 +187,13 @@ impl CsvConfig {
         };
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(delimiter).trim(csv::Trim::All);
-        let mut reader = builder.from_reader(open_text(path)?);
+        let left_of_row = Rc::new(Cell::new(0));
+        let mut reader = builder.from_reader(Rows { reader: open_text(path)?, left: Rc::clone(&left_of_row) });
         let mut record = StringRecord::new();
-        let mut next = |record: &mut StringRecord| match reader.read_record(record) {
-            Ok(more) => Ok(more),
-            Err(error) => Err(read_error(path, reader.position().byte(), error)),
+        let mut next = |record: &mut StringRecord| {
+            left_of_row.set(MAX_ROW);
+            let begin = reader.position().clone();
+            reader.read_record(record).map_err(|error| read_error(path, &begin, reader.position().byte(), error))
         };
         if !next(&mut record)? {
             return Err(DataError::Empty { origin: Origin::file(path), what: "lines" });
@@ -216,6 +226,10 @@ impl CsvConfig {
                 }
             }
             num_examples += 1;
+            let held = values.len() * size_of::<f32>() + labels.len() * size_of::<String>();
+            if held as u64 > memory::limit() {
+                return Err(DataError::TooLarge { origin: Origin::file(path), limit: memory::limit() });
+            }
             // The shape is known now; only labels need the rest.
             more = (numbers || label.is_some()) && next(&mut record)?;
         }
@@ -270,9 +284,36 @@ fn table_error(path: &Path, line: u64, column: Option<String>, message: String) 
     DataError::Table { path: path.to_owned(), line, column, message }
 }
 
-fn read_error(path: &Path, offset: u64, error: csv::Error) -> DataError {
+/// Bytes of a table, of which each row gets so many.
+struct Rows {
+    reader: Box<dyn Read>,
+    left: Rc<Cell<usize>>,
+}
+
+impl Read for Rows {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        match self.left.get().checked_sub(read) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other(LongRow)),
+        }
+        Ok(read)
+    }
+}
+
+/// What [`Rows`] fails with.
+#[derive(Debug, thiserror::Error)]
+#[error("a row of more than {MAX_ROW} bytes")]
+struct LongRow;
+
+fn read_error(path: &Path, begin: &csv::Position, offset: u64, error: csv::Error) -> DataError {
     let line = error.position().map_or(0, csv::Position::line);
     match error.into_kind() {
+        csv::ErrorKind::Io(source) if source.get_ref().is_some_and(|inner| inner.is::<LongRow>()) => {
+            let message =
+                format!("the row that begins here is longer than {MAX_ROW} bytes; is a quotation mark not closed, or is this no table?");
+            table_error(path, begin.line(), None, message)
+        }
         csv::ErrorKind::Io(source) => stream_error(path, offset, source),
         csv::ErrorKind::Utf8 { err, .. } => table_error(path, line, Some(column_name(None, err.field())), "is not UTF-8 text".to_owned()),
         other => table_error(path, line, None, format!("cannot be read: {other:?}")),
@@ -281,6 +322,9 @@ fn read_error(path: &Path, offset: u64, error: csv::Error) -> DataError {
 
 /// A decompressor that gives up, or the operating system.
 fn stream_error(path: &Path, offset: u64, source: io::Error) -> DataError {
+    if let Some(TooMuch { limit }) = source.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return DataError::TooLarge { origin: Origin::file(path), limit: *limit };
+    }
     match source.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
             DataError::Corrupt { origin: Origin::file(path), offset, source }
@@ -435,6 +479,17 @@ mod tests {
         std::fs::write(folder.path().join("test.csv"), "a,b\n5,6\n").unwrap();
         let dataset = DatasetSource::load(&config, &in_folder(&folder)).unwrap();
         assert_eq!((dataset.train.len(), dataset.valid.len(), dataset.test.len()), (2, 0, 1));
+    }
+
+    #[test]
+    fn a_row_that_does_not_end_is_refused_where_it_begins() {
+        let endless = [b"a,b\n1,2\n\"".as_slice(), &vec![b'7'; MAX_ROW + (1 << 20)]].concat();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, &endless).unwrap();
+        for (name, content) in [("t.csv", endless), ("t.csv.gz", packed.finish().unwrap())] {
+            let error = load_bytes(name, &content, json!({})).unwrap_err().to_string();
+            assert!(error.contains(": line 3: the row that begins here is longer than 16777216 bytes;"), "{error}");
+        }
     }
 
     proptest! {

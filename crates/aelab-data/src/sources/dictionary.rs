@@ -1,11 +1,11 @@
 //! `dictionary`: sums of a few atoms of a known dictionary, what sparse coding is meant to take apart.
 
-use std::sync::Arc;
-
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::{check_interval, check_not_negative, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{below, between, made, normal, shared};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -134,19 +134,21 @@ impl DatasetSource for DictionaryConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let atoms = self.atoms();
-        let mut values = Vec::with_capacity(self.num_examples * self.num_features);
-        for row in 0..self.num_examples {
-            let (code, mut vector) = self.drawn(row);
-            for (atom, coefficient) in code {
-                vector.iter_mut().zip(&atoms[atom]).for_each(|(sum, value)| *sum += coefficient * value);
+        let decode = || -> Result<RawDataset, DataError> {
+            let atoms = self.atoms();
+            let mut values = Vec::with_capacity(self.num_examples * self.num_features);
+            for row in 0..self.num_examples {
+                let (code, mut vector) = self.drawn(row);
+                for (atom, coefficient) in code {
+                    vector.iter_mut().zip(&atoms[atom]).for_each(|(sum, value)| *sum += coefficient * value);
+                }
+                values.extend(vector.iter().map(|&value| value as f32));
             }
-            values.extend(vector.iter().map(|&value| value as f32));
-        }
-        let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), None);
-        let atoms = atoms.iter().flatten().map(|&value| value as f32).collect();
-        let raw = RawDataset { dictionary: Some(atoms), ..RawDataset::new(part, [self.num_features], None) };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+            let part = Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), None);
+            let atoms = atoms.iter().flatten().map(|&value| value as f32).collect();
+            Ok(RawDataset { dictionary: Some(atoms), ..RawDataset::new(part, [self.num_features], None) })
+        };
+        load_made(self, &self.options(), context, self.num_examples * self.num_features, decode)
     }
 }
 

@@ -1,9 +1,9 @@
 //! `digits`: 1,797 handwritten digits, 8 x 8, inside the program.
 
 use std::io::Read;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use flate2::read::GzDecoder;
 
 use crate::dataset::{Part, RawDataset, Values};
@@ -50,7 +50,7 @@ impl DatasetSource for DigitsConfig {
 
     fn load(&self, _context: &LoadContext) -> Result<Dataset, DataError> {
         let (data, labels) = decode();
-        let values = Values::Bytes { data: Arc::new(data), divisor: HIGHEST };
+        let values = Values::Bytes { data: Numbers::owned(data), divisor: HIGHEST };
         let train = Part::new(Origin::file("digits"), values, Some(labels));
         let class_names = Some((0..10).map(|digit| digit.to_string()).collect());
         let raw = RawDataset::new(train, EVENT_SHAPE, class_names);

@@ -37,6 +37,6 @@ impl DatasetSource for FashionMnistConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        load(&FASHION_MNIST, CLASSES.map(str::to_owned).to_vec(), context, &self.options())
+        load(self, &FASHION_MNIST, CLASSES.map(str::to_owned).to_vec(), context, &self.options())
     }
 }

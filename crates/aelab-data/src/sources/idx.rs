@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use aelab_core::{ConfigError, DataSpec, Domain};
 
 use super::{Arrays, check_groups, from_arrays, sum_of_given};
+use crate::dataset::RawDataset;
+use crate::decoded::load_own;
 use crate::formats::array::{Element, event_shape};
 use crate::formats::{idx, payload};
 use crate::labels::classes;
@@ -65,15 +67,23 @@ impl DatasetSource for IdxConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let part = |images: &PathBuf, labels: &Option<PathBuf>| -> Result<Arrays, DataError> {
-            let images = idx::read(payload::open(&context.resolve(images))?)?;
-            let labels = labels.as_ref().map(|labels| idx::read(payload::open(&context.resolve(labels))?)).transpose()?;
-            Arrays::new(images, labels)
+        let decode = || -> Result<RawDataset, DataError> {
+            let part = |images: &PathBuf, labels: &Option<PathBuf>| -> Result<Arrays, DataError> {
+                let images = idx::read(payload::open(&context.resolve(images))?)?;
+                let labels = labels.as_ref().map(|labels| idx::read(payload::open(&context.resolve(labels))?)).transpose()?;
+                Arrays::new(images, labels)
+            };
+            let train = part(&self.images, &self.labels)?;
+            let test = self.test_images.as_ref().map(|images| part(images, &self.test_labels)).transpose()?;
+            from_arrays(train, test, |_, shape| Ok(image_shape(shape.to_vec())))
         };
-        let train = part(&self.images, &self.labels)?;
-        let test = self.test_images.as_ref().map(|images| part(images, &self.test_labels)).transpose()?;
-        let raw = from_arrays(train, test, |_, shape| Ok(image_shape(shape.to_vec())))?;
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(
+            self,
+            &self.options(),
+            context,
+            &[Some(&self.images), self.labels.as_deref(), self.test_images.as_deref(), self.test_labels.as_deref()],
+            decode,
+        )
     }
 }
 

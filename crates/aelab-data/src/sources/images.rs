@@ -1,11 +1,12 @@
 //! `images`: the user's own folder of PNG and JPEG files.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
@@ -13,9 +14,11 @@ use walkdir::WalkDir;
 use super::check_shapes;
 use crate::checksum;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_own;
+use crate::formats::payload::open_plain;
 use crate::labels::classes;
 use crate::options::dataset_config;
-use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
+use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin, memory};
 
 dataset_config! { own,
     /// A folder of PNG and JPEG files. Where they lie in sub-folders, the first level names their classes.
@@ -47,6 +50,9 @@ pub enum Color {
 
 /// Larger sides are a mistake more often than a wish.
 const MAX_SIDE: u32 = 16_384;
+
+/// The most memory that decoding one image may take: that of 16,384 x 16,384 pixels in colour.
+const MAX_DECODED: u64 = 3 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 
 impl DatasetSource for ImagesConfig {
     const NAME: &'static str = "images";
@@ -101,35 +107,37 @@ impl DatasetSource for ImagesConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let train = self.read(&context.resolve(&self.path))?;
-        let test = self.test_path.as_ref().map(|test| self.read(&context.resolve(test))).transpose()?;
-        if let Some(test) = &test {
-            check_shapes(&train.origin, &train.shape, &test.origin, &test.shape)?;
-            if train.labels.is_some() != test.labels.is_some() {
-                let message =
-                    format!("only one of this folder and {} has sub-folders; classes are needed in both or neither", train.origin);
-                return Err(DataError::Split { origin: test.origin.clone(), message });
+        let decode = || -> Result<RawDataset, DataError> {
+            let train = self.read(&context.resolve(&self.path))?;
+            let test = self.test_path.as_ref().map(|test| self.read(&context.resolve(test))).transpose()?;
+            if let Some(test) = &test {
+                check_shapes(&train.origin, &train.shape, &test.origin, &test.shape)?;
+                if train.labels.is_some() != test.labels.is_some() {
+                    let message =
+                        format!("only one of this folder and {} has sub-folders; classes are needed in both or neither", train.origin);
+                    return Err(DataError::Split { origin: test.origin.clone(), message });
+                }
             }
-        }
-        let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
-        if let Some(labels) = &train.labels {
-            let classes = classes(labels, test.as_ref().and_then(|test| test.labels.as_deref()));
-            (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
-        }
-        let event_shape = train.shape.clone();
-        let part = |folder: Folder, labels| {
-            let values = Values::Bytes { data: Arc::new(folder.pixels), divisor: 255.0 };
-            Part::new(folder.origin, values, labels)
+            let (mut train_labels, mut test_labels, mut class_names) = (None, None, None);
+            if let Some(labels) = &train.labels {
+                let classes = classes(labels, test.as_ref().and_then(|test| test.labels.as_deref()));
+                (train_labels, test_labels, class_names) = (Some(classes.train), classes.test, Some(classes.names));
+            }
+            let event_shape = train.shape.clone();
+            let part = |folder: Folder, labels| {
+                let values = Values::Bytes { data: Numbers::owned(folder.pixels), divisor: 255.0 };
+                Part::new(folder.origin, values, labels)
+            };
+            Ok(RawDataset {
+                train: part(train, train_labels),
+                test: test.map(|test| part(test, test_labels)),
+                event_shape,
+                class_names,
+                hold_out: None,
+                dictionary: None,
+            })
         };
-        let raw = RawDataset {
-            train: part(train, train_labels),
-            test: test.map(|test| part(test, test_labels)),
-            event_shape,
-            class_names,
-            hold_out: None,
-            dictionary: None,
-        };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(self, &self.options(), context, &[Some(&self.path), self.test_path.as_deref()], decode)
     }
 }
 
@@ -157,8 +165,7 @@ impl ImagesConfig {
         let mut first: Option<(&PathBuf, (usize, usize))> = None;
         let mut pixels = Vec::new();
         for file in &files {
-            let decoded = ImageReader::open(file).map_err(DataError::io("opened", file))?.with_guessed_format();
-            let decoded = decoded.map_err(DataError::io("read", file))?.decode().map_err(|source| image_error(file, source))?;
+            let decoded = decode(file)?;
             let image = match self.size {
                 Some([height, width]) if (decoded.height(), decoded.width()) != (height, width) => {
                     decoded.resize_exact(width, height, FilterType::Triangle)
@@ -168,7 +175,12 @@ impl ImagesConfig {
             let size = (image.height() as usize, image.width() as usize);
             match first {
                 None => {
-                    pixels.reserve(files.len().saturating_mul(self.channels() * size.0 * size.1));
+                    let needed = files.len().saturating_mul(self.channels() * size.0 * size.1);
+                    let too_large = || DataError::TooLarge { origin: Origin::file(folder), limit: memory::limit() };
+                    if needed as u64 > memory::limit() {
+                        return Err(too_large());
+                    }
+                    pixels.try_reserve_exact(needed).map_err(|_| too_large())?;
                     first = Some((file, size));
                 }
                 Some((first, first_size)) if first_size != size => {
@@ -237,15 +249,42 @@ fn class_labels(folder: &Path, files: &[PathBuf]) -> Result<Option<Vec<String>>,
     }
 }
 
+/// The decoder of a file, its format told by its first bytes, once the header has been read and found to be within bounds.
+fn decoder(file: &Path) -> Result<impl ImageDecoder, DataError> {
+    let (opened, _) = open_plain(file)?;
+    let mut reader = ImageReader::new(BufReader::new(opened)).with_guessed_format().map_err(DataError::io("read", file))?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height, limits.max_alloc) = (Some(MAX_SIDE), Some(MAX_SIDE), Some(most_decoded()));
+    reader.limits(limits);
+    reader.into_decoder().map_err(|source| image_error(file, source))
+}
+
+fn decode(file: &Path) -> Result<DynamicImage, DataError> {
+    let decoder = decoder(file)?;
+    if decoder.total_bytes() > most_decoded() {
+        return Err(too_large(file));
+    }
+    DynamicImage::from_decoder(decoder).map_err(|source| image_error(file, source))
+}
+
+fn most_decoded() -> u64 {
+    MAX_DECODED.min(memory::limit())
+}
+
+fn too_large(file: &Path) -> DataError {
+    DataError::ImageTooLarge { path: file.to_owned(), max_side: MAX_SIDE, max_bytes: most_decoded() }
+}
+
 fn header_size(file: &Path) -> Result<(usize, usize), DataError> {
-    let reader =
-        ImageReader::open(file).map_err(DataError::io("opened", file))?.with_guessed_format().map_err(DataError::io("read", file))?;
-    let (width, height) = reader.into_dimensions().map_err(|source| image_error(file, source))?;
+    let (width, height) = decoder(file)?.dimensions();
     Ok((height as usize, width as usize))
 }
 
-fn image_error(file: &Path, source: image::ImageError) -> DataError {
-    DataError::Image { path: file.to_owned(), source }
+fn image_error(file: &Path, source: ImageError) -> DataError {
+    match source {
+        ImageError::Limits(_) => too_large(file),
+        source => DataError::Image { path: file.to_owned(), source },
+    }
 }
 
 #[cfg(test)]
@@ -315,6 +354,28 @@ mod tests {
         assert!(error.ends_with("a.png is 2 x 3; set `size: [height, width]` to resize all images"), "{error}");
         let dataset = load(&folder, json!({"path": ".", "size": [2, 2], "num_valid": 0, "num_test": 0})).unwrap();
         assert_eq!(values(&dataset.train), [0.2; 8]);
+    }
+
+    #[test]
+    fn an_image_that_claims_too_many_pixels_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let chunk = |kind: &[u8], content: &[u8]| {
+            let mut crc = flate2::Crc::new();
+            crc.update(&[kind, content].concat());
+            [&(content.len() as u32).to_be_bytes(), kind, content, &crc.sum().to_be_bytes()].concat()
+        };
+        for side in [MAX_SIDE + 1, 0x7fff_ffff] {
+            let header = [&side.to_be_bytes()[..], &side.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+            let image =
+                [b"\x89PNG\r\n\x1a\n".as_slice(), &chunk(b"IHDR", &header), &chunk(b"IDAT", &[0x78, 0x9c, 3, 0]), &chunk(b"IEND", b"")];
+            std::fs::write(folder.path().join("a.png"), image.concat()).unwrap();
+            let config: ImagesConfig = serde_json::from_value(json!({"path": "."})).unwrap();
+            let spec = DatasetSource::spec(&config, &in_folder(&folder)).unwrap_err().to_string();
+            let load = load(&folder, json!({"path": ".", "size": [2, 2]})).unwrap_err().to_string();
+            for error in [spec, load] {
+                assert!(error.contains("a.png: is larger than what is read: at most 16384 pixels a side and "), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! known in closed form.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain, Stream};
+use aelab_map::Numbers;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{check_positive, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{below, made, normal};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -179,17 +180,19 @@ impl DatasetSource for MixtureConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let mixture = self.mixture();
-        let (mut values, mut labels) = (Vec::with_capacity(2 * self.num_examples), Vec::with_capacity(self.num_examples));
-        for row in 0..self.num_examples {
-            let (point, component) = mixture.draw(&mut made(self.data_seed, row));
-            values.extend(point.map(|value| value as f32));
-            labels.push(component as u32);
-        }
-        let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), Some(labels));
-        let class_names = (0..mixture.means.len()).map(|component| component.to_string()).collect();
-        let raw = RawDataset::new(part, [2], Some(class_names));
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        let decode = || -> Result<RawDataset, DataError> {
+            let mixture = self.mixture();
+            let (mut values, mut labels) = (Vec::with_capacity(2 * self.num_examples), Vec::with_capacity(self.num_examples));
+            for row in 0..self.num_examples {
+                let (point, component) = mixture.draw(&mut made(self.data_seed, row));
+                values.extend(point.map(|value| value as f32));
+                labels.push(component as u32);
+            }
+            let part = Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), Some(labels));
+            let class_names = (0..mixture.means.len()).map(|component| component.to_string()).collect();
+            Ok(RawDataset::new(part, [2], Some(class_names)))
+        };
+        load_made(self, &self.options(), context, 2 * self.num_examples, decode)
     }
 }
 

@@ -1,12 +1,13 @@
 //! `mnist`: 70,000 handwritten digits, and what it shares with data sets of the same layout.
 
 use std::io::BufReader;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::open_cached;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_fetched;
 use crate::fetch::{MNIST, RemoteSet};
 use crate::formats::array::Element;
 use crate::formats::idx::read_header;
@@ -47,19 +48,19 @@ impl DatasetSource for MnistConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        load(&MNIST, (0..10).map(|digit| digit.to_string()).collect(), context, &self.options())
+        load(self, &MNIST, (0..10).map(|digit| digit.to_string()).collect(), context, &self.options())
     }
 }
 
 /// Loads a fetched set of four IDX files.
-pub(super) fn load(
+pub(super) fn load<C: DatasetSource>(
+    config: &C,
     set: &'static RemoteSet,
     class_names: Vec<String>,
     context: &LoadContext,
     options: &Options,
 ) -> Result<Dataset, DataError> {
-    let raw = read(set, class_names, context)?;
-    Dataset::new(set.name, set.checksum(), raw, options)
+    load_fetched(config, options, context, set, &set.files.iter().collect::<Vec<_>>(), || read(set, class_names, context))
 }
 
 /// Reads a fetched set of four IDX files.
@@ -71,7 +72,7 @@ pub(super) fn read(set: &'static RemoteSet, class_names: Vec<String>, context: &
             let message = format!("label {row} is {}, but there are {num_classes} classes; fetch the data again", labels.1[row]);
             return Err(DataError::format(&labels.0, 8 + row as u64, message));
         }
-        let values = Values::Bytes { data: Arc::new(images.1), divisor: 255.0 };
+        let values = Values::Bytes { data: Numbers::owned(images.1), divisor: 255.0 };
         Ok(Part::new(images.0, values, Some(labels.1.into_iter().map(u32::from).collect())))
     };
     let train = part(train_images?, train_labels?)?;

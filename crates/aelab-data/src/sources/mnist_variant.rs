@@ -1,15 +1,16 @@
 //! `mnist_variant`: harder sets derived from MNIST, after Larochelle et al. (2007).
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain, Stream};
+use aelab_map::Numbers;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mnist::{EVENT_SHAPE, read};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_fetched;
 use crate::fetch::MNIST;
 use crate::options::dataset_config;
 use crate::partition::permutation;
@@ -88,28 +89,30 @@ impl DatasetSource for MnistVariantConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let mnist = read(&MNIST, (0..10).map(|digit| digit.to_string()).collect(), context)?;
-        let parts = [Some(&mnist.train), mnist.test.as_ref()];
-        let pool: Vec<(&[u8], u32)> = parts.into_iter().flatten().flat_map(digits).collect();
-        let order = permutation(pool.len(), &mut shared(self.data_seed));
-        let (train, rest) = order.split_at(NUM_EXAMPLES[0]);
-        let make = |chosen: &[u32]| {
-            let mut data = Vec::with_capacity(chosen.len() * WIDTH);
-            for &digit in chosen {
-                self.append(pool[digit as usize].0, &mut made(self.data_seed, digit as usize), &mut data);
-            }
-            let labels = chosen.iter().map(|&digit| pool[digit as usize].1).collect();
-            Part::new(mnist.train.origin.clone(), Values::Bytes { data: Arc::new(data), divisor: 255.0 }, Some(labels))
+        let decode = || -> Result<RawDataset, DataError> {
+            let mnist = read(&MNIST, (0..10).map(|digit| digit.to_string()).collect(), context)?;
+            let parts = [Some(&mnist.train), mnist.test.as_ref()];
+            let pool: Vec<(&[u8], u32)> = parts.into_iter().flatten().flat_map(digits).collect();
+            let order = permutation(pool.len(), &mut shared(self.data_seed));
+            let (train, rest) = order.split_at(NUM_EXAMPLES[0]);
+            let make = |chosen: &[u32]| {
+                let mut data = Vec::with_capacity(chosen.len() * WIDTH);
+                for &digit in chosen {
+                    self.append(pool[digit as usize].0, &mut made(self.data_seed, digit as usize), &mut data);
+                }
+                let labels = chosen.iter().map(|&digit| pool[digit as usize].1).collect();
+                Part::new(mnist.train.origin.clone(), Values::Bytes { data: Numbers::owned(data), divisor: 255.0 }, Some(labels))
+            };
+            Ok(RawDataset {
+                train: make(train),
+                test: Some(make(&rest[..NUM_EXAMPLES[1]])),
+                event_shape: EVENT_SHAPE.to_vec(),
+                class_names: mnist.class_names.clone(),
+                hold_out: None,
+                dictionary: None,
+            })
         };
-        let raw = RawDataset {
-            train: make(train),
-            test: Some(make(&rest[..NUM_EXAMPLES[1]])),
-            event_shape: EVENT_SHAPE.to_vec(),
-            class_names: mnist.class_names.clone(),
-            hold_out: None,
-            dictionary: None,
-        };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_fetched(self, &self.options(), context, &MNIST, &MNIST.files.iter().collect::<Vec<_>>(), decode)
     }
 }
 

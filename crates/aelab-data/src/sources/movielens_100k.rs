@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain, Purpose, stream};
+use aelab_map::Numbers;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -182,12 +183,12 @@ impl DatasetSource for Movielens100kConfig {
         let part = match self.form {
             RatingForm::Ratings => {
                 let observed = Observed::values(ratings.iter().map(|&rating| u8::from(rating > 0)).collect());
-                let values = Values::Floats(Arc::new(ratings.iter().map(|&rating| f32::from(rating)).collect()));
+                let values = Values::Floats(Numbers::owned(ratings.iter().map(|&rating| f32::from(rating)).collect()));
                 Part { observed, ..Part::new(origin, values, None) }
             }
             RatingForm::Implicit => {
                 ratings.iter_mut().for_each(|rating| *rating = u8::from(*rating >= 4));
-                Part::new(origin, Values::Bytes { data: Arc::new(ratings.clone()), divisor: 1.0 }, None)
+                Part::new(origin, Values::Bytes { data: Numbers::owned(ratings.clone()), divisor: 1.0 }, None)
             }
         };
         let there: Vec<usize> = (0..ratings.len()).filter(|&at| ratings[at] > 0).collect();

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use aelab_core::{ConfigError, DataSpec, Domain};
 
 use super::{Arrays, check_event_shape, check_groups, from_arrays, reshaped, sum_of_given};
+use crate::dataset::RawDataset;
+use crate::decoded::load_own;
 use crate::formats::array::{Element, event_shape};
 use crate::formats::{npy, payload};
 use crate::labels::classes;
@@ -69,15 +71,23 @@ impl DatasetSource for NpyConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let part = |path: &PathBuf, labels: &Option<PathBuf>| -> Result<Arrays, DataError> {
-            let examples = npy::read(payload::open(&context.resolve(path))?)?;
-            let labels = labels.as_ref().map(|labels| npy::read(payload::open(&context.resolve(labels))?)).transpose()?;
-            Arrays::new(examples, labels)
+        let decode = || -> Result<RawDataset, DataError> {
+            let part = |path: &PathBuf, labels: &Option<PathBuf>| -> Result<Arrays, DataError> {
+                let examples = npy::read(payload::open(&context.resolve(path))?)?;
+                let labels = labels.as_ref().map(|labels| npy::read(payload::open(&context.resolve(labels))?)).transpose()?;
+                Arrays::new(examples, labels)
+            };
+            let train = part(&self.path, &self.labels)?;
+            let test = self.test_path.as_ref().map(|path| part(path, &self.test_labels)).transpose()?;
+            from_arrays(train, test, |origin, shape| reshaped(self.event_shape.as_deref(), origin, shape))
         };
-        let train = part(&self.path, &self.labels)?;
-        let test = self.test_path.as_ref().map(|path| part(path, &self.test_labels)).transpose()?;
-        let raw = from_arrays(train, test, |origin, shape| reshaped(self.event_shape.as_deref(), origin, shape))?;
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(
+            self,
+            &self.options(),
+            context,
+            &[Some(&self.path), self.labels.as_deref(), self.test_path.as_deref(), self.test_labels.as_deref()],
+            decode,
+        )
     }
 }
 

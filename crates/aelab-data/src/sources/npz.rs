@@ -6,6 +6,8 @@ use aelab_core::{ConfigError, DataSpec};
 
 use super::npy::native_domain;
 use super::{Arrays, check_event_shape, check_groups, from_arrays, reshaped, sum_of_given};
+use crate::dataset::RawDataset;
+use crate::decoded::load_own;
 use crate::formats::array::{Array, event_shape};
 use crate::formats::npy;
 use crate::formats::payload::Payload;
@@ -70,16 +72,18 @@ impl DatasetSource for NpzConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let mut zip = Zip::open(&context.resolve(&self.path))?;
-        let mut part = |array: &String, labels: &Option<String>| -> Result<Arrays, DataError> {
-            let examples = read(&mut zip, array, &self.path)?;
-            let labels = labels.as_ref().map(|labels| read(&mut zip, labels, &self.path)).transpose()?;
-            Arrays::new(examples, labels)
+        let decode = || -> Result<RawDataset, DataError> {
+            let mut zip = Zip::open(&context.resolve(&self.path))?;
+            let mut part = |array: &String, labels: &Option<String>| -> Result<Arrays, DataError> {
+                let examples = read(&mut zip, array, &self.path)?;
+                let labels = labels.as_ref().map(|labels| read(&mut zip, labels, &self.path)).transpose()?;
+                Arrays::new(examples, labels)
+            };
+            let train = part(&self.array, &self.labels)?;
+            let test = self.test_array.as_ref().map(|array| part(array, &self.test_labels)).transpose()?;
+            from_arrays(train, test, |origin, shape| reshaped(self.event_shape.as_deref(), origin, shape))
         };
-        let train = part(&self.array, &self.labels)?;
-        let test = self.test_array.as_ref().map(|array| part(array, &self.test_labels)).transpose()?;
-        let raw = from_arrays(train, test, |origin, shape| reshaped(self.event_shape.as_deref(), origin, shape))?;
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_own(self, &self.options(), context, &[Some(&self.path)], decode)
     }
 }
 

@@ -1,14 +1,15 @@
 //! `reuters`: news of 1987 as bags of words.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::read_cached;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_fetched;
 use crate::fetch::REUTERS;
 use crate::options::dataset_config;
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -246,17 +247,19 @@ impl DatasetSource for ReutersConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let Bags { counts, labels, topics } = self.count(&self.corpus(context)?)?;
-        let values = match self.term_weight {
-            TermWeight::Count => Values::Floats(Arc::new(counts.into_iter().map(f32::from).collect())),
-            TermWeight::LogCount => Values::Floats(Arc::new(counts.into_iter().map(|count| f32::from(count).ln_1p()).collect())),
-            TermWeight::Binary => {
-                Values::Bytes { data: Arc::new(counts.into_iter().map(|count| u8::from(count > 0)).collect()), divisor: 1.0 }
-            }
+        let decode = || -> Result<RawDataset, DataError> {
+            let Bags { counts, labels, topics } = self.count(&self.corpus(context)?)?;
+            let values = match self.term_weight {
+                TermWeight::Count => Values::Floats(Numbers::owned(counts.into_iter().map(f32::from).collect())),
+                TermWeight::LogCount => Values::Floats(Numbers::owned(counts.into_iter().map(|count| f32::from(count).ln_1p()).collect())),
+                TermWeight::Binary => {
+                    Values::Bytes { data: Numbers::owned(counts.into_iter().map(|count| u8::from(count > 0)).collect()), divisor: 1.0 }
+                }
+            };
+            let part = Part::new(Origin::file(REUTERS.folder(context)), values, labels);
+            Ok(RawDataset::new(part, [self.vocabulary_size], topics))
         };
-        let part = Part::new(Origin::file(REUTERS.folder(context)), values, labels);
-        let raw = RawDataset::new(part, [self.vocabulary_size], topics);
-        Dataset::new(Self::NAME, REUTERS.checksum(), raw, &self.options())
+        load_fetched(self, &self.options(), context, &REUTERS, &REUTERS.files.iter().collect::<Vec<_>>(), decode)
     }
 }
 

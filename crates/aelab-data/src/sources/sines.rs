@@ -1,12 +1,13 @@
 //! `sines`: series of one channel, each a sine of its own frequency, phase and amplitude, with noise.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::{check_interval, check_not_negative, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::observed::Observed;
 use crate::options::dataset_config;
 use crate::random::{below, between, made, normal, uniform};
@@ -107,17 +108,19 @@ impl DatasetSource for SinesConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let mut values = Vec::with_capacity(self.num_examples * self.length);
-        let mut lengths = Vec::with_capacity(self.num_examples);
-        for row in 0..self.num_examples {
-            lengths.push(self.append(row, &mut values) as u32);
-        }
-        let mut part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), None);
-        if self.min_length.is_some() {
-            part.observed = Observed::series(lengths, 1);
-        }
-        let raw = RawDataset::new(part, [self.length, 1], None);
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        let decode = || -> Result<RawDataset, DataError> {
+            let mut values = Vec::with_capacity(self.num_examples * self.length);
+            let mut lengths = Vec::with_capacity(self.num_examples);
+            for row in 0..self.num_examples {
+                lengths.push(self.append(row, &mut values) as u32);
+            }
+            let mut part = Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), None);
+            if self.min_length.is_some() {
+                part.observed = Observed::series(lengths, 1);
+            }
+            Ok(RawDataset::new(part, [self.length, 1], None))
+        };
+        load_made(self, &self.options(), context, self.num_examples * self.length, decode)
     }
 }
 

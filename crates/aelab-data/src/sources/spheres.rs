@@ -1,11 +1,11 @@
 //! `spheres`: ten spheres inside a large one in many dimensions, a structure that flattening tears apart.
 
-use std::sync::Arc;
-
 use aelab_core::{ConfigError, DataSpec, Domain, Stream};
+use aelab_map::Numbers;
 
 use super::{check_positive, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{made, normal, shared};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -109,22 +109,24 @@ impl DatasetSource for SpheresConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let centers = self.centers();
-        let num_inside = self.num_points * self.num_inner;
-        let mut values = Vec::with_capacity(2 * num_inside * self.num_features);
-        let mut labels = Vec::with_capacity(2 * num_inside);
-        for row in 0..2 * num_inside {
-            let point = direction(&mut made(self.data_seed, row), self.num_features);
-            match centers.get(row / self.num_points) {
-                Some(center) => values.extend(point.iter().zip(center).map(|(value, center)| (self.radius * value + center) as f32)),
-                None => values.extend(point.iter().map(|value| (OUTER * self.radius * value) as f32)),
+        let decode = || -> Result<RawDataset, DataError> {
+            let centers = self.centers();
+            let num_inside = self.num_points * self.num_inner;
+            let mut values = Vec::with_capacity(2 * num_inside * self.num_features);
+            let mut labels = Vec::with_capacity(2 * num_inside);
+            for row in 0..2 * num_inside {
+                let point = direction(&mut made(self.data_seed, row), self.num_features);
+                match centers.get(row / self.num_points) {
+                    Some(center) => values.extend(point.iter().zip(center).map(|(value, center)| (self.radius * value + center) as f32)),
+                    None => values.extend(point.iter().map(|value| (OUTER * self.radius * value) as f32)),
+                }
+                labels.push((row / self.num_points).min(self.num_inner) as u32);
             }
-            labels.push((row / self.num_points).min(self.num_inner) as u32);
-        }
-        let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), Some(labels));
-        let class_names = (0..=self.num_inner).map(|sphere| sphere.to_string()).collect();
-        let raw = RawDataset::new(part, [self.num_features], Some(class_names));
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+            let part = Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), Some(labels));
+            let class_names = (0..=self.num_inner).map(|sphere| sphere.to_string()).collect();
+            Ok(RawDataset::new(part, [self.num_features], Some(class_names)))
+        };
+        load_made(self, &self.options(), context, 2 * self.num_inner * self.num_points * self.num_features, decode)
     }
 }
 

@@ -1,12 +1,13 @@
 //! `sprites`: pictures of one shape each, drawn from five known factors on the grid of dSprites.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain, Factors};
+use aelab_map::Numbers;
 
 use super::sum_of_made;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::partition::permutation;
 use crate::random::shared;
@@ -134,24 +135,26 @@ impl DatasetSource for SpritesConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let order = permutation(NUM_SPRITES, &mut shared(self.data_seed));
-        let mut data = vec![0; self.num_examples * SIZE * SIZE];
-        let mut indices = Vec::with_capacity(self.num_examples * SPRITE_FACTORS.len());
-        for (pixels, &index) in data.chunks_exact_mut(SIZE * SIZE).zip(&order) {
-            let factors = factors_of(index as usize);
-            draw(factors, pixels);
-            indices.extend(factors.map(|factor| factor as u32));
-        }
-        let labels = indices.chunks_exact(SPRITE_FACTORS.len()).map(|factors| factors[0]).collect();
-        let factors = Factors {
-            names: SPRITE_FACTORS.map(|(name, _)| name.to_owned()).to_vec(),
-            sizes: SPRITE_FACTORS.map(|(_, size)| size as u32).to_vec(),
-            indices,
+        let decode = || -> Result<RawDataset, DataError> {
+            let order = permutation(NUM_SPRITES, &mut shared(self.data_seed));
+            let mut data = vec![0; self.num_examples * SIZE * SIZE];
+            let mut indices = Vec::with_capacity(self.num_examples * SPRITE_FACTORS.len());
+            for (pixels, &index) in data.chunks_exact_mut(SIZE * SIZE).zip(&order) {
+                let factors = factors_of(index as usize);
+                draw(factors, pixels);
+                indices.extend(factors.map(|factor| factor as u32));
+            }
+            let labels = indices.chunks_exact(SPRITE_FACTORS.len()).map(|factors| factors[0]).collect();
+            let factors = Factors {
+                names: SPRITE_FACTORS.map(|(name, _)| name.to_owned()).to_vec(),
+                sizes: SPRITE_FACTORS.map(|(_, size)| size as u32).to_vec(),
+                indices,
+            };
+            let values = Values::Bytes { data: Numbers::owned(data), divisor: 1.0 };
+            let part = Part { factors: Some(factors), ..Part::new(Origin::file(Self::NAME), values, Some(labels)) };
+            Ok(RawDataset::new(part, [1, SIZE, SIZE], Some(SHAPES.map(str::to_owned).to_vec())))
         };
-        let values = Values::Bytes { data: Arc::new(data), divisor: 1.0 };
-        let part = Part { factors: Some(factors), ..Part::new(Origin::file(Self::NAME), values, Some(labels)) };
-        let raw = RawDataset::new(part, [1, SIZE, SIZE], Some(SHAPES.map(str::to_owned).to_vec()));
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_made(self, &self.options(), context, self.num_examples * SIZE * SIZE, decode)
     }
 }
 

@@ -1,12 +1,13 @@
 //! `swiss_roll`: a sheet rolled up in space, the classic test of manifold learning.
 
 use std::f64::consts::PI;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::{check_not_negative, check_positive, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{made, normal, uniform};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -87,10 +88,12 @@ impl DatasetSource for SwissRollConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let values = (0..self.num_examples).flat_map(|row| self.point(row)).map(|value| value as f32).collect();
-        let part = Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), None);
-        let raw = RawDataset::new(part, [3], None);
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        let decode = || -> Result<RawDataset, DataError> {
+            let values = (0..self.num_examples).flat_map(|row| self.point(row)).map(|value| value as f32).collect();
+            let part = Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), None);
+            Ok(RawDataset::new(part, [3], None))
+        };
+        load_made(self, &self.options(), context, 3 * self.num_examples, decode)
     }
 }
 

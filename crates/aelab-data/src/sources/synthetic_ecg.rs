@@ -6,12 +6,13 @@
 //! `a_i b_i^2` (their table 1), which is what a beat is here.
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_3, PI, TAU};
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain, Stream};
+use aelab_map::Numbers;
 
 use super::{check_not_negative, check_size, sum_of_made};
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_made;
 use crate::options::dataset_config;
 use crate::random::{below, made, normal, uniform};
 use crate::{DataError, Dataset, DatasetSource, LoadContext, Origin};
@@ -179,20 +180,22 @@ impl DatasetSource for SyntheticEcgConfig {
     }
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
-        let (mut values, mut labels) = (Vec::with_capacity(self.num_examples * LENGTH), Vec::with_capacity(self.num_examples));
-        for row in 0..self.num_examples {
-            let (class, beat) = self.beat(row);
-            values.extend(beat);
-            labels.push(class as u32);
-        }
-        let steps: [[u8; LENGTH]; CLASSES.len()] = std::array::from_fn(anomalous_steps);
-        let point_labels = labels.iter().flat_map(|&class| steps[class as usize]).collect();
-        let part = Part {
-            point_labels: Some(point_labels),
-            ..Part::new(Origin::file(Self::NAME), Values::Floats(Arc::new(values)), Some(labels))
+        let decode = || -> Result<RawDataset, DataError> {
+            let (mut values, mut labels) = (Vec::with_capacity(self.num_examples * LENGTH), Vec::with_capacity(self.num_examples));
+            for row in 0..self.num_examples {
+                let (class, beat) = self.beat(row);
+                values.extend(beat);
+                labels.push(class as u32);
+            }
+            let steps: [[u8; LENGTH]; CLASSES.len()] = std::array::from_fn(anomalous_steps);
+            let point_labels = labels.iter().flat_map(|&class| steps[class as usize]).collect();
+            let part = Part {
+                point_labels: Some(point_labels),
+                ..Part::new(Origin::file(Self::NAME), Values::Floats(Numbers::owned(values)), Some(labels))
+            };
+            Ok(RawDataset::new(part, [LENGTH, 1], Some(CLASSES.map(str::to_owned).to_vec())))
         };
-        let raw = RawDataset::new(part, [LENGTH, 1], Some(CLASSES.map(str::to_owned).to_vec()));
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_made(self, &self.options(), context, self.num_examples * LENGTH, decode)
     }
 }
 

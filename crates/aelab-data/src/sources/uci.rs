@@ -1,8 +1,7 @@
 //! `uci`: three small tables that everybody knows, inside the program.
 
-use std::sync::Arc;
-
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +92,7 @@ impl DatasetSource for UciConfig {
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
         let (num_features, classes) = self.name.header();
         let (values, labels) = self.name.decode();
-        let part = Part::new(Origin::file(self.name.file().0), Values::Floats(Arc::new(values)), Some(labels));
+        let part = Part::new(Origin::file(self.name.file().0), Values::Floats(Numbers::owned(values)), Some(labels));
         let raw = RawDataset::new(part, [num_features], Some(classes));
         Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
     }

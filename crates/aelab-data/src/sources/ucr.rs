@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use aelab_core::{ConfigError, DataSpec, Domain};
+use aelab_map::Numbers;
 
 use super::read_cached;
 use crate::dataset::{Part, RawDataset, Values};
+use crate::decoded::load_fetched;
 use crate::fetch::{RemoteFile, UCR};
 use crate::labels::text_classes;
 use crate::observed::Observed;
@@ -154,26 +155,28 @@ impl DatasetSource for UcrConfig {
 
     fn load(&self, context: &LoadContext) -> Result<Dataset, DataError> {
         let (set, files) = self.found()?;
-        let read = |index: usize| {
-            let (origin, bytes) = read_cached(&UCR, files[index], context)?;
-            Table::parse(origin, &bytes, set.num_examples[index], set.length)
+        let decode = || -> Result<RawDataset, DataError> {
+            let read = |index: usize| {
+                let (origin, bytes) = read_cached(&UCR, files[index], context)?;
+                Table::parse(origin, &bytes, set.num_examples[index], set.length)
+            };
+            let (mut train, mut test) = (read(0)?, Some(read(1)?));
+            if self.pool
+                && let Some(test) = test.take()
+            {
+                train.join(test);
+            }
+            let classes = text_classes(&train.labels, test.as_ref().map(|test| test.labels.as_slice()));
+            Ok(RawDataset {
+                train: train.into_part(classes.train),
+                test: test.zip(classes.test).map(|(test, labels)| test.into_part(labels)),
+                event_shape: vec![set.length, 1],
+                class_names: Some(classes.names),
+                hold_out: None,
+                dictionary: None,
+            })
         };
-        let (mut train, mut test) = (read(0)?, Some(read(1)?));
-        if self.pool
-            && let Some(test) = test.take()
-        {
-            train.join(test);
-        }
-        let classes = text_classes(&train.labels, test.as_ref().map(|test| test.labels.as_slice()));
-        let raw = RawDataset {
-            train: train.into_part(classes.train),
-            test: test.zip(classes.test).map(|(test, labels)| test.into_part(labels)),
-            event_shape: vec![set.length, 1],
-            class_names: Some(classes.names),
-            hold_out: None,
-            dictionary: None,
-        };
-        Dataset::new(Self::NAME, DatasetSource::checksum(self, context)?, raw, &self.options())
+        load_fetched(self, &self.options(), context, &UCR, &files, decode)
     }
 }
 
@@ -251,7 +254,7 @@ impl Table {
             (false, true) => Observed::values(self.observed),
             (true, true) => Observed::series(self.lengths, 1).with_values(self.observed),
         };
-        Part { observed, ..Part::new(self.origin, Values::Floats(Arc::new(self.values)), Some(labels)) }
+        Part { observed, ..Part::new(self.origin, Values::Floats(Numbers::owned(self.values)), Some(labels)) }
     }
 }
 
@@ -279,11 +282,11 @@ mod tests {
         let part = |text| parse(text).unwrap().into_part(vec![0, 1]);
         let whole = part("1\t1\t2\t3\n2\t4\t5\t6\n");
         assert!(whole.observed.is_everything());
-        assert_eq!(whole.values, Values::Floats(Arc::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])));
+        assert_eq!(whole.values, Values::Floats(Numbers::owned(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])));
         assert_eq!(part("1\t1\t2\tNaN\n2\t4\t5\t6\n").observed, Observed::series(vec![2, 3], 1));
         let gap = part("1\t1\tNaN\t3\n2\t4\t5\t6\n");
         assert_eq!(gap.observed, Observed::values(vec![1, 0, 1, 1, 1, 1]));
-        assert_eq!(gap.values, Values::Floats(Arc::new(vec![1.0, 0.0, 3.0, 4.0, 5.0, 6.0])));
+        assert_eq!(gap.values, Values::Floats(Numbers::owned(vec![1.0, 0.0, 3.0, 4.0, 5.0, 6.0])));
         assert_eq!(part("1\t1\tNaN\t3\n2\t4\tNaN\tNaN\n").observed, Observed::series(vec![3, 1], 1).with_values(vec![1, 0, 1, 1, 0, 0]));
     }
 

@@ -227,6 +227,7 @@ fn measurements(
     let (mut noisy, mut of_model, mut of_affine) = (ReconstructionErrors::new(data), Errors::new(data), Errors::new(data));
     let mut noise = StreamNoise(Draw::Denoising.stream(context.seed));
     for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         let given = corrupted(corruption, rows, &mut noise, context.device)?;
         noisy.push(&rows.values, &given, None);
         of_model.push(&rows.values, &denoised(context, rows, &given)?);
@@ -288,11 +289,13 @@ fn field(
     }
     let mut points: Vec<[f32; 2]> = Vec::new();
     for_each_batch_of_first(context.test, MAX_FIELD_POINTS, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         points.extend_from_slice(rows.values.as_chunks::<2>().0);
         Ok(())
     })?;
     let mut train: Vec<[f32; 2]> = Vec::new();
     for_each_batch(context.train, Draw::Train.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         train.extend_from_slice(rows.values.as_chunks::<2>().0);
         Ok(())
     })?;

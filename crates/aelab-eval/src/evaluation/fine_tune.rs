@@ -243,6 +243,7 @@ impl FineTune {
             for _ in 0..passes {
                 let order = draw_positions(&mut stream, chosen.len(), chosen.len());
                 for positions in order.chunks(batch_size) {
+                    context.beat()?;
                     let indices: Vec<usize> = positions.iter().map(|&position| chosen[position]).collect();
                     let rows = Rows::gather(context.train, &indices, &mut stream);
                     let labels = to_labels(rows.labels.as_deref().unwrap_or_default(), &device);
@@ -287,6 +288,7 @@ fn error(
 ) -> Result<f64, EvaluationError> {
     let mut num_wrong = 0;
     for_each_batch(examples, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         let logits = to_values(classifier.logits(&rows.batch(context.device)), [rows.shape()[0], num_classes], "logits of classes")?;
         for (logits, &label) in logits.chunks_exact(num_classes).zip(rows.labels.as_deref().unwrap_or_default()) {
             if let Some(&value) = logits.iter().find(|value| !value.is_finite()) {

@@ -283,6 +283,7 @@ impl Inpainting {
         let (mut of_model, mut of_mean) = (ExampleMean::default(), ExampleMean::default());
         let mut first = 0;
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             let values = self.inpainted(context, rows, gap, first)?;
             for (index, (x, values)) in rows.values.chunks_exact(size).zip(values.chunks_exact(size)).enumerate() {
                 let mask = &masks[(first + index) % masks.len()];
@@ -296,6 +297,7 @@ impl Inpainting {
         gap.for_each_predictors(masks, |first_mask, predictors| {
             first = 0;
             for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(size), |rows| {
+                context.beat()?;
                 let num_examples = rows.shape()[0];
                 for (position, predictor) in predictors.iter().enumerate() {
                     let is_of_mask = |index: &usize| (first + index) % masks.len() == first_mask + position;

@@ -87,6 +87,7 @@ impl Measure for Jacobian {
         let mut found = Found::default();
         // One example after another: a batch is made of the rows of its Jacobian.
         for_each_batch_of_first(context.test, self.num_examples.get(), Draw::Test.stream(context.seed), 1, |rows| {
+            context.beat()?;
             self.measure_one(model.as_ref(), rows, context, &mut found)
         })?;
         self.outcome(found, context)

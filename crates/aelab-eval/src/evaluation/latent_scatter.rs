@@ -36,6 +36,7 @@ impl Measure for LatentScatter {
         context.require_test(Self::NAME)?;
         let mut points = Vec::new();
         for_each_batch_of_first(context.test, MAX_POINTS, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             let batch = rows.batch_without_labels(context.device);
             let conditioned = context.model.conditioned(&batch);
             let codes = conditioned.as_deref().unwrap_or(context.model).encode(batch.x);

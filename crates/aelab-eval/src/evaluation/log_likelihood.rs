@@ -70,6 +70,7 @@ impl Measure for LogLikelihood {
         let mut effective = ExampleMean::default();
         let limit = self.limit.get() as usize;
         for_each_batch_of_first(context.test, limit, Draw::Test.stream(context.seed), EXAMPLES_AT_ONCE, |rows| {
+            context.beat()?;
             if !has_likelihood {
                 return Ok(());
             }

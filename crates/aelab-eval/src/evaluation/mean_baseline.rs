@@ -40,6 +40,7 @@ impl Measure for MeanBaseline {
         let mut cross_entropies = ExampleMean::default();
         let probabilities = data.domain.is_unit_interval().then(|| probabilities(train));
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             let means: Vec<f64> = train.mean.iter().copied().cycle().take(rows.values.len()).collect();
             errors.push(&rows.values, &means, rows.mask.as_deref());
             if let Some(probabilities) = &probabilities {

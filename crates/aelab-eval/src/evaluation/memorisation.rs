@@ -123,6 +123,7 @@ fn errors(examples: &dyn Examples, draw: Draw, num: usize, context: &EvaluationC
     let mut means = [ExampleMean::default(), ExampleMean::default()];
     let has_pca = context.has_pca();
     for_each_batch_of_first(examples, num, draw.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         let batch = rows.batch(context.device);
         let conditioned = context.model.conditioned(&batch);
         let model = conditioned.as_deref().unwrap_or(context.model);
@@ -160,6 +161,7 @@ fn nearest_training_examples(
     let mut shown = vec![0.0f32; num_shown * size];
     let mut start = 0;
     for_each_batch(context.train, Draw::Train.stream(context.seed), chunk_rows(size), |rows| {
+        context.beat()?;
         for (query, found) in nearest_neighbours(queries, &rows.values, size, 1, false).into_iter().flatten().enumerate() {
             if found.distance < nearest[query].distance {
                 nearest[query] = Neighbour { index: start + found.index, distance: found.distance };

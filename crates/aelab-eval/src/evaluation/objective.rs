@@ -32,6 +32,7 @@ impl Measure for ObjectiveTerms {
         let mut noise = StreamNoise(Draw::Objective.stream(context.seed));
         let mut sums: Vec<(&'static str, f64)> = Vec::new();
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             let batch = rows.batch(context.device);
             let weight = batch.size() as f64;
             let mut step = StepContext { progress: context.progress, learning_rate: 0.0, noise: &mut noise };

@@ -40,6 +40,7 @@ impl Measure for PcaBaseline {
         let (pca, warnings) = context.pca(Self::NAME)?;
         let mut errors = ReconstructionErrors::new(data);
         for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |rows| {
+            context.beat()?;
             errors.push(&rows.values, &pca.reconstruct(&rows.values, context.code_size), rows.mask.as_deref());
             Ok(())
         })?;

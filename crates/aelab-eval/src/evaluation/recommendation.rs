@@ -150,6 +150,7 @@ fn predict_with_model<T>(
     measure: impl FnOnce(Predict<'_>) -> Result<T, EvaluationError>,
 ) -> Result<T, EvaluationError> {
     measure(&mut |rows| {
+        context.beat()?;
         let batch = rows.batch(context.device);
         let conditioned = context.model.conditioned(&batch);
         let model = conditioned.as_deref().unwrap_or(context.model);
@@ -258,6 +259,7 @@ impl Recommendation {
         let mut together = CoOccurrences::new(if with_ease { num_items } else { 0 });
         let mut popularity = vec![0.0; num_items];
         for_each_batch(context.train, Draw::Train.stream(context.seed), context.batch_size.max(1024), |rows| {
+            context.beat()?;
             for row in rows.values.chunks_exact(num_items) {
                 popularity.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
             }
@@ -319,6 +321,7 @@ impl Recommendation {
         let mut ratings = Vec::new();
         let mut start = 0;
         for_each_batch(context.train, Draw::Train.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             for row in 0..rows.shape()[0] {
                 ratings.extend(observed(rows, row).map(|(column, value)| Rating { row: start + row, column, value }));
             }

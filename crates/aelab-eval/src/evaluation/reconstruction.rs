@@ -70,6 +70,7 @@ impl Measure for Reconstruction {
         let mut classes = Classes::new(data, pca.is_some());
         let mut extremes = Extremes::new(if data.image_shape().is_some() { NUM_EXTREMES } else { NUM_EXTREME_SERIES });
         for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+            context.beat()?;
             let batch = rows.batch(context.device);
             let conditioned = context.model.conditioned(&batch);
             let model = conditioned.as_deref().unwrap_or(context.model);

@@ -206,6 +206,7 @@ fn unexplained(context: &EvaluationContext<'_>) -> Result<Option<f64>, Evaluatio
     let num_features = context.test.spec().num_features();
     let (mut error, mut variance) = (0.0f64, 0.0f64);
     for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+        context.beat()?;
         let batch = rows.batch(context.device);
         let conditioned = context.model.conditioned(&batch);
         let model = conditioned.as_deref().unwrap_or(context.model);

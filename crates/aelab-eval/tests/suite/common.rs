@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aelab_core::{Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, StateError, StepContext, Stream, TrainedModel};
+use aelab_core::{
+    Batch, DataSpec, Domain, Examples, Factors, Noise, Objective, Progress, Pulse, StateError, StepContext, Stream, TrainedModel,
+};
 use aelab_eval::{EvaluationContext, EvaluationError, Memo, Outcome};
 use burn::tensor::{Device, Tensor};
 use rand::RngExt;
@@ -243,11 +245,12 @@ pub(crate) struct Setting {
     pub(crate) batch_size: usize,
     pub(crate) seed: u64,
     pub(crate) cache: Option<std::path::PathBuf>,
+    pub(crate) pulse: Pulse,
 }
 
 impl Setting {
     pub(crate) fn new(model: Fixed, train: Table, test: Table) -> Self {
-        Self { model, train, test, batch_size: 7, seed: 1, cache: None }
+        Self { model, train, test, batch_size: 7, seed: 1, cache: None, pulse: Pulse::default() }
     }
 
     /// A model that multiplies images by `scale`.
@@ -285,6 +288,7 @@ impl Setting {
             cache_dir: self.cache.as_deref(),
             data_checksum: "a checksum",
             memo: Memo::default(),
+            pulse: &self.pulse,
         };
         measure(&context)
     }

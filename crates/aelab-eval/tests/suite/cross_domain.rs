@@ -1,7 +1,7 @@
 //! `cross_domain` on models whose every answer is known.
 
 use crate::common::{Fixed, Setting, Table};
-use aelab_core::{Batch, Domain, Noise, Objective, Progress, StateError, StepContext, TrainedModel};
+use aelab_core::{Batch, Domain, Noise, Objective, Progress, Pulse, StateError, StepContext, TrainedModel};
 use aelab_eval::{EvaluationContext, Memo, Outcome, PictureContent};
 use burn::tensor::{Device, Tensor};
 use serde_json::json;
@@ -83,6 +83,7 @@ fn measure(model: &dyn TrainedModel, test: &Table, batch_size: usize, options: s
         cache_dir: None,
         data_checksum: "",
         memo: Memo::default(),
+        pulse: &Pulse::default(),
     };
     (aelab_eval::find("cross_domain").unwrap().parse)(options).unwrap().measure(&context).unwrap()
 }

@@ -472,3 +472,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn evaluations_that_walk_over_examples_give_signs_of_life_and_stop_when_asked() {
+    for name in
+        ["reconstruction", "objective", "latent_scatter", "linear_probe", "retrieval", "dimension_reduction", "pca_baseline", "denoising"]
+    {
+        let setting = Setting::of_images(0.9);
+        setting.measure(name).unwrap();
+        assert!(setting.pulse.num_beats() > 0, "{name}");
+        setting.pulse.stop();
+        assert_eq!(setting.measure(name).unwrap_err(), EvaluationError::Stopped, "{name}");
+    }
+}

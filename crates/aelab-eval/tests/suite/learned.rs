@@ -1,6 +1,6 @@
 //! Small networks with parameters, and evaluations of them.
 
-use aelab_core::{Autoencoder, Batch, Examples, Initializer, Objective, Progress, StateError, StepContext, TrainedModel, snapshot};
+use aelab_core::{Autoencoder, Batch, Examples, Initializer, Objective, Progress, Pulse, StateError, StepContext, TrainedModel, snapshot};
 use aelab_eval::{EvaluationContext, EvaluationError, Memo, Outcome};
 use burn::module::{Module, Param};
 use burn::tensor::activation::sigmoid;
@@ -112,6 +112,7 @@ pub(crate) fn measure(
         cache_dir: None,
         data_checksum: "a checksum",
         memo: Memo::default(),
+        pulse: &Pulse::default(),
     })
 }
 

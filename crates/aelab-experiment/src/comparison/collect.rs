@@ -11,6 +11,7 @@ use crate::comparison::filter::Filter;
 use crate::comparison::keys::KnownKeys;
 use crate::hash::short_hash;
 use crate::plan::PlannedTrial;
+use crate::reading::map_trials;
 use crate::result::{MetricValue, TrialResult, TrialState};
 use crate::run_dir::RunDir;
 
@@ -69,6 +70,8 @@ struct Elsewhere {
 pub struct CollectedTrial {
     /// Name of the run.
     pub run: String,
+    /// Tags of the run.
+    pub(super) tags: Arc<Vec<String>>,
     /// What was planned.
     pub planned: PlannedTrial,
     /// Where it stands.
@@ -84,6 +87,22 @@ pub struct CollectedTrial {
 }
 
 impl CollectedTrial {
+    /// A trial without its result.
+    pub(super) fn without_result(run: &str, tags: &Arc<Vec<String>>, planned: PlannedTrial, state: TrialState) -> Self {
+        let (configuration, data) = identities(&planned.definition);
+        Self {
+            run: run.to_owned(),
+            tags: Arc::clone(tags),
+            planned,
+            state,
+            result: None,
+            configuration,
+            data,
+            evaluations: Arc::default(),
+            elsewhere: Vec::new(),
+        }
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.state == TrialState::Finished
     }
@@ -139,18 +158,14 @@ pub fn collect(runs: &[RunDir]) -> Result<Collected, ComparisonError> {
     let mut trials: Vec<CollectedTrial> = Vec::new();
     let mut known_evaluations: HashMap<String, Arc<Evaluations>> = HashMap::new();
     for ((run, plan), name) in runs.iter().zip(plans).zip(&names) {
-        for planned in plan.trials {
-            let folder = run.trial(&planned.hash);
-            let result = folder.result()?;
-            let state = match &result {
-                Some(result) => result.state,
-                None => folder.state()?,
-            };
-            let (configuration, data) = identities(&planned.definition);
+        let tags = Arc::new(plan.tags);
+        let read = map_trials(run, &plan.trials, |planned, state, result| (state, result, identities(&planned.definition)))?;
+        for (planned, (state, result, (configuration, data))) in plan.trials.into_iter().zip(read) {
             let evaluate = planned.definition.get("evaluate").unwrap_or(&Value::Null);
             let evaluations = known_evaluations.entry(evaluate.to_string()).or_insert_with(|| Arc::new(evaluations_of(evaluate))).clone();
             trials.push(CollectedTrial {
                 run: name.clone(),
+                tags: Arc::clone(&tags),
                 planned,
                 state,
                 result,

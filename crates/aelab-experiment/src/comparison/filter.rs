@@ -3,12 +3,16 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::comparison::collect::CollectedTrial;
 use crate::comparison::error::ComparisonError;
 use crate::comparison::keys::{Key, KeyKind, KnownKeys};
+use crate::plan::Plan;
+use crate::result::TrialState;
+use crate::run_dir::RunDir;
 use crate::short_value;
 
 /// A condition on a key.
@@ -40,18 +44,24 @@ impl Filter {
         Ok(Self { key: key.trim().to_owned(), relation, values })
     }
 
+    /// Whether it asks where trials stand.
+    fn asks_for_state(&self) -> bool {
+        self.key == "state"
+    }
+
     pub(super) fn apply<'a>(&self, trials: &[&'a CollectedTrial], known: &KnownKeys) -> Result<Vec<&'a CollectedTrial>, ComparisonError> {
         let key = match self.key.as_str() {
-            "state" => None,
+            "state" | "tags" => None,
             name => Some(known.resolve(name)?),
         };
-        let passing: Vec<&CollectedTrial> =
-            trials.iter().copied().filter(|trial| self.passes(value_of(key.as_ref(), trial).as_ref())).collect();
+        let value = |trial: &CollectedTrial| match self.key.as_str() {
+            "tags" => Some(trial.tags.iter().cloned().collect()),
+            _ => value_of(key.as_ref(), trial),
+        };
+        let passing: Vec<&CollectedTrial> = trials.iter().copied().filter(|trial| self.passes(value(trial).as_ref())).collect();
         if passing.is_empty() {
-            let found: BTreeSet<String> = trials
-                .iter()
-                .map(|trial| value_of(key.as_ref(), trial).as_ref().map_or_else(|| "nothing".to_owned(), short_value))
-                .collect();
+            let found: BTreeSet<String> =
+                trials.iter().map(|trial| value(trial).as_ref().map_or_else(|| "nothing".to_owned(), short_value)).collect();
             let mut values: Vec<String> = found.iter().take(12).cloned().collect();
             values.extend((found.len() > 12).then(|| format!("and {} more", found.len() - 12)));
             return Err(ComparisonError::NothingPasses { filter: self.to_string(), key: self.key.clone(), values: values.join(", ") });
@@ -62,8 +72,9 @@ impl Filter {
     fn passes(&self, value: Option<&Value>) -> bool {
         let equals = |wanted: &String| {
             let Some(value) = value else { return false };
-            match (value.as_f64(), wanted.parse::<f64>()) {
-                (Some(number), Ok(wanted)) => number == wanted,
+            match (value, value.as_f64(), wanted.parse::<f64>()) {
+                (Value::Array(items), ..) => items.iter().any(|item| short_value(item) == *wanted),
+                (_, Some(number), Ok(wanted)) => number == wanted,
                 _ => short_value(value) == *wanted,
             }
         };
@@ -77,6 +88,23 @@ impl Filter {
             _ => matches!(order(), Some(Ordering::Greater | Ordering::Equal)),
         }
     }
+}
+
+/// The indices of the trials of a plan of which all conditions hold, in order.
+pub(crate) fn passing(conditions: &[&Filter], plan: &Plan, run_dir: &RunDir) -> Result<Vec<usize>, ComparisonError> {
+    let with_states = conditions.iter().any(|filter| filter.asks_for_state());
+    let tags = Arc::new(plan.tags.clone());
+    let mut trials = Vec::with_capacity(plan.trials.len());
+    for planned in &plan.trials {
+        let state = if with_states { run_dir.trial(&planned.hash).state()? } else { TrialState::Pending };
+        trials.push(CollectedTrial::without_result(&plan.name, &tags, planned.clone(), state));
+    }
+    let known = KnownKeys::of(&trials);
+    let mut passing: Vec<&CollectedTrial> = trials.iter().collect();
+    for filter in conditions {
+        passing = filter.apply(&passing, &known)?;
+    }
+    Ok(passing.iter().map(|trial| trial.planned.index).collect())
 }
 
 /// The value that a filter looks at: of a data set its name; the state where there is no key.
@@ -113,6 +141,9 @@ mod tests {
             ("model=vae", json!("vae"), true),
             ("model != vae", json!("iwae"), true),
             ("tied=true", json!(true), true),
+            ("tags=draft,old", json!(["thesis", "draft"]), true),
+            ("tags!=draft", json!(["thesis", "draft"]), false),
+            ("tags=thes", json!(["thesis", "draft"]), false),
         ] {
             assert_eq!(Filter::parse(text).unwrap().passes(Some(&value)), expected, "{text} of {value}");
         }

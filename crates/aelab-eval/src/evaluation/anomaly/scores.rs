@@ -58,6 +58,7 @@ impl Scores {
             let mut noise = StreamNoise(Draw::Anomaly.stream(context.seed));
             let mut scores = Some(Vec::with_capacity(examples.len()));
             for_each_batch(examples, draw.stream(context.seed), EXAMPLES_AT_ONCE, |rows| {
+                context.beat()?;
                 let Some(found) = &mut scores else { return Ok(()) };
                 let batch = rows.batch_without_labels(context.device);
                 let conditioned = context.model.conditioned(&batch);
@@ -86,14 +87,22 @@ impl Scores {
         }
         let gaussian = Gaussian::fit(train)?;
         let distances = |codes: &Codes| (0..codes.len()).map(|index| gaussian.distance(codes.row(index))).collect();
-        let valid =
-            Codes::of(context.model, context.valid, Told::Nothing, Draw::Anomaly.stream(context.seed), context.batch_size, context.device)?;
+        let valid = Codes::of(
+            context.model,
+            context.valid,
+            Told::Nothing,
+            Draw::Anomaly.stream(context.seed),
+            context.batch_size,
+            context.device,
+            context.pulse,
+        )?;
         Self::new("latent_density", distances(&valid), distances(context.test_codes("anomaly")?)).map(Some)
     }
 }
 
 /// What the model makes of examples whose classes it is not told.
 pub(super) fn reconstruction(context: &EvaluationContext<'_>, rows: &Rows) -> Result<Vec<f32>, EvaluationError> {
+    context.beat()?;
     let batch = rows.batch_without_labels(context.device);
     let conditioned = context.model.conditioned(&batch);
     to_values(conditioned.as_deref().unwrap_or(context.model).reconstruct(batch.x), rows.shape(), "reconstruction")
