@@ -92,7 +92,10 @@ pub(crate) fn forward_block(activation: Activation, y: &mut [f32], width: usize,
 
 /// [`backward`] on this thread alone.
 pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], width: usize, mut sums: Option<&mut [f32]>) {
-    gradient.chunks_exact_mut(width).zip(y.chunks_exact(width)).for_each(|(gradient, y)| backward_row(activation, gradient, y, sums.as_deref_mut()));
+    gradient
+        .chunks_exact_mut(width)
+        .zip(y.chunks_exact(width))
+        .for_each(|(gradient, y)| backward_row(activation, gradient, y, sums.as_deref_mut()));
 }
 
 /// `gradient <- gradient * activation'`, in place, from the output `y`; with `sums`, its sums over rows, `[width]`, too.

@@ -280,11 +280,8 @@ impl Backward<Flex, 3> for ConvolutionBackward {
         let block = sizes.block();
         let mut of_x = vec![0.0; if node_x.is_some() { sizes.batch * input } else { 0 }];
         let num_blocks = sizes.batch.div_ceil(block);
-        let of_x_blocks: Vec<Option<&mut [f32]>> = if node_x.is_some() {
-            of_x.chunks_mut(block * input).map(Some).collect()
-        } else {
-            (0..num_blocks).map(|_| None).collect()
-        };
+        let of_x_blocks: Vec<Option<&mut [f32]>> =
+            if node_x.is_some() { of_x.chunks_mut(block * input).map(Some).collect() } else { (0..num_blocks).map(|_| None).collect() };
         let gradients: Vec<BlockGradients> = crate::primitive::numbers_mut(&mut gradient)
             .par_chunks_mut(block * output)
             .zip(numbers(&y).par_chunks(block * output))

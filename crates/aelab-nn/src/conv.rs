@@ -54,7 +54,8 @@ impl Convolution {
         self.fused(&x, sliding, activation).unwrap_or_else(|| {
             let kernel_size = self.weight.lazy_shape()[2];
             let [_, _, height, width] = x.dims();
-            let [rows, columns] = [(output[0], height), (output[1], width)].map(|(large, small)| large + 2 * padding - (2 * (small - 1) + kernel_size));
+            let [rows, columns] =
+                [(output[0], height), (output[1], width)].map(|(large, small)| large + 2 * padding - (2 * (small - 1) + kernel_size));
             let options = ConvTransposeOptions::new([2; 2], [padding; 2], [rows, columns], [1; 2], 1);
             activation.apply(self.normalise(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
         })

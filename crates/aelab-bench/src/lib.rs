@@ -1,0 +1,9 @@
+//! Time of a training step, on fixed networks.
+
+#![forbid(unsafe_code)]
+
+mod networks;
+mod timing;
+
+pub use networks::{BenchmarkNetwork, NETWORKS};
+pub use timing::{LEARNING_RATE, NUM_WARM_UP_STEPS, Steps};
