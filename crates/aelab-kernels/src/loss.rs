@@ -13,12 +13,12 @@ use crate::likelihood::{value, value_and_gradient};
 use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
 
 /// The loss of a reconstruction (or of its logits) of `x`, summed over features, averaged over the batch: `[1]`. `None` where
-/// the tensors are not on `flex`, or where a gradient by `x` is asked for.
+/// the tensors are not on `flex`.
 ///
 /// # Shapes
 /// `x` and `reconstruction`: `[batch, feature]`.
 pub fn reconstruction_loss(loss: Loss, x: &Tensor<2>, reconstruction: &Tensor<2>) -> Option<Tensor<1>> {
-    if !(is_ours(x) && is_ours(reconstruction)) || x.is_require_grad() || x.dims() != reconstruction.dims() {
+    if !(is_ours(x) && is_ours(reconstruction)) || x.dims() != reconstruction.dims() {
         return None;
     }
     let (x, reconstruction) = (x.clone().into_dispatch(), reconstruction.clone().into_dispatch());
@@ -49,23 +49,25 @@ impl LossOps for Flex {
 struct LossBackward;
 
 impl Backward<Flex, 2> for LossBackward {
-    /// The gradient by the reconstruction.
-    type State = FlexTensor;
+    /// The gradients by the reconstruction and, where it is asked for, by the data.
+    type State = (FlexTensor, Option<FlexTensor>);
 
-    fn backward(self, ops: Ops<FlexTensor, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let factor = numbers(&contiguous(grads.consume::<Flex>(&ops.node)))[0];
-        let mut gradient = ops.state;
-        if let [Some(node), _] = ops.parents {
-            if factor != 1.0 {
-                numbers_mut(&mut gradient).iter_mut().for_each(|gradient| *gradient *= factor);
+        for (node, gradient) in ops.parents.into_iter().zip([Some(ops.state.0), ops.state.1]) {
+            if let (Some(node), Some(mut gradient)) = (node, gradient) {
+                if factor != 1.0 {
+                    numbers_mut(&mut gradient).iter_mut().for_each(|gradient| *gradient *= factor);
+                }
+                grads.register::<Flex>(node.id, gradient);
             }
-            grads.register::<Flex>(node.id, gradient);
         }
     }
 }
 
 impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
     fn reconstruction_loss(reconstruction: FloatTensor<Self>, x: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self> {
+        let needs_x = x.is_tracked();
         let (reconstruction, node) = reconstruction.into_parts();
         let (x, x_node) = x.into_parts();
         match LossBackward.prepare::<C>([node, x_node]).compute_bound().stateful() {
@@ -80,7 +82,15 @@ impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
                     .zip(gradient.chunks_exact_mut(width))
                     .map(|((x, reconstruction), gradient)| value_and_gradient(loss, x, reconstruction, scale, gradient));
                 let value = mean(costs, batch);
-                prepared.finish(tensor_of(gradient, Shape::new([batch, width])), value)
+                let shape = Shape::new([batch, width]);
+                let by_x = needs_x.then(|| {
+                    let by_x = match loss {
+                        Loss::SquaredError => gradient.iter().map(|gradient| -gradient).collect(),
+                        Loss::BinaryCrossEntropyFromLogits => numbers(&reconstruction).iter().map(|logit| -scale * logit).collect(),
+                    };
+                    tensor_of(by_x, shape.clone())
+                });
+                prepared.finish((tensor_of(gradient, shape), by_x), value)
             }
         }
     }

@@ -8,7 +8,7 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// `e^x` for `x` up to 88; below -87 it stays at the smallest normal number.
+/// `e^x`; from 88.37 on infinite, below -87.33, where it would not be a normal number, zero.
 #[inline(always)]
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -17,9 +17,8 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting it rounds to a whole number, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    // Comparisons, not `min` and `max`, which would swallow not-a-number.
-    let x = if x > 88.3 { 88.3 } else { x };
-    let x = if x < -87.3 { -87.3 } else { x };
+    const LARGEST: f32 = 88.37;
+    const SMALLEST: f32 = -87.33;
     let shifted = multiply_add::<FMA>(x, LOG2_E, ROUND);
     let whole = shifted - ROUND;
     let rest = multiply_add::<FMA>(whole, -LN_2_HIGH, x);
@@ -31,7 +30,9 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     }
     let mantissa = multiply_add::<FMA>(polynomial, rest * rest, rest) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_shl(23).wrapping_add(0x3f80_0000));
-    mantissa * scale
+    // Comparisons that are false for not-a-number let it through.
+    let value = if x > LARGEST { f32::INFINITY } else { mantissa * scale };
+    if x < SMALLEST { 0.0 } else { value }
 }
 
 /// `log(1 + t)` for `t` of [0, 1].
@@ -112,10 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_is_infinite_and_what_is_too_small_is_zero() {
+        for (x, expected) in [(88.5, f32::INFINITY), (1e4, f32::INFINITY), (f32::INFINITY, f32::INFINITY), (-88.0, 0.0), (-1e30, 0.0)] {
+            assert_eq!((exp::<true>(x), exp::<false>(x)), (expected, expected), "{x}");
+        }
+        assert_eq!((sigmoid::<true>(-1e4), softplus::<true>(-1e4)), (0.0, 0.0));
+    }
+
+    #[test]
     fn what_is_no_number_stays_none_and_far_arguments_stay_finite() {
         for function in [exp::<true>, sigmoid::<true>, tanh::<true>, softplus::<true>, sigmoid::<false>, tanh::<false>] {
             assert!(function(f32::NAN).is_nan());
-            for x in [-1e30, -1e4, 1e4] {
+            for x in [-1e30, -1e4, 80.0] {
                 assert!(function(x).is_finite(), "{x}");
             }
         }

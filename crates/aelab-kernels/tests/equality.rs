@@ -162,8 +162,16 @@ proptest! {
             TensorData::new(values(seed, batch * feature, 0.5).iter().map(|x| x + 0.5).collect::<Vec<f32>>(), [batch, feature]),
             &device,
         );
-        for loss in [Loss::SquaredError, Loss::BinaryCrossEntropyFromLogits] {
+        for (loss, learns_x) in [
+            (Loss::SquaredError, false),
+            (Loss::BinaryCrossEntropyFromLogits, false),
+            (Loss::SquaredError, true),
+            (Loss::BinaryCrossEntropyFromLogits, true),
+        ] {
             let run = |fused: bool| {
+                let x_leaf = x.clone().detach().set_require_grad(learns_x);
+                // Not a leaf: what is made of one has a gradient as well.
+                let x = x_leaf.clone() * 1.0;
                 let r = leaf(seed + 1, [batch, feature], scale, &device);
                 let value = if fused {
                     reconstruction_loss(loss, &x, &r).unwrap()
@@ -179,12 +187,15 @@ proptest! {
                 };
                 let gradients = (value.clone() * weight).backward();
                 let without_tape = fused.then(|| numbers(reconstruction_loss(loss, &x.clone().inner(), &r.clone().inner()).unwrap()));
-                (numbers(value), numbers(r.grad(&gradients).unwrap()), without_tape)
+                let by_x = x_leaf.grad(&gradients).map_or_else(Vec::new, numbers);
+                assert_eq!(by_x.is_empty(), !learns_x);
+                (numbers(value), numbers(r.grad(&gradients).unwrap()), without_tape, by_x)
             };
             let (found, expected) = (run(true), run(false));
             assert_close(found.2.unwrap(), found.0.clone(), "value without a tape");
             assert_close(found.0, expected.0, "value");
             assert_close(found.1, expected.1, "gradient");
+            assert_close(found.3, expected.3, "gradient by the data");
         }
     }
 
