@@ -26,4 +26,4 @@ pub use dense::dense;
 pub use likelihood::Loss;
 pub use loss::reconstruction_loss;
 pub use lstm::{LstmInput, LstmOutput, LstmPlan, lstm};
-pub use primitive::with_slices;
+pub use primitive::{is_ours, with_slices};
