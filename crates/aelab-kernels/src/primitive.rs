@@ -6,7 +6,7 @@ use burn::backend::{Bytes, DType, Shape};
 use burn::tensor::{Device, Tensor};
 
 /// Whether a tensor lies where these kernels work: on `flex`, in single precision.
-pub(crate) fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex() && tensor.dtype() == DType::F32
 }
 

@@ -84,3 +84,42 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     }
     output
 }
+
+/// `sum <- sum + a b` on this thread alone; `sum`: `[rows of a, columns of b]`.
+pub(crate) fn product_added(sum: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    product_added_scaled(sum, 1.0, a, b, 1.0, false);
+}
+
+/// `sum <- keep sum + factor a b`; `sum`: `[rows of a, columns of b]`.
+pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b: Matrix<'_>, factor: f32, share: bool) {
+    assert_eq!(sum.len(), a.rows * b.columns, "the product has its place");
+    assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
+    let share = share && sum.len() * a.columns >= WORTH_SHARING && rayon::current_num_threads() > 1;
+    let parallelism = if share { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+    // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
+    // its transpose, so that every element read lies within its slice; `sum` has the product's numbers, as was just checked, and
+    // as a mutable slice overlaps with neither.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            sum.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            true,
+            a.numbers.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.numbers.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            keep,
+            factor,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

@@ -5,6 +5,7 @@ use aelab_losses::{
     bernoulli_nll_per_feature, continuous_bernoulli_mean, continuous_bernoulli_nll_per_feature, gaussian_nll_per_feature,
     gaussian_nll_with_log_var_per_feature, sum_features,
 };
+use aelab_nn::{Activation, Feedback};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
 use schemars::JsonSchema;
@@ -138,6 +139,17 @@ impl Likelihood {
             LikelihoodConfig::Gaussian { .. }
             | LikelihoodConfig::GaussianLearnedVariance {}
             | LikelihoodConfig::GaussianPerFeatureVariance { .. } => output,
+        }
+    }
+
+    /// What a decoder of series is fed with: the mean.
+    pub fn with_feedback<T>(&self, run: impl FnOnce(Feedback<'_>) -> T) -> T {
+        match self.config {
+            LikelihoodConfig::Bernoulli => run(Feedback::Activated(Activation::Sigmoid)),
+            LikelihoodConfig::ContinuousBernoulli => run(Feedback::Function(&continuous_bernoulli_mean)),
+            LikelihoodConfig::Gaussian { .. }
+            | LikelihoodConfig::GaussianLearnedVariance {}
+            | LikelihoodConfig::GaussianPerFeatureVariance { .. } => run(Feedback::Activated(Activation::Linear)),
         }
     }
 

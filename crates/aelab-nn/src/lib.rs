@@ -40,7 +40,7 @@ pub use hidden::{ConvHidden, Hidden};
 pub use initialization::check_initialization;
 pub use linear::Linear;
 pub use lstm::{JoinedWeights, LstmCell, LstmEncoder, LstmLayer, LstmState};
-pub use lstm_decoder::{LstmDecoder, TeacherForcing};
+pub use lstm_decoder::{Feedback, LstmDecoder, TeacherForcing};
 pub use mlp::{Mlp, TiedMlp};
 pub use rbm::{Rbm, UnitKind};
 pub use rbm_learning::{RbmDirection, RbmUpdate};
