@@ -4,6 +4,8 @@ use aelab_core::{AnyModelConfig, DataSpec, Domain};
 use aelab_models::MODELS;
 use serde_json::Value;
 
+use crate::work::{self, Work};
+
 /// A network whose training step is timed.
 #[derive(Debug, Clone, Copy)]
 pub struct BenchmarkNetwork {
@@ -13,6 +15,8 @@ pub struct BenchmarkNetwork {
     pub shape: &'static [usize],
     /// The model section of an experiment file, as JSON.
     pub model: &'static str,
+    /// What a step on a batch of that many examples cannot do without.
+    pub work: fn(usize) -> Work,
 }
 
 const IMAGE: &[usize] = &[1, 28, 28];
@@ -24,54 +28,69 @@ pub const NETWORKS: &[BenchmarkNetwork] = &[
         name: "784-1000-500-250-30",
         shape: IMAGE,
         model: r#"{"undercomplete": {"hidden": [1000, 500, 250], "code_size": 30}}"#,
+        work: work::deep,
     },
     BenchmarkNetwork {
         name: "784-32",
         shape: IMAGE,
         model: r#"{"undercomplete": {"hidden": [], "code_size": 32, "code_activation": "relu"}}"#,
+        work: work::shallow,
     },
-    BenchmarkNetwork { name: "conv 1-32-64-32", shape: IMAGE, model: r#"{"convolutional": {"channels": [32, 64], "code_size": 32}}"# },
+    BenchmarkNetwork {
+        name: "conv 1-32-64-32",
+        shape: IMAGE,
+        model: r#"{"convolutional": {"channels": [32, 64], "code_size": 32}}"#,
+        work: work::convolutional,
+    },
     BenchmarkNetwork {
         name: "vae 784-400-20",
         shape: IMAGE,
         model: r#"{"vae": {"hidden": [400], "latent_dim": 20, "likelihood": "bernoulli"}}"#,
+        work: work::vae,
     },
     BenchmarkNetwork {
         name: "vae conv 1-32-64-20",
         shape: IMAGE,
         model: r#"{"vae": {"hidden": {"convolutional": {"channels": [32, 64]}}, "latent_dim": 20, "likelihood": "bernoulli"}}"#,
+        work: work::convolutional_vae,
     },
     BenchmarkNetwork {
         name: "sparse kl 784-196",
         shape: IMAGE,
         model: r#"{"sparse": {"hidden": [], "code_size": 196, "code_activation": "sigmoid", "output_activation": "sigmoid",
                    "penalty": {"kl": {"rho": 0.05, "beta": 3.0}}}}"#,
+        work: work::sparse,
     },
     BenchmarkNetwork {
         name: "k-sparse 784-1000",
         shape: IMAGE,
         model: r#"{"k_sparse": {"hidden": [], "code_size": 1000, "tied": true, "k": 25, "alpha": 1}}"#,
+        work: work::k_sparse,
     },
     BenchmarkNetwork {
         name: "contractive 784-1000 tied",
         shape: IMAGE,
         model: r#"{"contractive": {"hidden": [], "code_size": 1000, "code_activation": "sigmoid", "output_activation": "sigmoid",
                    "loss": "binary_cross_entropy", "tied": true, "lambda": 0.1}}"#,
+        work: work::contractive,
     },
     BenchmarkNetwork {
         name: "rbm 784-1000 cd-1",
         shape: IMAGE,
         model: r#"{"deep": {"hidden": [], "code_size": 1000, "code_units": "bernoulli", "pretraining": {"epochs": 1}}}"#,
+        work: work::boltzmann,
     },
     BenchmarkNetwork {
         name: "lstm 140x1-64 one-shot",
         shape: SERIES,
         model: r#"{"lstm": {"hidden": [64], "code_size": 64, "decoding": "one_shot"}}"#,
+        work: work::lstm_one_shot,
     },
     BenchmarkNetwork {
         name: "lstm 140x1-64 recurrent",
         shape: SERIES,
         model: r#"{"lstm": {"hidden": [64], "code_size": 64, "decoding": "recurrent"}}"#,
+        work: work::lstm_recurrent,
     },
 ];
 

@@ -61,6 +61,25 @@ impl Steps {
         self.trainee.train_step(&self.batch, context).loss
     }
 
+    /// The same with other noise than its own.
+    pub(crate) fn step_with(&mut self, noise: &mut dyn Noise) -> f64 {
+        let progress = Progress { step: self.step, epoch: 0.0, num_epochs: 1.0 };
+        self.step += 1;
+        self.trainee.train_step(&self.batch, &mut StepContext { progress, learning_rate: LEARNING_RATE, noise }).loss
+    }
+
+    pub(crate) fn trainee(&self) -> &dyn Trainee {
+        &*self.trainee
+    }
+
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    pub(crate) fn noise(&self) -> &StreamNoise {
+        &self.noise
+    }
+
     /// Trained numbers.
     pub fn num_parameters(&self) -> usize {
         self.trainee.num_parameters()

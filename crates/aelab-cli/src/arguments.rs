@@ -195,6 +195,8 @@ pub(crate) enum Command {
     },
     /// Compares configurations of one run or several: means with intervals, ranks, paired tests, trade-off curves.
     Compare(CompareArguments),
+    /// Times training steps of fixed networks on this machine, beside the least that they could take.
+    Bench(BenchArguments),
     /// Lists the models.
     Models {
         /// Prints JSON.
@@ -372,6 +374,36 @@ pub(crate) struct CompareArguments {
     /// Folder of run directories.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
+}
+
+/// What to time.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Networks whose name contains this, e.g. `vae`; may be given several times. Without it all of them.
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Vec<String>,
+    /// Examples of a step, separated by commas or given several times.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [32, 128, 1024], value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_size: Vec<u32>,
+    /// Seconds that each row is timed for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Threads to compute with; all cores without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// The device: `auto`, `flex`, `ndarray` or `cuda:0`.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds, at most a day".to_owned()),
+    }
 }
 
 /// How a comparison is printed.

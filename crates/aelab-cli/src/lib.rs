@@ -88,6 +88,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<u8> {
         Command::Cancel { run } => commands::cancel::cancel(&run),
         Command::Task(arguments) => commands::task::task(&arguments),
         Command::Compare(arguments) => commands::compare::compare(&arguments),
+        Command::Bench(arguments) => commands::bench::bench(&arguments),
         Command::Models { json } => commands::listings::models(json, registry),
         Command::Datasets { json } => commands::listings::datasets(json),
         Command::Metrics { json } => commands::listings::metrics(json),

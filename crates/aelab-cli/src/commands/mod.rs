@@ -1,6 +1,7 @@
 //! One file per command or family of commands.
 
 pub(crate) mod archive;
+pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod compare;
 #[cfg(test)]
