@@ -166,7 +166,7 @@ proptest! {
             let run = |fused: bool| {
                 let r = leaf(seed + 1, [batch, feature], scale, &device);
                 let value = if fused {
-                    reconstruction_loss(loss, &x, &r).unwrap()
+                    reconstruction_loss(loss, &x, &r, None).unwrap()
                 } else {
                     let each = match loss {
                         Loss::SquaredError => (x.clone() - r.clone()).square(),
@@ -178,7 +178,7 @@ proptest! {
                     each.sum_dim(1).mean()
                 };
                 let gradients = (value.clone() * weight).backward();
-                let without_tape = fused.then(|| numbers(reconstruction_loss(loss, &x.clone().inner(), &r.clone().inner()).unwrap()));
+                let without_tape = fused.then(|| numbers(reconstruction_loss(loss, &x.clone().inner(), &r.clone().inner(), None).unwrap()));
                 (numbers(value), numbers(r.grad(&gradients).unwrap()), without_tape)
             };
             let (found, expected) = (run(true), run(false));
