@@ -6,8 +6,11 @@
 
 mod activation;
 mod adam;
+mod code_statistics;
 mod convolution;
 mod dense;
+mod fused;
+mod gaussian;
 mod isa;
 mod likelihood;
 mod loss;
@@ -18,12 +21,25 @@ mod packed;
 mod parallel;
 mod primitive;
 mod product;
+mod slope;
+mod sparsity;
+mod top_k;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use code_statistics::{CodeStatistics, code_statistics};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
+pub use gaussian::{gaussian_log_density, gaussian_sample, kl_to_standard_normal, standard_normal_log_density};
 pub use likelihood::Loss;
+<<<<<<< HEAD
 pub use loss::reconstruction_loss;
 pub use lstm::{LstmInput, LstmOutput, LstmPlan, lstm};
 pub use primitive::{is_ours, with_slices};
+=======
+pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
+pub use primitive::with_slices;
+pub use slope::{slope, squared_norm_of_scaled_columns};
+pub use sparsity::{kl_of_bernoulli, l1_norm, mean_of_units};
+pub use top_k::keep_largest;
+>>>>>>> O

@@ -42,6 +42,26 @@ pub(crate) fn log_1p<const FMA: bool>(t: f32) -> f32 {
     // 1 + t = 2^e (1 + z) with z around 0; both forms of z are exact.
     let halves = t > 0.414_213_57;
     let z = if halves { (t - 1.0) * 0.5 } else { t };
+    let log = log_near_1::<FMA>(z);
+    if halves { log + LN_2 } else { log }
+}
+
+/// `log x` of a positive normal number.
+#[inline(always)]
+pub(crate) fn log<const FMA: bool>(x: f32) -> f32 {
+    // The root of 1/2, so that the fraction lies around 1, in [0.71, 1.42).
+    const ROOT_HALF: u32 = 0x3f35_04f3;
+    let exponent = (x.to_bits().wrapping_sub(ROOT_HALF) as i32) >> 23;
+    let fraction = f32::from_bits(x.to_bits().wrapping_sub((exponent as u32) << 23));
+    let exponent = exponent as f32;
+    // ln 2 in two parts, the product with the first being exact.
+    let log = log_near_1::<FMA>(fraction - 1.0);
+    multiply_add::<FMA>(exponent, 0.693_359_375, multiply_add::<FMA>(exponent, -2.121_944_4e-4, log))
+}
+
+/// `log(1 + z)` for `z` of [-0.3, 0.42], by the coefficients of the Cephes library.
+#[inline(always)]
+fn log_near_1<const FMA: bool>(z: f32) -> f32 {
     let mut polynomial = 7.037_683_6e-2;
     for coefficient in
         [-1.151_461e-1, 1.167_699_9e-1, -1.242_014_1e-1, 1.424_932_3e-1, -1.666_805_8e-1, 2.000_071_5e-1, -2.499_999_4e-1, 3.333_333_1e-1]
@@ -49,8 +69,7 @@ pub(crate) fn log_1p<const FMA: bool>(t: f32) -> f32 {
         polynomial = multiply_add::<FMA>(polynomial, z, coefficient);
     }
     let square = z * z;
-    let log = multiply_add::<FMA>(polynomial * z, square, multiply_add::<FMA>(square, -0.5, z));
-    if halves { log + LN_2 } else { log }
+    multiply_add::<FMA>(polynomial * z, square, multiply_add::<FMA>(square, -0.5, z))
 }
 
 /// `1 / (1 + e^-x)`.
@@ -103,6 +122,8 @@ mod tests {
             ("exp, portable", worst(-87.0, 88.0, exp::<false>, f64::exp)),
             ("log_1p", worst(0.0, 1.0, log_1p::<true>, f64::ln_1p)),
             ("log_1p, portable", worst(1e-9, 1e-3, log_1p::<false>, f64::ln_1p)),
+            ("log", worst(1e-6, 50.0, log::<true>, f64::ln)),
+            ("log, portable", worst(0.5, 3.0, log::<false>, f64::ln)),
             ("sigmoid", worst(-80.0, 80.0, sigmoid::<true>, |x| 1.0 / (1.0 + (-x).exp()))),
             ("tanh", worst(-20.0, 20.0, tanh::<true>, f64::tanh)),
             ("tanh, portable", worst(-0.7, 0.7, tanh::<false>, f64::tanh)),

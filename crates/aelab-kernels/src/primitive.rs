@@ -15,6 +15,12 @@ pub(crate) fn tensor_of(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }
 
+/// The mean of these numbers as a tensor, `[1]`, summed in double precision.
+pub(crate) fn mean(values: &[f32]) -> FlexTensor {
+    let sum: f64 = values.iter().copied().map(f64::from).sum();
+    tensor_of(vec![(sum / values.len() as f64) as f32], Shape::new([1]))
+}
+
 /// The same numbers one row after the other, from the start of their memory.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }

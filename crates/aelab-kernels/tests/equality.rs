@@ -174,7 +174,7 @@ proptest! {
                 let x = x_leaf.clone() * 1.0;
                 let r = leaf(seed + 1, [batch, feature], scale, &device);
                 let value = if fused {
-                    reconstruction_loss(loss, &x, &r).unwrap()
+                    reconstruction_loss(loss, &x, &r, None).unwrap()
                 } else {
                     let each = match loss {
                         Loss::SquaredError => (x.clone() - r.clone()).square(),
@@ -186,7 +186,7 @@ proptest! {
                     each.sum_dim(1).mean()
                 };
                 let gradients = (value.clone() * weight).backward();
-                let without_tape = fused.then(|| numbers(reconstruction_loss(loss, &x.clone().inner(), &r.clone().inner()).unwrap()));
+                let without_tape = fused.then(|| numbers(reconstruction_loss(loss, &x.clone().inner(), &r.clone().inner(), None).unwrap()));
                 let by_x = x_leaf.grad(&gradients).map_or_else(Vec::new, numbers);
                 assert_eq!(by_x.is_empty(), !learns_x);
                 (numbers(value), numbers(r.grad(&gradients).unwrap()), without_tape, by_x)

@@ -2,8 +2,8 @@
 
 use aelab_core::{ConfigError, DataSpec, Domain, Initializer, TermSpec, Unit};
 use aelab_losses::{
-    bernoulli_nll_per_feature, continuous_bernoulli_mean, continuous_bernoulli_nll_per_feature, gaussian_nll_per_feature,
-    gaussian_nll_with_log_var_per_feature, sum_features,
+    bernoulli_nll_of_each, binary_cross_entropy_from_logits, continuous_bernoulli_mean, continuous_bernoulli_nll_from_logits,
+    continuous_bernoulli_nll_of_each, gaussian_nll_of_each, gaussian_nll_with_log_var_of_each,
 };
 use aelab_nn::{Activation, Feedback};
 use burn::module::{Module, Param};
@@ -112,23 +112,26 @@ pub struct Likelihood {
 impl Likelihood {
     /// `-log p(x | z)` in nats per example, from the decoder's `output`; both `[batch, feature]`.
     pub fn nll(&self, x: Tensor<2>, output: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-        self.nll_of_each(x, output, mask).mean()
+        match self.config {
+            LikelihoodConfig::Bernoulli => binary_cross_entropy_from_logits(x, output, mask),
+            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_from_logits(x, output, mask),
+            _ => self.nll_of_each(x, output, mask).mean(),
+        }
     }
 
     /// `-log p(x | z)` in nats of each example, `[batch, 1]`.
     pub fn nll_of_each(&self, x: Tensor<2>, output: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
-        let nll = match self.config {
-            LikelihoodConfig::Bernoulli => bernoulli_nll_per_feature(x, output),
-            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_per_feature(x, output),
-            LikelihoodConfig::Gaussian { variance } => gaussian_nll_per_feature(x, output, variance),
+        match self.config {
+            LikelihoodConfig::Bernoulli => bernoulli_nll_of_each(x, output, mask),
+            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_of_each(x, output, mask),
+            LikelihoodConfig::Gaussian { variance } => gaussian_nll_of_each(x, output, variance, mask),
             LikelihoodConfig::GaussianLearnedVariance {} | LikelihoodConfig::GaussianPerFeatureVariance { min_variance: 0.0 } => {
-                gaussian_nll_with_log_var_per_feature(x, output, self.log_var())
+                gaussian_nll_with_log_var_of_each(x, output, self.log_var(), mask)
             }
             LikelihoodConfig::GaussianPerFeatureVariance { min_variance } => {
-                gaussian_nll_with_log_var_per_feature(x, output, (self.log_var().exp() + min_variance).log())
+                gaussian_nll_with_log_var_of_each(x, output, (self.log_var().exp() + min_variance).log(), mask)
             }
-        };
-        sum_features(nll, mask)
+        }
     }
 
     /// The mean of `p(x | z)`, `[batch, feature]`.
