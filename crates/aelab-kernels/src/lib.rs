@@ -32,14 +32,9 @@ pub use convolution::{Sliding, convolution};
 pub use dense::dense;
 pub use gaussian::{gaussian_log_density, gaussian_sample, kl_to_standard_normal, standard_normal_log_density};
 pub use likelihood::Loss;
-<<<<<<< HEAD
-pub use loss::reconstruction_loss;
+pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
 pub use lstm::{LstmInput, LstmOutput, LstmPlan, lstm};
 pub use primitive::{is_ours, with_slices};
-=======
-pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
-pub use primitive::with_slices;
 pub use slope::{slope, squared_norm_of_scaled_columns};
 pub use sparsity::{kl_of_bernoulli, l1_norm, mean_of_units};
 pub use top_k::keep_largest;
->>>>>>> O
