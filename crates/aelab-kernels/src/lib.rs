@@ -11,8 +11,10 @@ mod dense;
 mod isa;
 mod likelihood;
 mod loss;
+mod map;
 mod math;
 mod parallel;
+mod patches;
 mod primitive;
 mod product;
 
