@@ -85,17 +85,41 @@ compiled_for_each_isa! {
     fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
 }
 
-/// [`forward`] on this thread alone.
-pub(crate) fn forward_block(activation: Activation, y: &mut [f32], width: usize, bias: Option<&[f32]>) {
-    y.chunks_exact_mut(width).for_each(|row| forward_row(activation, row, bias));
+#[inline(always)]
+fn forward_block_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: &[f32]) {
+    if let [bias] = bias {
+        // Rows of one number: one long row.
+        y.iter_mut().for_each(|y| *y += bias);
+        forward_row_body::<FMA>(activation, y, None);
+    } else {
+        y.chunks_exact_mut(bias.len()).for_each(|row| forward_row_body::<FMA>(activation, row, Some(bias)));
+    }
 }
 
-/// [`backward`] on this thread alone.
-pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], width: usize, mut sums: Option<&mut [f32]>) {
-    gradient
-        .chunks_exact_mut(width)
-        .zip(y.chunks_exact(width))
-        .for_each(|(gradient, y)| backward_row(activation, gradient, y, sums.as_deref_mut()));
+compiled_for_each_isa! {
+    /// [`forward`] on this thread alone.
+    pub(crate) fn forward_block(activation: Activation, y: &mut [f32], bias: &[f32]) = forward_block_body
+}
+
+#[inline(always)]
+fn backward_block_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: &mut [f32]) {
+    if activation != Activation::Linear {
+        backward_row_body::<FMA>(activation, gradient, y, None);
+    }
+    if let [sum] = sums {
+        // Sixteen sums at a time, as many as go into a register.
+        let mut parts = [0.0; 16];
+        let (rows, rest) = gradient.as_chunks::<16>();
+        rows.iter().for_each(|row| parts.iter_mut().zip(row).for_each(|(part, value)| *part += value));
+        *sum += parts.iter().sum::<f32>() + rest.iter().sum::<f32>();
+    } else {
+        gradient.chunks_exact(sums.len()).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
+    }
+}
+
+compiled_for_each_isa! {
+    /// [`backward`] on this thread alone; of a linear layer `y` is not read.
+    pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], sums: &mut [f32]) = backward_block_body
 }
 
 /// `gradient <- gradient * activation'`, in place, from the output `y`; with `sums`, its sums over rows, `[width]`, too.

@@ -1,5 +1,7 @@
 //! Matrix products in single precision.
 
+use std::mem::MaybeUninit;
+
 /// A matrix by its numbers and the distance between neighbours of a column and of a row.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -30,7 +32,24 @@ const WORTH_SHARING: usize = 192 * 192 * 192;
 pub(crate) fn product_into(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
     // SAFETY: `output` has room for the product, as was just checked.
-    unsafe { multiply(output.as_mut_ptr(), a, b, gemm::Parallelism::None) }
+    unsafe { multiply(output.as_mut_ptr(), false, a, b, gemm::Parallelism::None) }
+}
+
+/// `output <- output + a b` on this thread alone.
+pub(crate) fn add_product(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
+    // SAFETY: `output` has room for the product, as was just checked, and its numbers are there to be read.
+    unsafe { multiply(output.as_mut_ptr(), true, a, b, gemm::Parallelism::None) }
+}
+
+/// [`product_into`] of what was not written before.
+pub(crate) fn product_into_new<'a>(output: &'a mut [MaybeUninit<f32>], a: Matrix<'_>, b: Matrix<'_>) -> &'a mut [f32] {
+    assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
+    // SAFETY: `output` has room for the product, as was just checked; `multiply` reads nothing of it and writes each number.
+    unsafe {
+        multiply(output.as_mut_ptr().cast(), false, a, b, gemm::Parallelism::None);
+        output.assume_init_mut()
+    }
 }
 
 /// `sum <- sum + part`.
@@ -38,11 +57,11 @@ pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
     sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
 }
 
-/// Writes `a b` to `output`, one row after the other, and reads nothing of it.
+/// Writes `a b` to `output`, one row after the other, and reads nothing of it; with `add`, adds it.
 ///
 /// # Safety
-/// `output` must have room for as many numbers as `a` has rows times `b` columns.
-unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
+/// `output` must have room for as many numbers as `a` has rows times `b` columns; with `add`, they must have been written.
+unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
     // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
     // its transpose, so that every element read lies within its slice; the caller vouches for the output, which is not read.
@@ -54,14 +73,14 @@ unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: 
             output,
             1,
             b.columns as isize,
-            false,
+            add,
             a.numbers.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
             b.numbers.as_ptr(),
             b.column_stride as isize,
             b.row_stride as isize,
-            0.0_f32,
+            if add { 1.0_f32 } else { 0.0 },
             1.0_f32,
             false,
             false,
@@ -79,7 +98,7 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     let mut output: Vec<f32> = Vec::with_capacity(len);
     // SAFETY: the output has the capacity, and `multiply` writes each of its numbers before the length is set.
     unsafe {
-        multiply(output.as_mut_ptr(), a, b, parallelism);
+        multiply(output.as_mut_ptr(), false, a, b, parallelism);
         output.set_len(len);
     }
     output

@@ -40,8 +40,9 @@ impl Convolution {
         Self { weight, bias, batch_norm: batch_norm.then(|| BatchNorm::new(num_outputs, initializer)) }
     }
 
-    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize, activation: Activation) -> Tensor<4> {
-        let sliding = Sliding { stride, padding, output: [0, 0], transposed: false };
+    /// `flattened`: whether the map is flattened next.
+    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize, flattened: bool, activation: Activation) -> Tensor<4> {
+        let sliding = Sliding { stride, padding, output: [0, 0], transposed: false, flattened };
         self.fused(&x, sliding, activation).unwrap_or_else(|| {
             let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
             activation.apply(self.normalise(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
@@ -50,7 +51,7 @@ impl Convolution {
 
     /// Of stride 2, to a map of height and width `output`.
     fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output: [usize; 2], activation: Activation) -> Tensor<4> {
-        let sliding = Sliding { stride: 2, padding, output, transposed: true };
+        let sliding = Sliding { stride: 2, padding, output, transposed: true, flattened: false };
         self.fused(&x, sliding, activation).unwrap_or_else(|| {
             let kernel_size = self.weight.lazy_shape()[2];
             let [_, _, height, width] = x.dims();
@@ -64,7 +65,7 @@ impl Convolution {
     /// As one operation, where there is a kernel for it and nothing to be normalised in between.
     fn fused(&self, x: &Tensor<4>, sliding: Sliding, activation: Activation) -> Option<Tensor<4>> {
         let (bias, activation) = (self.bias.as_ref().filter(|_| self.batch_norm.is_none())?, activation.fused()?);
-        aelab_kernels::convolution(x, &self.weight.val(), &bias.val(), activation, sliding)
+        aelab_kernels::convolution(x, &self.weight.val(), Some(&bias.val()), None, activation, sliding)
     }
 
     fn normalise(&self, map: Tensor<4>) -> Tensor<4> {
@@ -93,7 +94,7 @@ impl ResidualBlock {
     }
 
     fn forward(&self, map: Tensor<4>, activation: Activation) -> Tensor<4> {
-        let change = self.second.convolve(self.first.convolve(map.clone(), 1, 1, activation), 1, 0, Activation::Linear);
+        let change = self.second.convolve(self.first.convolve(map.clone(), 1, 1, false, activation), 1, 0, false, Activation::Linear);
         activation.apply(map + change)
     }
 }
@@ -146,8 +147,11 @@ impl ConvEncoder {
         let mut map = x.reshape([batch_size, channels, height, width]);
         for (index, (convolution, &activation)) in self.convolutions.iter().zip(&self.activations).enumerate() {
             map = match layout.form {
-                ConvForm::Strided => convolution.convolve(map, 2, layout.padding(), activation),
-                ConvForm::Pooled => halve(convolution.convolve(map, 1, layout.padding(), activation)),
+                ConvForm::Strided => {
+                    let flattened = index + 1 == self.convolutions.len() && layout.residual_blocks == 0;
+                    convolution.convolve(map, 2, layout.padding(), flattened, activation)
+                }
+                ConvForm::Pooled => halve(convolution.convolve(map, 1, layout.padding(), false, activation)),
             };
             let first = index * layout.residual_blocks;
             let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
@@ -211,7 +215,7 @@ impl ConvDecoder {
             let [_, height, width] = layout.levels[level];
             map = match layout.form {
                 ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), [height, width], activation),
-                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), activation),
+                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), false, activation),
             };
         }
         map.reshape([batch_size, layout.levels[0].iter().product()])
