@@ -5,8 +5,9 @@ use aelab_losses::{
     bernoulli_nll_per_feature, continuous_bernoulli_mean, continuous_bernoulli_nll_per_feature, gaussian_nll_per_feature,
     gaussian_nll_with_log_var_per_feature, sum_features,
 };
+use aelab_nn::Activation;
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +134,7 @@ impl Likelihood {
     /// The mean of `p(x | z)`, `[batch, feature]`.
     pub fn mean(&self, output: Tensor<2>) -> Tensor<2> {
         match self.config {
-            LikelihoodConfig::Bernoulli => activation::sigmoid(output),
+            LikelihoodConfig::Bernoulli => Activation::Sigmoid.apply(output),
             LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_mean(output),
             LikelihoodConfig::Gaussian { .. }
             | LikelihoodConfig::GaussianLearnedVariance {}
