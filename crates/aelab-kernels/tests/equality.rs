@@ -1,6 +1,6 @@
 //! Every kernel equals the plain expression in tensors: values and gradients, over shapes of all kinds.
 
-use aelab_kernels::{Activation, AdamStep, Loss, Sliding, adam, convolution, dense, reconstruction_loss};
+use aelab_kernels::{Activation, AdamStep, Loss, Sliding, activated, adam, convolution, dense, reconstruction_loss};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
@@ -106,6 +106,29 @@ proptest! {
         bias: bool, transposed: bool, turned_view: bool,
     ) {
         compare_dense(seed, [batch, input, output], ACTIVATIONS[which], bias, transposed, turned_view);
+    }
+
+    #[test]
+    fn an_activation_by_itself_equals_the_plain_expression(
+        seed in 0_u64..1000, batch in 1_usize..70, width in 1_usize..70, scale in prop::sample::select(vec![1.0_f32, 30.0]),
+        which in 0_usize..7, turned: bool,
+    ) {
+        let device = Device::flex().autodiff();
+        let run = |fused: bool| {
+            let leaf = leaf(seed, [batch, width], scale, &device);
+            let x = if turned { leaf.clone().transpose() } else { leaf.clone() };
+            let upstream = Tensor::<2>::from_data(TensorData::new(values(seed + 3, batch * width, 1.0), x.dims()), &device);
+            let function = |x: Tensor<2>| if fused { activated(ACTIVATIONS[which], &x).unwrap() } else { plain(ACTIVATIONS[which], x) };
+            let (without_tape, y) = (function(x.clone().inner()), function(x));
+            let gradients = (y.clone() * upstream).sum().backward();
+            (numbers(y), numbers(leaf.grad(&gradients).unwrap()), numbers(without_tape), numbers(leaf))
+        };
+        let (found, expected) = (run(true), run(false));
+        let what = format!("{:?} {batch}x{width} turned {turned}", ACTIVATIONS[which]);
+        assert_close(found.0, expected.0, &format!("{what}: value"));
+        assert_close(found.1, expected.1, &format!("{what}: gradient"));
+        assert_close(found.2, expected.2, &format!("{what}: without a tape"));
+        prop_assert_eq!(found.3, expected.3, "the argument is as it was");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aelab_losses::{
 };
 use aelab_nn::{Activation, Feedback};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +137,7 @@ impl Likelihood {
     /// The mean of `p(x | z)`, `[batch, feature]`.
     pub fn mean(&self, output: Tensor<2>) -> Tensor<2> {
         match self.config {
-            LikelihoodConfig::Bernoulli => activation::sigmoid(output),
+            LikelihoodConfig::Bernoulli => Activation::Sigmoid.apply(output),
             LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_mean(output),
             LikelihoodConfig::Gaussian { .. }
             | LikelihoodConfig::GaussianLearnedVariance {}

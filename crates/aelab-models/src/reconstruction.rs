@@ -2,7 +2,8 @@
 
 use aelab_core::{ConfigError, DataSpec, Domain, TermSpec, Unit};
 use aelab_losses::{binary_cross_entropy_from_logits, squared_error, squared_error_of_sigmoid};
-use burn::tensor::{Tensor, activation};
+use aelab_nn::Activation;
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +91,7 @@ impl Reconstruction {
     pub fn mean(self, output: Tensor<2>) -> Tensor<2> {
         match self.activation {
             OutputActivation::Linear => output,
-            OutputActivation::Sigmoid => activation::sigmoid(output),
+            OutputActivation::Sigmoid => Activation::Sigmoid.apply(output),
         }
     }
 

@@ -55,6 +55,12 @@ impl Activation {
 
     /// The function, on a tensor of any shape.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        if self == Activation::Linear {
+            return x;
+        }
+        if let Some(y) = self.fused().and_then(|activation| aelab_kernels::activated(activation, &x)) {
+            return y;
+        }
         match self {
             Activation::Linear => x,
             Activation::Sigmoid => activation::sigmoid(x),
