@@ -46,7 +46,8 @@ fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias
 }
 
 compiled_for_each_isa! {
-    fn forward_row(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) = forward_row_body
+    /// [`forward`] of one row.
+    pub(crate) fn forward_row(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) = forward_row_body
 }
 
 /// `y <- activation(y + bias)`, in place. `y`: `[row, bias.len()]`.
@@ -82,7 +83,8 @@ fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f3
 }
 
 compiled_for_each_isa! {
-    fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
+    /// [`backward`] of one row.
+    pub(crate) fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
 }
 
 #[inline(always)]

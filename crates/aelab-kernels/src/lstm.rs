@@ -22,7 +22,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::Activation;
-use crate::activation::{backward_block, forward_block};
+use crate::activation::{backward_row, forward_row};
 use crate::lstm_gates::{self, add, add_scaled};
 use crate::packed::{LANES, Packed, Start};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
@@ -385,7 +385,7 @@ impl Pass<'_> {
                         {
                             let own = &mut own[row * inputs..][..inputs];
                             own.copy_from_slice(written);
-                            forward_block(*activation, own, inputs, None);
+                            forward_row(*activation, own, None);
                             if let Some(target) = self.target {
                                 let from = (first + row) * (target.len() / batch) + step * inputs;
                                 truth[row * inputs..][..inputs].copy_from_slice(&target[from..][..inputs]);
@@ -555,8 +555,8 @@ impl Pass<'_> {
                         {
                             let of_own = &mut of_own[row * inputs..][..inputs];
                             value.copy_from_slice(&written[row * width + at..][..inputs]);
-                            forward_block(*activation, &mut value, inputs, None);
-                            backward_block(*activation, of_own, &value, inputs, None);
+                            forward_row(*activation, &mut value, None);
+                            backward_row(*activation, of_own, &value, None);
                             add(&mut of_written, of_own);
                             of_own.fill(0.0);
                             let of_truth = &mut of_truth[row * inputs..][..inputs];
