@@ -219,6 +219,7 @@ proptest! {
                             let magnitude = r.clone().abs();
                             magnitude.clone() * 0.5 + r.clone() * (x.clone() * -1.0 + 0.5) + (magnitude * -1.0).exp().log1p()
                         }
+                        other => panic!("{other:?} is not in the list above"),
                     };
                     each.sum_dim(1).mean()
                 };
