@@ -6,6 +6,7 @@
 
 mod activation;
 mod adam;
+mod allocator;
 mod convolution;
 mod dense;
 mod isa;
@@ -15,9 +16,11 @@ mod math;
 mod parallel;
 mod primitive;
 mod product;
+mod team;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use allocator::ReusingAllocator;
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
 pub use likelihood::Loss;
