@@ -2,7 +2,7 @@
 
 use crate::isa::compiled_for_each_isa;
 use crate::math::{exp, sigmoid, softplus, tanh};
-use crate::parallel::{for_rows, sum_rows};
+use crate::parallel::sum_rows;
 
 /// An activation whose derivative is a function of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,10 @@ compiled_for_each_isa! {
     pub(crate) fn forward_row(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) = forward_row_body
 }
 
-/// `y <- activation(y + bias)`, in place. `y`: `[row, bias.len()]`.
-pub(crate) fn forward(activation: Activation, y: &mut [f32], width: usize, bias: Option<&[f32]>) {
-    if activation == Activation::Linear && bias.is_none() {
-        return;
-    }
-    for_rows(y, width, |row| forward_row(activation, row, bias));
+/// `row <- activation(row + bias)`: columns `first..` of one row of the layer's output.
+pub(crate) fn forward_columns(activation: Activation, row: &mut [f32], first: usize, bias: Option<&[f32]>) {
+    let columns = first..first + row.len();
+    forward_row(activation, row, bias.map(|bias| &bias[columns]));
 }
 
 #[inline(always)]
@@ -129,9 +127,6 @@ pub(crate) fn backward(activation: Activation, gradient: &mut [f32], y: &[f32], 
     match sums {
         Some(sums) => sum_rows(gradient, y, width, sums, |gradient, y, sums| backward_row(activation, gradient, y, Some(sums))),
         None if activation == Activation::Linear => {}
-        None => gradient
-            .chunks_exact_mut(width)
-            .zip(y.chunks_exact(width))
-            .for_each(|(gradient, y)| backward_row(activation, gradient, y, None)),
+        None => backward_row(activation, gradient, y, None),
     }
 }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod adam;
+mod allocator;
 mod code_statistics;
 mod convolution;
 mod dense;
@@ -26,10 +27,12 @@ mod primitive;
 mod product;
 mod slope;
 mod sparsity;
+mod team;
 mod top_k;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use allocator::ReusingAllocator;
 pub use code_statistics::{CodeStatistics, code_statistics};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
