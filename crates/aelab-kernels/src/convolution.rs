@@ -287,7 +287,7 @@ fn patch_weight(weight: FlexTensor) -> FlexTensor {
 fn turned_rows(weight: &[f32], len: usize, rows: usize) -> Vec<f32> {
     let mut turned = vec![0.0; weight.len()];
     for (from, into) in weight.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
-        transpose(from, rows, into, |to, value| *to = value);
+        transpose(from, rows, into);
     }
     turned
 }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod adam;
+mod batch_norm;
 mod convolution;
 mod dense;
 mod isa;
@@ -15,13 +16,16 @@ mod map;
 mod math;
 mod parallel;
 mod patches;
+mod pooling;
 mod primitive;
 mod product;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use batch_norm::{Normalisation, batch_norm, channel_statistics};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
 pub use likelihood::Loss;
 pub use loss::reconstruction_loss;
+pub use pooling::{double, halve};
 pub use primitive::with_slices;
