@@ -177,7 +177,13 @@ impl Layer {
     }
 
     /// The larger maps from the product of smaller ones and the weight.
-    fn spread<'a>(&self, small: Matrix<'_>, weight: Matrix<'_>, scratch: &mut Vec<f32>, large: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
+    fn spread<'a>(
+        &self,
+        small: Matrix<'_>,
+        weight: Matrix<'_>,
+        scratch: &mut Vec<f32>,
+        large: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
         if self.sizes.is_identity() {
             return product_into_new(large, small, weight);
         }

@@ -65,7 +65,13 @@ compiled_for_each_isa! {
 }
 
 #[inline(always)]
-fn to_maxima_body<const FMA: bool>(gradient: &mut [f32], small: &[f32], large: &[f32], [channels, _, width]: [usize; 3], of_large: &mut [f32]) {
+fn to_maxima_body<const FMA: bool>(
+    gradient: &mut [f32],
+    small: &[f32],
+    large: &[f32],
+    [channels, _, width]: [usize; 3],
+    of_large: &mut [f32],
+) {
     let (large_rows, small_row) = (2 * width * channels, width.div_ceil(2) * channels);
     let rows = large.chunks(large_rows).zip(of_large.chunks_mut(large_rows));
     for ((lines, of_lines), (small, gradient)) in rows.zip(small.chunks_exact(small_row).zip(gradient.chunks_exact_mut(small_row))) {
@@ -153,7 +159,9 @@ fn halved_map(x: &Map) -> FlexTensor {
 fn doubled_map(x: &Map, [height, width]: [usize; 2]) -> FlexTensor {
     let len = x.len();
     assert!([height.div_ceil(2), width.div_ceil(2)] == x.size[1..], "a doubled map is cut by less than a pixel of the map");
-    by_example(x.batch, [x.size[0], height, width], |example, large| repeat(&x.numbers()[example * len..(example + 1) * len], x.size, width, large))
+    by_example(x.batch, [x.size[0], height, width], |example, large| {
+        repeat(&x.numbers()[example * len..(example + 1) * len], x.size, width, large)
+    })
 }
 
 impl PoolingOps for Flex {

@@ -1,7 +1,8 @@
 //! Every kernel equals the plain expression in tensors: values and gradients, over shapes of all kinds.
 
 use aelab_kernels::{
-    Activation, AdamStep, Loss, Normalisation, Sliding, adam, batch_norm, channel_statistics, convolution, dense, double, halve, reconstruction_loss,
+    Activation, AdamStep, Loss, Normalisation, Sliding, adam, batch_norm, channel_statistics, convolution, dense, double, halve,
+    reconstruction_loss,
 };
 use burn::tensor::module::{batch_norm as plain_batch_norm, batch_norm_train, conv_transpose2d, conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};

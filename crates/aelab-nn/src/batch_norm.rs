@@ -119,7 +119,9 @@ mod tests {
             assert!((found - (value - 4.0) * scale).abs() < 1e-5);
         }
         let (mean, var) = (0.1 * 4.0, 0.9 + 0.1 * 20.0 / 3.0);
-        for (found, value) in data(layer.valid().forward(maps(&Device::flex()), None, Activation::Linear)).iter().zip([1.0f32, 3.0, 5.0, 7.0]) {
+        for (found, value) in
+            data(layer.valid().forward(maps(&Device::flex()), None, Activation::Linear)).iter().zip([1.0f32, 3.0, 5.0, 7.0])
+        {
             let expected = (value - mean) / (var + 1e-5f32).sqrt();
             assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
         }

@@ -48,15 +48,12 @@ impl Convolution {
         })
     }
 
-    /// Of stride 2, to a map of height and width `output`.
-    fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output: [usize; 2], ending: Ending<'_>) -> Tensor<4> {
-        let sliding = Sliding { stride: 2, padding, output, transposed: true, flattened: ending.flattened };
+    /// Of stride 2, from the map of level `level + 1` to that of `level`.
+    fn convolve_transposed(&self, x: Tensor<4>, layout: &ConvLayout, level: usize, ending: Ending<'_>) -> Tensor<4> {
+        let (padding, [_, height, width]) = (layout.padding(), layout.levels[level]);
+        let sliding = Sliding { stride: 2, padding, output: [height, width], transposed: true, flattened: ending.flattened };
         self.fused(&x, sliding, ending).unwrap_or_else(|| {
-            let kernel_size = self.weight.lazy_shape()[2];
-            let [_, _, height, width] = x.dims();
-            let [rows, columns] =
-                [(output[0], height), (output[1], width)].map(|(large, small)| large + 2 * padding - (2 * (small - 1) + kernel_size));
-            let options = ConvTransposeOptions::new([2; 2], [padding; 2], [rows, columns], [1; 2], 1);
+            let options = ConvTransposeOptions::new([2; 2], [padding; 2], layout.output_padding(level), [1; 2], 1);
             self.end(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options), ending)
         })
     }
@@ -235,9 +232,8 @@ impl ConvDecoder {
             map = blocks.iter().fold(map, |map, block| block.forward(map, activation));
             let level = self.convolutions.len() - 1 - index;
             let activation = self.activations.get(index + 1).copied().unwrap_or(Activation::Linear);
-            let [_, height, width] = layout.levels[level];
             map = match layout.form {
-                ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), [height, width], activation.into()),
+                ConvForm::Strided => convolution.convolve_transposed(map, layout, level, activation.into()),
                 ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), activation.into()),
             };
         }
