@@ -32,7 +32,7 @@ fn map_row(y: &mut [f32], bias: Option<&[f32]>, function: impl Fn(f32) -> f32) {
 }
 
 #[inline(always)]
-fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) {
+pub(crate) fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) {
     match activation {
         Activation::Linear => map_row(y, bias, |x| x),
         Activation::Sigmoid => map_row(y, bias, sigmoid::<FMA>),
@@ -68,7 +68,7 @@ fn scale_row(gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>, slope: i
 }
 
 #[inline(always)]
-fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) {
+pub(crate) fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) {
     match activation {
         Activation::Linear => scale_row(gradient, y, sums, |_| 1.0),
         Activation::Sigmoid => scale_row(gradient, y, sums, |y| y * (1.0 - y)),

@@ -177,7 +177,13 @@ impl Layer {
     }
 
     /// The larger maps from the product of smaller ones and the weight.
-    fn spread<'a>(&self, small: Matrix<'_>, weight: Matrix<'_>, scratch: &mut Vec<f32>, large: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
+    fn spread<'a>(
+        &self,
+        small: Matrix<'_>,
+        weight: Matrix<'_>,
+        scratch: &mut Vec<f32>,
+        large: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
         if self.sizes.is_identity() {
             return product_into_new(large, small, weight);
         }
@@ -287,7 +293,7 @@ fn patch_weight(weight: FlexTensor) -> FlexTensor {
 fn turned_rows(weight: &[f32], len: usize, rows: usize) -> Vec<f32> {
     let mut turned = vec![0.0; weight.len()];
     for (from, into) in weight.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
-        transpose(from, rows, into, |to, value| *to = value);
+        transpose(from, rows, into);
     }
     turned
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 
+use crate::isa::compiled_for_each_isa;
 use crate::primitive::{contiguous, numbers, numbers_mut, tensor_of};
 
 /// What runs fastest in memory within an example. A map of one channel or of one pixel is both and counts as the second.
@@ -62,9 +63,9 @@ impl Map {
         let len = map.len();
         let mut turned = Vec::with_capacity(map.batch * len);
         for (from, into) in map.numbers().chunks_exact(len).zip(turned.spare_capacity_mut().chunks_exact_mut(len)) {
-            transpose(from, map.size[0], into, |to, value| _ = to.write(value));
+            transpose_new(from, map.size[0], into);
         }
-        // SAFETY: `transpose` has written each number of each example, `batch * len` of them, which is the capacity asked for.
+        // SAFETY: `transpose_new` has written each number of each example, `batch * len` of them, which is the capacity asked for.
         unsafe { turned.set_len(map.batch * len) };
         Self { numbers: tensor_of(turned, Shape::new([map.batch * len])), order: Order::ChannelsLast, ..map }
     }
@@ -123,15 +124,73 @@ pub(crate) fn zeroed(numbers: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { numbers.assume_init_mut() }
 }
 
-/// A matrix of `rows` rows to its transpose.
-pub(crate) fn transpose<T>(from: &[f32], rows: usize, into: &mut [T], put: impl Fn(&mut T, f32)) {
+/// Rows and columns of a tile: a row of it fills the widest register.
+const TILE: usize = 16;
+
+/// The transpose of a tile by four perfect shuffles of its numbers: each moves the highest bit of the row's index to the end of
+/// the column's, and the highest bit of the column's index to the end of the row's.
+#[inline(always)]
+fn transpose_tile(mut tile: [[f32; TILE]; TILE]) -> [[f32; TILE]; TILE] {
+    for _ in 0..TILE.ilog2() {
+        let mut shuffled = [[0.0; TILE]; TILE];
+        for row in 0..TILE / 2 {
+            let (first, second) = (tile[row], tile[row + TILE / 2]);
+            for column in 0..TILE / 2 {
+                shuffled[2 * row][2 * column] = first[column];
+                shuffled[2 * row][2 * column + 1] = second[column];
+                shuffled[2 * row + 1][2 * column] = first[TILE / 2 + column];
+                shuffled[2 * row + 1][2 * column + 1] = second[TILE / 2 + column];
+            }
+        }
+        tile = shuffled;
+    }
+    tile
+}
+
+/// Gives each number of the transpose to `put` with its place.
+#[inline(always)]
+fn transpose_with<T>(from: &[f32], rows: usize, into: &mut [T], put: impl Fn(&mut T, f32)) {
     assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
-    let columns = from.len() / rows.max(1);
-    for (column, into) in into.chunks_exact_mut(rows).enumerate() {
-        for (into, value) in into.iter_mut().zip(from[column..].iter().step_by(columns)) {
-            put(into, *value);
+    let columns = from.len() / rows;
+    assert_eq!(from.len(), rows * columns, "a matrix has whole rows");
+    let (tiled_rows, tiled_columns) = (rows - rows % TILE, columns - columns % TILE);
+    for row in (0..tiled_rows).step_by(TILE) {
+        for column in (0..tiled_columns).step_by(TILE) {
+            let mut tile = [[0.0; TILE]; TILE];
+            for (index, line) in tile.iter_mut().enumerate() {
+                line.copy_from_slice(&from[(row + index) * columns + column..][..TILE]);
+            }
+            for (index, line) in transpose_tile(tile).iter().enumerate() {
+                let into = &mut into[(column + index) * rows + row..][..TILE];
+                into.iter_mut().zip(line).for_each(|(into, value)| put(into, *value));
+            }
         }
     }
+    for row in 0..rows {
+        for column in if row < tiled_rows { tiled_columns } else { 0 }..columns {
+            put(&mut into[column * rows + row], from[row * columns + column]);
+        }
+    }
+}
+
+#[inline(always)]
+fn transpose_body<const FMA: bool>(from: &[f32], rows: usize, into: &mut [f32]) {
+    transpose_with(from, rows, into, |into, value| *into = value);
+}
+
+#[inline(always)]
+fn transpose_new_body<const FMA: bool>(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) {
+    transpose_with(from, rows, into, |into, value| _ = into.write(value));
+}
+
+compiled_for_each_isa! {
+    /// A matrix of `rows` rows to its transpose; each number of `into` is written.
+    pub(crate) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) = transpose_body
+}
+
+compiled_for_each_isa! {
+    /// [`transpose`] to what was not written before.
+    fn transpose_new(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) = transpose_new_body
 }
 
 /// The numbers of a block of examples, `[.., channel, pixel]`, as `[.., pixel, channel]` in `scratch`.
@@ -139,7 +198,7 @@ pub(crate) fn to_channels_last<'a>(block: &[f32], size: [usize; 3], scratch: &'a
     let turned = room(scratch, block.len());
     let len = size.iter().product();
     for (from, into) in block.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
-        transpose(from, size[0], into, |to, value| *to = value);
+        transpose(from, size[0], into);
     }
     turned
 }
@@ -148,6 +207,25 @@ pub(crate) fn to_channels_last<'a>(block: &[f32], size: [usize; 3], scratch: &'a
 pub(crate) fn to_channels_first(block: &[f32], size: [usize; 3], into: &mut [MaybeUninit<f32>]) {
     let len = size.iter().product();
     for (from, into) in block.chunks_exact(len).zip(into.chunks_exact_mut(len)) {
-        transpose(from, size[1] * size[2], into, |to, value| _ = to.write(value));
+        transpose_new(from, size[1] * size[2], into);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transpose_has_each_number_in_its_place() {
+        for (rows, columns) in [(1, 1), (1, 40), (16, 16), (64, 49), (17, 33), (33, 15), (5, 64)] {
+            let from: Vec<f32> = (0..rows * columns).map(|index| index as f32).collect();
+            let (mut into, mut new) = (vec![-1.0; from.len()], vec![MaybeUninit::new(-1.0); from.len()]);
+            transpose(&from, rows, &mut into);
+            transpose_new(&from, rows, &mut new);
+            let expected: Vec<f32> = (0..columns).flat_map(|column| (0..rows).map(move |row| (row * columns + column) as f32)).collect();
+            assert_eq!(into, expected, "{rows} x {columns}");
+            // SAFETY: the numbers were written when they were made.
+            assert_eq!(unsafe { new.assume_init_ref() }, expected, "{rows} x {columns}");
+        }
     }
 }

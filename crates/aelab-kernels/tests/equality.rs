@@ -1,8 +1,11 @@
 //! Every kernel equals the plain expression in tensors: values and gradients, over shapes of all kinds.
 
-use aelab_kernels::{Activation, AdamStep, Loss, Sliding, activated, adam, convolution, dense, reconstruction_loss};
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use aelab_kernels::{
+    Activation, AdamStep, Loss, Normalisation, Sliding, activated, adam, batch_norm, channel_statistics, convolution, dense, double, halve,
+    reconstruction_loss,
+};
+use burn::tensor::module::{batch_norm as plain_batch_norm, batch_norm_train, conv_transpose2d, conv2d, interpolate, max_pool2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::*;
 
@@ -193,6 +196,78 @@ proptest! {
     }
 
     #[test]
+    fn batch_normalisation_equals_the_plain_expression(
+        seed in 0_u64..1000, batch in 1_usize..40, channels in 1_usize..40, height in 2_usize..12, width in 2_usize..12,
+        which in 0_usize..7, of_batch: bool, residual: bool, view: bool, offset in -3_f32..3.0,
+    ) {
+        let device = Device::flex().autodiff();
+        let (shape, activation) = ([batch, channels, height, width], ACTIVATIONS[which]);
+        let run = |fused: bool| {
+            let x = leaf(seed, shape, 1.0, &device);
+            let used = if view { x.clone().permute([0, 2, 3, 1]).mul_scalar(1.0).permute([0, 3, 1, 2]) } else { x.clone() } + offset;
+            let [gamma, beta] = [1, 2].map(|at| leaf(seed + at, [channels], 1.0, &device));
+            let residual = residual.then(|| leaf(seed + 3, shape, 1.0, &device));
+            let [mean, variance] = [4, 5].map(|at| {
+                Tensor::<1>::from_data(TensorData::new(values(seed + at, channels, 1.0), [channels]), &device).abs() + 0.1
+            });
+            let (y, statistics) = if fused {
+                let found = channel_statistics(&used).unwrap().map(Tensor::from_inner);
+                let [mean, variance] = if of_batch { found.clone() } else { [mean, variance] };
+                let how = Normalisation { epsilon: 1e-5, of_batch, activation };
+                (batch_norm(&used, [&mean, &variance], [&gamma, &beta], residual.as_ref(), how).unwrap(), found)
+            } else {
+                let trained = batch_norm_train(used.clone(), gamma.clone(), beta.clone(), 1e-5);
+                let y = if of_batch { trained.output } else { plain_batch_norm(used, gamma.clone(), beta.clone(), mean, variance, 1e-5) };
+                let y = if let Some(residual) = &residual { y + residual.clone() } else { y };
+                (plain(activation, y.reshape([batch, channels * height * width])).reshape(shape), [trained.mean, trained.variance])
+            };
+            let upstream = Tensor::<4>::from_data(TensorData::new(values(seed + 6, shape.iter().product(), 1.0), shape), &device);
+            let gradients = (y.clone() * upstream).sum().backward();
+            let of_residual = residual.map_or(Vec::new(), |residual| numbers(residual.grad(&gradients).unwrap()));
+            let [of_gamma, of_beta] = [gamma, beta].map(|leaf| numbers(leaf.grad(&gradients).unwrap()));
+            let [mean, variance] = statistics.map(numbers);
+            [numbers(y), numbers(x.grad(&gradients).unwrap()), of_gamma, of_beta, of_residual, mean, variance]
+        };
+        let names = ["value", "gradient by x", "gradient by gamma", "gradient by beta", "gradient by the residual", "mean", "variance"];
+        for ((found, expected), name) in run(true).into_iter().zip(run(false)).zip(names) {
+            assert_close(found, expected, name);
+        }
+    }
+
+    #[test]
+    fn halving_and_doubling_equal_the_plain_expression(
+        seed in 0_u64..1000, batch in 1_usize..5, channels in 1_usize..20, height in 1_usize..10, width in 1_usize..10, halves: bool,
+        view: bool, coarse: bool, cut in prop::array::uniform2(0_usize..2),
+    ) {
+        let device = Device::flex().autodiff();
+        let shape = [batch, channels, height, width];
+        let output = [2 * height - cut[0], 2 * width - cut[1]];
+        let run = |fused: bool| {
+            // Coarse values are often equal: the gradient goes to the first maximum.
+            let x = leaf(seed, shape, 1.0, &device);
+            let used = if coarse { (x.clone() * 2.0).round() + x.clone() * 0.0 } else { x.clone() };
+            let used = if view { used.permute([0, 2, 3, 1]).mul_scalar(1.0).permute([0, 3, 1, 2]) } else { used };
+            let y = match (fused, halves) {
+                (true, true) => halve(&used).unwrap(),
+                (true, false) => double(&used, output).unwrap(),
+                (false, true) => max_pool2d(used, MaxPoolOptions::new([2, 2]).with_ceil_mode(true)),
+                (false, false) => {
+                    let doubled = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]);
+                    interpolate(used, doubled).slice([0..batch, 0..channels, 0..output[0], 0..output[1]])
+                }
+            };
+            let shape = y.dims();
+            let upstream = Tensor::<4>::from_data(TensorData::new(values(seed + 1, shape.iter().product(), 1.0), shape), &device);
+            let gradients = (y.clone() * upstream).sum().backward();
+            (shape, numbers(y), numbers(x.grad(&gradients).unwrap()))
+        };
+        let (found, expected) = (run(true), run(false));
+        prop_assert_eq!(found.0, expected.0);
+        assert_close(found.1, expected.1, "value");
+        assert_close(found.2, expected.2, "gradient");
+    }
+
+    #[test]
     fn losses_equal_the_plain_expression(seed in 0_u64..1000, batch in 1_usize..20, feature in 1_usize..150, scale in 0.1_f32..20.0, weight in 0.1_f32..3.0) {
         let device = Device::flex().autodiff();
         let x = Tensor::<2>::from_data(
@@ -263,4 +338,32 @@ proptest! {
 fn large_layers_are_shared_out_and_stay_equal() {
     compare_dense(7, [600, 300, 257], Activation::Sigmoid, true, false, false);
     compare_dense(8, [600, 300, 257], Activation::Tanh, true, true, false);
+}
+
+/// Of a convolution, a transposed one and batch normalisation, with shapes that make many blocks and groups.
+fn of_maps() -> Vec<Vec<u32>> {
+    let device = Device::flex().autodiff();
+    let x = leaf(1, [70, 9, 20, 20], 1.0, &device);
+    let [first, second] = [(2, [24, 9, 3, 3]), (3, [24, 9, 3, 3])].map(|(seed, shape)| leaf(seed, shape, 0.1, &device));
+    let [bias, gamma, beta] = [(4, 9), (5, 24), (6, 24)].map(|(seed, num)| leaf(seed, [num], 1.0, &device));
+    let down = Sliding { stride: 2, padding: 1, output: [0, 0], transposed: false, flattened: false };
+    let up = Sliding { stride: 2, padding: 1, output: [20, 20], transposed: true, flattened: true };
+    let small = convolution(&x, &first, None, None, Activation::Linear, down).unwrap();
+    let [mean, variance] = channel_statistics(&small).unwrap().map(Tensor::from_inner);
+    let how = Normalisation { epsilon: 1e-5, of_batch: true, activation: Activation::Tanh };
+    let small = batch_norm(&small, [&mean, &variance], [&gamma, &beta], None, how).unwrap();
+    let y = convolution(&small, &second, Some(&bias), Some(&x), Activation::Sigmoid, up).unwrap();
+    let gradients = (y.clone() * x.clone()).sum().backward();
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    let of_vectors = [bias, gamma, beta].map(|leaf| numbers(leaf.grad(&gradients).unwrap()));
+    let of_weights = [first, second].map(|leaf| numbers(leaf.grad(&gradients).unwrap()));
+    [numbers(y), numbers(x.grad(&gradients).unwrap())].into_iter().chain(of_vectors).chain(of_weights).map(bits).collect()
+}
+
+#[test]
+fn layers_of_maps_give_the_same_bits_on_any_number_of_threads() {
+    let on = |num| rayon::ThreadPoolBuilder::new().num_threads(num).build().unwrap().install(of_maps);
+    let one = on(1);
+    assert!(one.iter().all(|values| values.iter().any(|bits| *bits != 0)));
+    assert!([2, 3, 8].into_iter().all(|num| on(num) == one));
 }
