@@ -6,6 +6,7 @@
 
 mod activation;
 mod adam;
+mod boltzmann;
 mod convolution;
 mod dense;
 mod isa;
@@ -18,9 +19,11 @@ mod packed;
 mod parallel;
 mod primitive;
 mod product;
+mod vector;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
+pub use boltzmann::{BoltzmannUpdate, bernoulli_states, boltzmann_update, difference_of_means, softplus_sums};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
 pub use likelihood::Loss;
