@@ -23,10 +23,11 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::activation::{backward_row, forward_row};
-use crate::lstm_gates::{self, add, add_scaled};
+use crate::lstm_gates;
 use crate::packed::{LANES, Packed, Start};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
 use crate::product::{Matrix, accumulate, product_added};
+use crate::vector::{add, add_scaled};
 
 /// Layers, each fed with the outputs of the one before, and how they go through series.
 #[derive(Debug, Clone)]
@@ -450,9 +451,9 @@ struct TurnedWeights {
 
 impl TurnedWeights {
     fn new(plan: &LstmPlan, sizes: &[Layer], parameters: &[f32], wants_inputs: bool) -> Self {
-        let recurrent = sizes.iter().map(|layer| {
-            Packed::new(layer.gates(), layer.padded, |row, column| layer.element(parameters, layer.inputs + column, row))
-        });
+        let recurrent = sizes
+            .iter()
+            .map(|layer| Packed::new(layer.gates(), layer.padded, |row, column| layer.element(parameters, layer.inputs + column, row)));
         let input = sizes.iter().enumerate().map(|(index, layer)| {
             let wanted = index > 0 || wants_inputs;
             wanted.then(|| Packed::new(layer.gates(), layer.inputs, |row, column| layer.element(parameters, column, row)))
@@ -511,7 +512,14 @@ struct OfBlock<'a> {
 
 impl Pass<'_> {
     /// The gradients of a block of series from the gradient by its results; what its gates were becomes their gradient.
-    fn backward(&self, weights: &TurnedWeights, first: usize, memories: &mut [Memory], output: [&[f32]; 2], of: &mut OfBlock<'_>) -> WeightGradients {
+    fn backward(
+        &self,
+        weights: &TurnedWeights,
+        first: usize,
+        memories: &mut [Memory],
+        output: [&[f32]; 2],
+        of: &mut OfBlock<'_>,
+    ) -> WeightGradients {
         let Self { plan, sizes, batch, .. } = *self;
         let [gradient, written] = output;
         let width = plan.width();

@@ -78,23 +78,3 @@ pub(crate) fn backward(gates: &mut [f32], before: &[f32], c: &[f32], of_h: &[f32
     let [i, f, g, o] = split(gates);
     backward_of_units(i, f, g, o, before, c, of_h, of_c);
 }
-
-#[inline(always)]
-fn add_body<const FMA: bool>(sum: &mut [f32], part: &[f32]) {
-    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-}
-
-compiled_for_each_isa! {
-    /// `sum <- sum + part`.
-    pub(crate) fn add(sum: &mut [f32], part: &[f32]) = add_body
-}
-
-#[inline(always)]
-fn add_scaled_body<const FMA: bool>(sum: &mut [f32], factor: f32, part: &[f32]) {
-    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum = multiply_add::<FMA>(factor, *part, *sum));
-}
-
-compiled_for_each_isa! {
-    /// `sum <- sum + factor part`.
-    pub(crate) fn add_scaled(sum: &mut [f32], factor: f32, part: &[f32]) = add_scaled_body
-}

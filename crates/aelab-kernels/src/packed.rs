@@ -35,7 +35,8 @@ impl Packed {
         let width = if is_narrow { outputs } else { outputs.next_multiple_of(LANES) };
         let mut numbers = Vec::with_capacity(inner * width);
         if is_narrow {
-            numbers.extend((0..width).flat_map(|column| (0..inner).map(move |row| (row, column))).map(|(row, column)| element(row, column)));
+            numbers
+                .extend((0..width).flat_map(|column| (0..inner).map(move |row| (row, column))).map(|(row, column)| element(row, column)));
         } else {
             for first in (0..width).step_by(2 * LANES) {
                 let columns = first..width.min(first + 2 * LANES);
@@ -317,7 +318,9 @@ mod tests {
 
     #[test]
     fn products_equal_those_in_double_precision_for_every_instruction_set_and_shape() {
-        for (num, inner, outputs, extra) in [(1, 1, 1, 0), (9, 65, 256, 0), (16, 256, 64, 3), (7, 33, 3, 2), (3, 5, 17, 1), (11, 40, 48, 0), (2, 0, 20, 0)] {
+        for (num, inner, outputs, extra) in
+            [(1, 1, 1, 0), (9, 65, 256, 0), (16, 256, 64, 3), (7, 33, 3, 2), (3, 5, 17, 1), (11, 40, 48, 0), (2, 0, 20, 0)]
+        {
             let value = |index: usize| ((index * 37 % 101) as f32 - 50.0) / 50.0;
             let a: Vec<f32> = (0..num * (inner + extra)).map(value).collect();
             let packed = Packed::new(inner, outputs, |row, column| value(row * outputs + column + 7));

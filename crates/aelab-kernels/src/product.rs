@@ -22,6 +22,13 @@ impl<'a> Matrix<'a> {
         Self { numbers, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
+    /// Some neighbouring columns of a matrix that lies row after row.
+    pub(crate) fn columns_from(self, first: usize, num: usize) -> Self {
+        assert!(self.column_stride == 1 && first + num <= self.columns, "the columns are there");
+        // The last element is now (rows - 1) row_stride + num - 1 numbers after the first, `first` numbers before the end or earlier.
+        Self { numbers: &self.numbers[first..], columns: num, ..self }
+    }
+
     /// The transpose, without moving a number.
     pub(crate) fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, row_stride: self.column_stride, column_stride: self.row_stride, ..self }
@@ -95,17 +102,14 @@ unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>, pa
 
 /// `sum <- sum + a b` on this thread alone; `sum`: `[rows of a, columns of b]`.
 pub(crate) fn product_added(sum: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
-    product_added_scaled(sum, 1.0, a, b, 1.0, false);
+    product_added_scaled(sum, 1.0, a, b, 1.0);
 }
 
-/// `sum <- keep sum + factor a b`; `sum`: `[rows of a, columns of b]`.
-pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b: Matrix<'_>, factor: f32, share: bool) {
+/// `sum <- keep sum + factor a b` on this thread alone, where a `keep` of 0 reads nothing of it; `sum`: `[rows of a, columns of b]`.
+pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b: Matrix<'_>, factor: f32) {
     assert_eq!(sum.len(), a.rows * b.columns, "the product has its place");
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
-    let share = share && sum.len() * a.columns >= WORTH_SHARING && rayon::current_num_threads() > 1;
-    let parallelism = if share { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
-    // its transpose, so that every element read lies within its slice; `sum` has the product's numbers, as was just checked, and
+    // SAFETY: every element of a `Matrix` lies within its slice (see `multiply`); `sum` has the product's numbers, as was just checked, and
     // as a mutable slice overlaps with neither.
     unsafe {
         gemm::gemm(
@@ -115,7 +119,7 @@ pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b:
             sum.as_mut_ptr(),
             1,
             b.columns as isize,
-            true,
+            keep != 0.0,
             a.numbers.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -127,7 +131,7 @@ pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b:
             false,
             false,
             false,
-            parallelism,
+            gemm::Parallelism::None,
         );
     }
 }

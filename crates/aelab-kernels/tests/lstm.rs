@@ -48,9 +48,7 @@ fn plain(plan: &LstmPlan, source: &Tensor<2>, parameters: &Tensor<1>, target: Op
         .layers
         .iter()
         .enumerate()
-        .map(|(index, &[inputs, units])| {
-            (take(inputs + units, 4 * units), (index > 0 || !is_code).then(|| take(1, 4 * units)))
-        })
+        .map(|(index, &[inputs, units])| (take(inputs + units, 4 * units), (index > 0 || !is_code).then(|| take(1, 4 * units))))
         .collect();
     let units = plan.layers[plan.layers.len() - 1][1];
     let map = if let LstmOutput::Affine { num_channels, .. } = plan.output {
@@ -76,9 +74,8 @@ fn plain(plan: &LstmPlan, source: &Tensor<2>, parameters: &Tensor<1>, target: Op
     let mut outputs: Vec<Option<Tensor<2>>> = vec![None; plan.num_steps];
     for visit in 0..plan.num_steps {
         let step = if plan.reverse { plan.num_steps - 1 - visit } else { visit };
-        let present: Vec<bool> = (0..batch)
-            .map(|series| plan.present.as_ref().is_none_or(|present| present[series * (present.len() / batch) + step]))
-            .collect();
+        let present: Vec<bool> =
+            (0..batch).map(|series| plan.present.as_ref().is_none_or(|present| present[series * (present.len() / batch) + step])).collect();
         let mut input = match &plan.input {
             LstmInput::Series => Some(choose(&present, zeros(), source.clone().narrow(1, step * inputs, inputs))),
             LstmInput::Code => None,

@@ -82,13 +82,7 @@ impl LstmDecoder {
     /// Series, `[batch, time * channel]`, from codes, `[batch, code]`: what the affine map leaves. `mean` makes of it
     /// the values that are fed back. What stands at steps that a series lacks means nothing, and is 0 beyond the
     /// longest series.
-    pub fn forward(
-        &self,
-        z: Tensor<2>,
-        steps: &Steps,
-        forcing: Option<&TeacherForcing>,
-        mean: Feedback<'_>,
-    ) -> Tensor<2> {
+    pub fn forward(&self, z: Tensor<2>, steps: &Steps, forcing: Option<&TeacherForcing>, mean: Feedback<'_>) -> Tensor<2> {
         if let Some(written) = self.fused(&z, steps, forcing, mean) {
             return written;
         }
@@ -161,13 +155,7 @@ impl LstmDecoder {
         self.read_out(outputs)
     }
 
-    fn write_recurrently(
-        &self,
-        z: Tensor<2>,
-        steps: &Steps,
-        forcing: Option<&TeacherForcing>,
-        mean: Feedback<'_>,
-    ) -> Tensor<2> {
+    fn write_recurrently(&self, z: Tensor<2>, steps: &Steps, forcing: Option<&TeacherForcing>, mean: Feedback<'_>) -> Tensor<2> {
         let (num_series, num_channels) = (z.dims()[0], self.shape[1]);
         let (device, dtype) = (z.device(), z.dtype());
         let weights: Vec<_> = self.cells.iter().map(LstmCell::joined).collect();
