@@ -16,6 +16,7 @@ mod math;
 mod parallel;
 mod primitive;
 mod product;
+mod similarity;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
@@ -25,3 +26,4 @@ pub use elementwise::activated;
 pub use likelihood::Loss;
 pub use loss::reconstruction_loss;
 pub use primitive::with_slices;
+pub use similarity::Similarity;
