@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-nn", &["aelab-core", "aelab-kernels"]),
     ("aelab-data", &["aelab-core", "aelab-files", "aelab-map"]),
     ("aelab-train", &["aelab-core", "aelab-files", "aelab-kernels"]),
-    ("aelab-eval", &["aelab-core", "aelab-files"]),
+    ("aelab-eval", &["aelab-core", "aelab-files", "aelab-kernels"]),
     ("aelab-tensorboard", &["aelab-core", "aelab-files"]),
     ("aelab-report", &["aelab-core", "aelab-files"]),
     ("aelab-models", &["aelab-core", "aelab-kernels", "aelab-losses", "aelab-nn"]),
