@@ -94,6 +94,15 @@ pub const NETWORKS: &[BenchmarkNetwork] = &[
     },
 ];
 
+/// The network of that name, or those whose names contain it, with their places in [`NETWORKS`].
+pub fn networks_called(part: &str) -> Vec<(usize, &'static BenchmarkNetwork)> {
+    let all = || NETWORKS.iter().enumerate();
+    match all().find(|(_, network)| network.name == part) {
+        Some(exactly) => vec![exactly],
+        None => all().filter(|(_, network)| network.name.contains(part)).collect(),
+    }
+}
+
 impl BenchmarkNetwork {
     /// What the model is told of the data: values in [0, 1], or series of real numbers.
     pub fn data(&self) -> DataSpec {
@@ -115,6 +124,15 @@ mod tests {
     use super::*;
     use crate::Steps;
     use burn::tensor::Device;
+
+    #[test]
+    fn a_whole_name_means_one_network_and_a_part_all_that_contain_it() {
+        assert_eq!(networks_called("784-32").len(), 1);
+        assert_eq!(networks_called("784").len(), 7);
+        assert_eq!(networks_called("").len(), NETWORKS.len());
+        assert!(networks_called("gan").is_empty());
+        assert!(NETWORKS.iter().enumerate().all(|(index, network)| networks_called(network.name)[0].0 == index));
+    }
 
     #[test]
     fn every_network_of_the_table_can_be_trained() {
