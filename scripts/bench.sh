@@ -1,23 +1,32 @@
 #!/usr/bin/env bash
 # Time of a training step beside PyTorch, on this machine, as a Markdown table.
 #
-#   scripts/bench.sh [--rounds 5] [--threads "1 2"] [--seconds 2] [--keep LINES.jsonl]
+#   scripts/bench.sh [--rounds 5] [--seconds 1] [--threads "2 1"] [--batch-sizes "32 128 1024"] [--only "vae rbm"]
+#                    [--forms "eager compiled"] [--device cpu|cuda] [--keep LINES.jsonl] [--before LINES.jsonl] [--write]
 #
-# The two sides take turns, a round each, so that a busy machine slows both. The first run installs PyTorch from PyPI
-# into a cache folder; AELAB_BENCH_PYTHON names a Python that has it. Nothing else should be running.
+# First both sides take 20 steps from the same parameters on the same data with the same noise, and their losses must agree.
+# Then each row's sides take turns, a round each, so that a busy machine slows both. The whole table takes about an hour:
+# nothing else should be running. `--write` puts it into docs/src/performance.md. The first run installs PyTorch from PyPI
+# into a cache folder; AELAB_BENCH_PYTHON names a Python that has it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 pytorch_version=2.15.0
-rounds=5 threads="1 2" seconds=2 keep=
+device=cpu
+known="--rounds, --seconds, --threads, --batch-sizes, --only, --forms, --device, --keep, --before, --write"
+arguments=()
 while [ $# -gt 0 ]; do
-    [ $# -gt 1 ] || { echo "bench.sh: $1 needs a value" >&2; exit 2; }
     case $1 in
-        --rounds) rounds=$2 ;;
-        --threads) threads=$2 ;;
-        --seconds) seconds=$2 ;;
-        --keep) keep=$2 ;;
-        *) echo "bench.sh: unknown option $1; known are --rounds, --threads, --seconds, --keep" >&2; exit 2 ;;
+        --write) arguments+=(--markdown docs/src/performance.md); shift; continue ;;
+        --rounds | --seconds | --threads | --batch-sizes | --only | --forms | --device | --keep | --before) ;;
+        *) echo "bench.sh: unknown option $1; known are $known" >&2; exit 2 ;;
+    esac
+    [ $# -gt 1 ] || { echo "bench.sh: $1 needs a value" >&2; exit 2; }
+    [ "$1" != --device ] || device=$2
+    # Lists are one argument here and several there.
+    case $1 in
+        --threads | --batch-sizes | --only | --forms) read -ra values <<<"$2"; arguments+=("$1" "${values[@]}") ;;
+        *) arguments+=("$1" "$2") ;;
     esac
     shift 2
 done
@@ -26,29 +35,18 @@ python=${AELAB_BENCH_PYTHON:-}
 if [ -z "$python" ]; then
     folder=${XDG_CACHE_HOME:-$HOME/.cache}/aelab/pytorch
     python=$folder/bin/python
-    if ! "$python" -c "import torch; assert torch.__version__.split('+')[0] == '$pytorch_version'" 2>/dev/null; then
+    if ! "$python" -c "import numpy, torch; assert torch.__version__.split('+')[0] == '$pytorch_version'" 2>/dev/null; then
         echo "installing PyTorch $pytorch_version into $folder" >&2
         python3 -m venv "$folder"
-        "$python" -m pip install --quiet "torch==$pytorch_version" >&2
+        "$python" -m pip install --quiet numpy "torch==$pytorch_version" >&2
     fi
 fi
 
 # The whole workspace decides the features, so that nothing is built twice beside the tests.
-"${CARGO:-cargo}" build --release --workspace --example step_time >&2
-step_time=${CARGO_TARGET_DIR:-target}/release/examples/step_time
+features=()
+[ "$device" = cpu ] || features=(--features aelab-cli/cuda)
+"${CARGO:-cargo}" build --release --workspace --bins --example step_time --example record_steps "${features[@]}" >&2
+built=${CARGO_TARGET_DIR:-target}/release
 
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
-for ((round = 1; round <= rounds; round++)); do
-    for count in $threads; do
-        echo "round $round of $rounds, $count thread(s)" >&2
-        RAYON_NUM_THREADS=$count "$step_time" "$seconds" >>"$lines"
-        "$python" scripts/bench/pytorch_step_time.py "$count" "$seconds" >>"$lines"
-    done
-done
-[ -z "$keep" ] || cp "$lines" "$keep"
-
-echo "Milliseconds per step (batch 128, single precision): median of $rounds rounds (smallest-largest)."
-echo "Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1 || true), $(getconf _NPROCESSORS_ONLN) cores; PyTorch $("$python" -c 'import torch; print(torch.__version__)'); commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)."
-echo
-"$python" scripts/bench/table.py "$lines"
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+exec "$python" scripts/bench/compare.py --aelab "$built/examples" --floor "$built/aelab" --commit "$commit" "${arguments[@]}"

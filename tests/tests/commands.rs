@@ -102,3 +102,19 @@ fn a_cancelled_run_stops_in_good_order_and_goes_on() {
     assert!(counts["interrupted"].as_u64().is_some_and(|num| num > 0), "{counts}");
     assert!(said(&bench, &["cancel", "looked-at"]).contains("nothing runs on this machine"));
 }
+
+#[test]
+fn bench_times_what_is_asked_for_and_names_what_there_is() {
+    let bench = Bench::new(SWEEP);
+    let arguments = ["bench", "--only", "784-32", "--batch-size", "2,3", "--seconds", "0", "--threads", "1"];
+    let found = said_json(&bench, &[&arguments[..], &["--json"]].concat());
+    assert_eq!((&found["device"], &found["threads"]), (&"flex".into(), &1.into()));
+    let rows = found["rows"].as_array().expect("a list of rows");
+    let sizes: Vec<_> = rows.iter().map(|row| (row["network"].as_str(), row["batch_size"].as_u64())).collect();
+    assert_eq!(sizes, [(Some("784-32"), Some(2)), (Some("784-32"), Some(3))]);
+    assert!(rows.iter().all(|row| row["ratio_to_floor"].as_f64().is_some_and(|ratio| ratio > 0.0)), "{found}");
+    assert!(said(&bench, &arguments).contains("ms / floor"));
+    let refused = bench.run(&["bench", "--only", "gan"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused).contains("`vae 784-400-20`"), "{}", text(&refused));
+}

@@ -11,7 +11,7 @@ mod work;
 
 pub use floor::{Floor, Rates};
 pub use measure::{Measurement, measure};
-pub use networks::{BenchmarkNetwork, NETWORKS};
+pub use networks::{BenchmarkNetwork, NETWORKS, WIDTHS, networks_called};
 pub use recording::{RecordingError, record_steps};
 pub use timing::{LEARNING_RATE, NUM_WARM_UP_STEPS, Steps};
 pub use work::{Product, Work};

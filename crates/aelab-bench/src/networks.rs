@@ -94,6 +94,30 @@ pub const NETWORKS: &[BenchmarkNetwork] = &[
     },
 ];
 
+/// One layer of that many units each way.
+macro_rules! of_width {
+    ($($width:literal),*) => {
+        &[$(BenchmarkNetwork {
+            name: concat!("784-", $width),
+            shape: IMAGE,
+            model: concat!(r#"{"undercomplete": {"hidden": [], "code_size": "#, $width, r#", "code_activation": "relu"}}"#),
+            work: |batch| work::one_layer(batch, $width),
+        }),*]
+    };
+}
+
+/// Networks that differ in the width of their code alone, for a curve.
+pub const WIDTHS: &[BenchmarkNetwork] = of_width!(8, 16, 32, 64, 128, 256, 512, 1024, 2048);
+
+/// The network of that name, or those whose names contain it, with their places in [`NETWORKS`].
+pub fn networks_called(part: &str) -> Vec<(usize, &'static BenchmarkNetwork)> {
+    let all = || NETWORKS.iter().enumerate();
+    match all().find(|(_, network)| network.name == part) {
+        Some(exactly) => vec![exactly],
+        None => all().filter(|(_, network)| network.name.contains(part)).collect(),
+    }
+}
+
 impl BenchmarkNetwork {
     /// What the model is told of the data: values in [0, 1], or series of real numbers.
     pub fn data(&self) -> DataSpec {
@@ -117,8 +141,17 @@ mod tests {
     use burn::tensor::Device;
 
     #[test]
-    fn every_network_of_the_table_can_be_trained() {
-        for network in NETWORKS {
+    fn a_whole_name_means_one_network_and_a_part_all_that_contain_it() {
+        assert_eq!(networks_called("784-32").len(), 1);
+        assert_eq!(networks_called("784").len(), 7);
+        assert_eq!(networks_called("").len(), NETWORKS.len());
+        assert!(networks_called("gan").is_empty());
+        assert!(NETWORKS.iter().enumerate().all(|(index, network)| networks_called(network.name)[0].0 == index));
+    }
+
+    #[test]
+    fn every_network_can_be_trained() {
+        for network in NETWORKS.iter().chain(WIDTHS) {
             let mut steps = Steps::new(network, 4, 1, &Device::flex().autodiff());
             let losses: Vec<f64> = (0..3).map(|_| steps.step()).collect();
             assert!(losses.iter().all(|loss| loss.is_finite()) && losses[2] < losses[0], "{}: {losses:?}", network.name);

@@ -142,8 +142,12 @@ pub(crate) fn deep(batch: usize) -> Work {
     dense(batch, &[1000, 500, 250, 30])
 }
 
+pub(crate) fn one_layer(batch: usize, width: usize) -> Work {
+    dense(batch, &[width])
+}
+
 pub(crate) fn shallow(batch: usize) -> Work {
-    dense(batch, &[32])
+    one_layer(batch, 32)
 }
 
 pub(crate) fn convolutional(batch: usize) -> Work {
@@ -164,7 +168,7 @@ pub(crate) fn convolutional_vae(batch: usize) -> Work {
 }
 
 pub(crate) fn sparse(batch: usize) -> Work {
-    dense(batch, &[196])
+    one_layer(batch, 196)
 }
 
 /// Of 1000 units 25 are kept: what the others would be multiplied with is not needed.
@@ -202,12 +206,12 @@ pub(crate) fn lstm_recurrent(batch: usize) -> Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NETWORKS, Steps};
+    use crate::{NETWORKS, Steps, WIDTHS};
     use burn::tensor::Device;
 
     #[test]
     fn as_many_numbers_are_updated_as_the_network_trains() {
-        for network in NETWORKS {
+        for network in NETWORKS.iter().chain(WIDTHS) {
             let found = (network.work)(3).num_parameters;
             let of_the_network = Steps::new(network, 1, 1, &Device::flex().autodiff()).num_parameters();
             // The decoder's weight of a Boltzmann machine waits for fine-tuning.

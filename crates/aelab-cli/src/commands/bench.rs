@@ -1,8 +1,9 @@
 //! `bench`: how long training steps take here, beside the least that they could.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aelab_bench::{BenchmarkNetwork, Measurement, NETWORKS, Rates, measure};
+use aelab_bench::{BenchmarkNetwork, Measurement, NETWORKS, Rates, measure, networks_called};
 use aelab_experiment::{resolve_device, resolve_device_name};
 use aelab_report::{Cell, Column, Row, Table};
 use anyhow::{Context, bail};
@@ -57,13 +58,14 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<u8> {
     Ok(EXIT_DONE)
 }
 
-/// The networks whose names contain one of `parts`, all where there are none.
+/// The networks of these names, or whose names contain one of these parts; all where there are none.
 fn chosen(parts: &[String]) -> anyhow::Result<Vec<&'static BenchmarkNetwork>> {
-    if let Some(part) = parts.iter().find(|part| !NETWORKS.iter().any(|network| network.name.contains(&***part))) {
+    if let Some(part) = parts.iter().find(|part| networks_called(part).is_empty()) {
         let names: Vec<_> = NETWORKS.iter().map(|network| format!("`{}`", network.name)).collect();
         bail!("no network of the benchmark is called `{part}` or contains it; there are {}", names.join(", "));
     }
-    Ok(NETWORKS.iter().filter(|network| parts.is_empty() || parts.iter().any(|part| network.name.contains(&**part))).collect())
+    let wanted: BTreeSet<usize> = parts.iter().flat_map(|part| networks_called(part)).map(|(index, _)| index).collect();
+    Ok(NETWORKS.iter().enumerate().filter(|(index, _)| parts.is_empty() || wanted.contains(index)).map(|(_, network)| network).collect())
 }
 
 fn table(rows: &[Measurement]) -> Table {

@@ -1,0 +1,258 @@
+"""Training steps of aelab beside PyTorch's, each row's sides directly after one another; called by scripts/bench.sh.
+
+    python compare.py --aelab FOLDER_OF_EXAMPLES [--floor AELAB] [--before LINES.jsonl] [--markdown docs/src/performance.md]
+
+First the two sides take the same 20 steps, from the same parameters, on the same batch, with the same noise: where their
+losses part, nothing is timed. Then, row by row, the sides take turns for some rounds. A side's time is the median over
+rounds of each round's median step. PyTorch counts with its fastest form. Needs: torch, numpy.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+import pytorch_step_time as pytorch
+
+AELAB = "aelab"
+
+
+def run(command, threads=None, **options):
+    environment = dict(os.environ)
+    if threads:
+        environment["RAYON_NUM_THREADS"] = str(threads)
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env=environment, **options).stdout
+
+
+def check_agreement(examples, names, batch_sizes, device):
+    """Ends the program where the sides do not compute the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            run([examples / "record_steps", folder, name, *map(str, batch_sizes)])
+        wrong = pytorch.agree(folder, device, out=sys.stderr)
+    if wrong:
+        sys.exit(f"the two sides do not compute the same: {', '.join(wrong)}")
+
+
+class Row:
+    """One network at one batch size and number of threads."""
+
+    def __init__(self, name, batch_size, threads):
+        self.name, self.batch_size, self.threads = name, batch_size, threads
+        # Medians of rounds by side.
+        self.rounds = {}
+        self.floor = None
+
+    def add(self, side, milliseconds):
+        self.rounds.setdefault(side, []).append(milliseconds)
+
+    def median(self, side):
+        return statistics.median(self.rounds[side])
+
+    def reference(self):
+        """PyTorch's fastest form."""
+        return min((side for side in self.rounds if side != AELAB), key=self.median)
+
+    def ratio(self):
+        """Below 1, aelab is faster."""
+        return self.median(AELAB) / self.median(self.reference())
+
+    def line(self):
+        return {
+            "network": self.name,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "rounds": self.rounds,
+            "floor_ms": self.floor,
+        }
+
+
+def measure(row, arguments, hows):
+    examples, device = arguments.aelab, arguments.device
+    torch.set_num_threads(row.threads)
+    sides = pytorch.forms(row.name, row.batch_size, hows, device, **arguments.options)
+    for steps in sides:
+        try:
+            steps.warm_up()
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            if steps.how != "compiled":
+                raise
+            reason = str(error).strip().splitlines()[0]
+            print(f"{row.name}: PyTorch does not compile it: {reason}", file=sys.stderr)
+            sides = [other for other in sides if other is not steps]
+    for _ in range(arguments.rounds):
+        command = aelab_command(examples, row, arguments)
+        row.add(AELAB, milliseconds_of_aelab(command, row))
+        for steps in sides:
+            row.add(steps.form, statistics.median(steps.time(arguments.seconds)))
+
+
+def aelab_command(examples, row, arguments):
+    if arguments.device == "cpu":
+        return [examples / "step_time", str(arguments.seconds), row.name, str(row.batch_size)]
+    command = [arguments.floor, "bench", "--json", "--device", "cuda:0", "--only", row.name]
+    return [*command, "--batch-size", str(row.batch_size), "--seconds", str(arguments.seconds)]
+
+
+def milliseconds_of_aelab(command, row):
+    output = run(command, row.threads)
+    if "bench" in command:
+        found = [line for line in json.loads(output)["rows"] if line["network"] == row.name]
+    else:
+        found = [json.loads(line) for line in output.splitlines()]
+    if len(found) != 1 or found[0]["network"] != row.name:
+        sys.exit(f"{command[0]} knows no network `{row.name}`; build it from the same sources")
+    return found[0]["milliseconds"]
+
+
+def measure_floors(rows, arguments):
+    """From `aelab bench`, once for each number of threads."""
+    for threads in sorted({row.threads for row in rows}):
+        mine = [row for row in rows if row.threads == threads]
+        batch_sizes = ",".join(str(size) for size in sorted({row.batch_size for row in mine}))
+        device = "auto" if arguments.device == "cpu" else "cuda:0"
+        names = [part for row in mine for part in ("--only", row.name)]
+        command = [arguments.floor, "bench", "--json", "--seconds", "0", "--batch-size", batch_sizes, "--device", device]
+        found = json.loads(run([*command, *names], threads, stderr=subprocess.DEVNULL))
+        floors = {(line["network"], line["batch_size"]): line["floor_ms"] for line in found["rows"]}
+        for row in mine:
+            row.floor = floors[row.name, row.batch_size]
+
+
+def number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def cell(row, side):
+    """Median and, between brackets, the fastest and the slowest round."""
+    rounds = row.rounds.get(side)
+    if not rounds:
+        return ""
+    spread = f" ({number(min(rounds))}-{number(max(rounds))})" if len(rounds) > 1 else ""
+    return number(statistics.median(rounds)) + spread
+
+
+def table(rows, before, has_compiler):
+    """A Markdown table."""
+    heads = ["network", "batch", "threads", *(["before, ms"] if before else []), "aelab, ms", "PyTorch eager, ms"]
+    heads += ["torch.compile, ms"] if has_compiler else []
+    heads += ["fastest form", "aelab / PyTorch", "floor, ms", "aelab / floor"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
+
+    def fastest(row, how):
+        sides = [side for side in row.rounds if side.startswith(how)]
+        return cell(row, min(sides, key=row.median)) if sides else ""
+
+    for row in rows:
+        cells = [row.name, str(row.batch_size), str(row.threads)]
+        if before:
+            earlier = before.get((row.name, row.batch_size, row.threads))
+            cells.append(number(earlier) if earlier else "")
+        cells += [cell(row, AELAB), fastest(row, "eager")]
+        cells += [fastest(row, "compiled")] if has_compiler else []
+        cells += [row.reference(), f"**{row.ratio():.2f}**" if row.ratio() <= 0.67 else f"{row.ratio():.2f}"]
+        cells += [number(row.floor), f"{row.median(AELAB) / row.floor:.2f}"] if row.floor else ["", ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def read_before(path):
+    """Lines of `step_time` with `threads` in each."""
+    earlier = {}
+    for line in map(json.loads, Path(path).read_text().splitlines()):
+        earlier.setdefault((line["network"], line["batch_size"], line["threads"]), []).append(line["milliseconds"])
+    return {row: statistics.median(values) for row, values in earlier.items()}
+
+
+def caption(arguments, no_compiler):
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        processor = named[0].split(":", 1)[1].strip() if named else processor
+    if arguments.device != "cpu":
+        processor = torch.cuda.get_device_name()
+    text = f"{processor}, {os.cpu_count()} cores; PyTorch {torch.__version__}; commit {arguments.commit}; "
+    text += f"{arguments.rounds} rounds of {arguments.seconds:g} s. Milliseconds of a step: median of the rounds (fastest-slowest)."
+    return text + (f" torch.compile did not work here: {no_compiler}." if no_compiler else "")
+
+
+def write_between_markers(path, text):
+    begin, end = "<!-- table of scripts/bench.sh -->", "<!-- end of the table -->"
+    whole = path.read_text()
+    if whole.count(begin) != 1 or whole.count(end) != 1:
+        sys.exit(f"{path} does not have the lines `{begin}` and `{end}` once each")
+    head, rest = whole.split(begin)
+    _, tail = rest.split(end)
+    path.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--aelab", type=Path, required=True, help="folder of the examples step_time and record_steps")
+    parser.add_argument("--floor", type=Path, help="the program aelab, which measures the floor")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each side of each round")
+    parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count(), 1])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128, 1024])
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of networks' names")
+    parser.add_argument("--forms", nargs="+", choices=pytorch.FORMS, default=list(pytorch.FORMS))
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--skip-agreement", action="store_true", help="for a row that was checked before")
+    parser.add_argument("--before", help="lines of an earlier version")
+    parser.add_argument("--keep", type=Path, help="a file for every round of every row, as JSON lines")
+    parser.add_argument("--markdown", type=Path, help="a page between whose markers the table is written")
+    parser.add_argument("--commit", default="unknown")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not (torch.cuda.is_available() and arguments.floor):
+        sys.exit("--device cuda needs a GPU that PyTorch sees, and an aelab with the feature `cuda`")
+    # On a GPU fusion and autotuning are PyTorch's best foot.
+    arguments.options = {"mode": "max-autotune"} if arguments.device == "cuda" else {}
+    if arguments.device == "cuda":
+        arguments.threads = arguments.threads[:1]
+        # Single precision on both sides.
+        torch.set_float32_matmul_precision("highest")
+    return arguments
+
+
+def main():
+    arguments = read_arguments()
+    names = [name for name in pytorch.NETWORKS if any(part in name for part in arguments.only)]
+    if not names:
+        sys.exit(f"no network's name contains {' or '.join(arguments.only)}")
+    if not arguments.skip_agreement:
+        check_agreement(arguments.aelab, names, arguments.batch_sizes, arguments.device)
+    no_compiler = pytorch.can_compile() if "compiled" in arguments.forms else None
+    if no_compiler:
+        print(f"torch.compile does not work here: {no_compiler}", file=sys.stderr)
+    hows = [how for how in arguments.forms if how != "compiled" or not no_compiler]
+    before = read_before(arguments.before) if arguments.before else {}
+    # All rows of one number of threads first: compiled code is made for a number of threads.
+    rows = [Row(name, size, threads) for threads in arguments.threads for name in names for size in arguments.batch_sizes]
+    if arguments.floor:
+        measure_floors(rows, arguments)
+    for index, row in enumerate(rows):
+        measure(row, arguments, hows)
+        # What was compiled for this row is of no use to another, and there is a limit to how much is kept.
+        torch.compiler.reset()
+        text = f"{number(row.median(AELAB))} ms, {row.ratio():.2f} of PyTorch ({row.reference()})"
+        place = f"[{index + 1}/{len(rows)}] {row.name}, batch {row.batch_size}, {row.threads} thread(s)"
+        print(f"{place}: {text}", file=sys.stderr, flush=True)
+        if arguments.keep:
+            with arguments.keep.open("a") as lines:
+                lines.write(json.dumps(row.line()) + "\n")
+    rows.sort(key=lambda row: (names.index(row.name), row.batch_size, -row.threads))
+    text = caption(arguments, no_compiler) + "\n\n" + table(rows, before, "compiled" in hows)
+    print(text)
+    if arguments.markdown:
+        write_between_markers(arguments.markdown, text)
+
+
+if __name__ == "__main__":
+    main()
