@@ -85,7 +85,7 @@ impl UnitKind {
 
 /// `1/B sum_b |v - v'|^2`, `[1]`, of rows, `[batch, visible]`.
 pub fn squared_distance(v: Tensor<2>, reconstruction: Tensor<2>) -> Tensor<1> {
-    reconstruction_loss(Loss::SquaredError, &v, &reconstruction).unwrap_or_else(|| (v - reconstruction).square().sum_dim(1).mean())
+    reconstruction_loss(Loss::SquaredError, &v, &reconstruction, None).unwrap_or_else(|| (v - reconstruction).square().sum_dim(1).mean())
 }
 
 /// `log(1 + exp(x))` without overflow.
