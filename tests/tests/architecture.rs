@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aelab-eval",
             "aelab-experiment",
             "aelab-files",
+            "aelab-kernels",
             "aelab-models",
             "aelab-report",
             "aelab-train",

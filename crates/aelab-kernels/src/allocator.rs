@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// ```
 /// #[global_allocator]
 /// static ALLOCATOR: aelab_kernels::ReusingAllocator = aelab_kernels::ReusingAllocator;
-/// # fn main() { assert_eq!(vec![1_u8; 1 << 20].len(), 1 << 20) }
+/// assert_eq!(vec![1_u8; 1 << 20].len(), 1 << 20);
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReusingAllocator;

@@ -2,7 +2,8 @@
 //! their own. On other backends each function is the plain expression in tensors.
 //!
 //! This is the one crate of numbers with unsafe code: calls of functions that are compiled for more than the target has,
-//! after a look at what the machine has, and matrix products over strides.
+//! after a look at what the machine has; matrix products over strides; threads that work on parts of one array (`team`,
+//! `parallel`); and the allocator that programs which train may install.
 
 mod activation;
 mod adam;
@@ -12,6 +13,7 @@ mod boltzmann;
 mod code_statistics;
 mod convolution;
 mod dense;
+mod descent;
 mod elementwise;
 mod fused;
 mod gaussian;
@@ -43,6 +45,7 @@ pub use boltzmann::{BoltzmannUpdate, bernoulli_states, boltzmann_update, differe
 pub use code_statistics::{CodeStatistics, code_statistics};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
+pub use descent::{AdaGradStep, RmsPropStep, SgdStep, ada_grad, rms_prop, sgd, sgd_with_momentum};
 pub use elementwise::activated;
 pub use gaussian::{gaussian_log_density, gaussian_sample, kl_to_standard_normal, standard_normal_log_density};
 pub use likelihood::Loss;

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ada_grad;
 mod adam;
 mod checkpoint;
 mod config;
@@ -14,6 +15,8 @@ pub mod fuzzing;
 mod optimizer;
 mod order;
 mod restore;
+mod rms_prop;
+mod sgd;
 mod term_means;
 
 pub use checkpoint::{CheckpointError, CheckpointFolder, Latest, Manifest, Position};
