@@ -411,7 +411,10 @@ impl<const N: usize> Backward<Flex, N> for ConvolutionBackward<N> {
                             Order::ChannelsFirst => to_channels_last(gradient, output, &mut scratch.other),
                         };
                         let y = y.as_ref().map_or(&[][..], |y| y.block(examples.clone(), &mut scratch.y));
-                        backward_block(layer.activation, gradient, y, &mut sums.bias);
+                        // Summed by blocks first: the rounding of a sum grows with its length.
+                        let mut of_bias = vec![0.0; output[0]];
+                        backward_block(layer.activation, gradient, y, &mut of_bias);
+                        accumulate(&mut sums.bias, &of_bias);
                         let values = x.block(examples, &mut scratch.x);
                         if let Some(of_weight) = &mut sums.weight {
                             layer.add_of_weight(gradient, values, &mut scratch.patches, of_weight);

@@ -367,3 +367,14 @@ fn layers_of_maps_give_the_same_bits_on_any_number_of_threads() {
     assert!(one.iter().all(|values| values.iter().any(|bits| *bits != 0)));
     assert!([2, 3, 8].into_iter().all(|num| on(num) == one));
 }
+
+#[test]
+fn the_maximum_over_what_is_no_number_is_none() {
+    let device = Device::flex();
+    for place in 0..4 {
+        let mut values = [1.0, 2.0, 3.0, 4.0];
+        values[place] = f32::NAN;
+        let map = Tensor::<1>::from_data(values, &device).reshape([1, 1, 2, 2]);
+        assert!(numbers(halve(&map).unwrap())[0].is_nan());
+    }
+}
