@@ -11,6 +11,9 @@ use aelab_bench::{Steps, networks_called};
 use burn::tensor::Device;
 use serde_json::json;
 
+#[global_allocator]
+static ALLOCATOR: aelab_kernels::ReusingAllocator = aelab_kernels::ReusingAllocator;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let seconds: f64 = arguments.first().map_or(Ok(2.0), |text| text.parse())?;

@@ -24,6 +24,6 @@ impl DiagonalGaussian {
     /// (Kingma & Welling 2014, Eq. 10).
     pub fn sample(&self, noise: &mut dyn Noise) -> Tensor<2> {
         let epsilon = noise.normal(self.mean.dims(), &self.mean.device());
-        self.mean.clone() + (self.log_var.clone() * 0.5).exp() * epsilon
+        aelab_kernels::gaussian_sample(self.mean.clone(), self.log_var.clone(), epsilon)
     }
 }

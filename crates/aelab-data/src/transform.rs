@@ -298,8 +298,8 @@ pub(crate) struct Transform {
 
 #[derive(Debug, Clone)]
 enum Map {
-    /// `byte / divisor`: the common case, a division that is exact and that the processor does for many bytes at once.
-    Fraction(f32),
+    /// `byte / divisor`, the common case, as a product and a sum: see [`parts_of_fraction`].
+    Fraction([f32; 2]),
     /// One value for each byte.
     Table(Box<[f32; 256]>),
     /// `f32` as stored.
@@ -312,7 +312,10 @@ impl Transform {
     pub(crate) fn new(scaling: &Scaling, binarize: Binarize, values: &Values, width: usize) -> Self {
         let threshold = if let Binarize::Threshold(threshold) = binarize { Some(threshold as f32) } else { None };
         let map = match (values, &scaling.affine) {
-            (Values::Bytes { divisor, .. }, Affine::Identity) if threshold.is_none() => Map::Fraction(*divisor),
+            (Values::Bytes { divisor, .. }, Affine::Identity) if threshold.is_none() => match parts_of_fraction(*divisor) {
+                Some(parts) => Map::Fraction(parts),
+                None => Map::Table(Box::new(std::array::from_fn(|byte| byte as f32 / divisor))),
+            },
             (Values::Bytes { divisor, .. }, Affine::Identity | Affine::Uniform { .. }) => {
                 Map::Table(Box::new(std::array::from_fn(|byte| {
                     let native = byte as f32 / divisor;
@@ -344,7 +347,7 @@ impl Transform {
     pub(crate) fn append(&self, stored: &Values, range: std::ops::Range<usize>, out: &mut Vec<f32>) {
         let start = out.len();
         match (&self.map, stored) {
-            (Map::Fraction(divisor), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| f32::from(byte) / divisor)),
+            (Map::Fraction(parts), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| fraction(byte, *parts))),
             (Map::Table(table), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| table[usize::from(byte)])),
             (Map::Copy, Values::Floats(data)) => out.extend_from_slice(&data[range]),
             (Map::Affine { center, factor, clamp, threshold }, stored) => {
@@ -381,6 +384,19 @@ impl Transform {
             draw(values, stream);
         }
     }
+}
+
+/// `1 / divisor` as a sum of two numbers whose products with a byte add up to `byte / divisor` to the last bit, for every byte: a
+/// division takes the processor several times as long. The first has few enough digits for its products to be exact. `None` where
+/// some byte comes out otherwise.
+fn parts_of_fraction(divisor: f32) -> Option<[f32; 2]> {
+    let high = f32::from_bits((1.0 / divisor).to_bits() & 0xffff_ff00);
+    let parts = [high, (1.0 / f64::from(divisor) - f64::from(high)) as f32];
+    (0..=u8::MAX).all(|byte| fraction(byte, parts).to_bits() == (f32::from(byte) / divisor).to_bits()).then_some(parts)
+}
+
+fn fraction(byte: u8, [high, low]: [f32; 2]) -> f32 {
+    f32::from(byte) * high + f32::from(byte) * low
 }
 
 fn above(value: f32, threshold: f32) -> f32 {
@@ -431,6 +447,17 @@ pub(crate) fn check_range(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fraction_in_parts_is_the_quotient_to_the_last_bit_or_is_not_used() {
+        assert!([1.0, 2.0, 15.0, 16.0, 255.0].into_iter().all(|divisor| parts_of_fraction(divisor).is_some()));
+        for divisor in (1..=1000_u16).map(f32::from) {
+            for byte in 0..=u8::MAX {
+                let quotient = f32::from(byte) / divisor;
+                assert!(parts_of_fraction(divisor).is_none_or(|parts| fraction(byte, parts) == quotient), "{byte} / {divisor}");
+            }
+        }
+    }
 
     #[test]
     fn a_bare_word_stands_for_the_map_with_its_defaults() {

@@ -29,9 +29,19 @@ impl Moments {
         let mut mean_square = vec![0.0f64; num_features];
         let mut num_observed = vec![0usize; num_features];
         for_each_batch(examples, stream, chunk_rows(num_features), |rows| {
-            for (index, row) in rows.values.chunks_exact(num_features.max(1)).enumerate() {
-                let mask = rows.mask.as_ref().map(|mask| &mask[index * num_features..][..num_features]);
-                for (feature, &value) in row.iter().enumerate().filter(|(feature, _)| mask.is_none_or(|mask| mask[*feature] > 0.0)) {
+            let Some(mask) = &rows.mask else {
+                for row in rows.values.chunks_exact(num_features.max(1)) {
+                    for ((mean, mean_square), &value) in mean.iter_mut().zip(&mut mean_square).zip(row) {
+                        let value = f64::from(value);
+                        *mean += value;
+                        *mean_square += value * value;
+                    }
+                }
+                num_observed.iter_mut().for_each(|num| *num += rows.shape()[0]);
+                return Ok(());
+            };
+            for (row, mask) in rows.values.chunks_exact(num_features.max(1)).zip(mask.chunks_exact(num_features.max(1))) {
+                for (feature, &value) in row.iter().enumerate().filter(|(feature, _)| mask[*feature] > 0.0) {
                     let value = f64::from(value);
                     mean[feature] += value;
                     mean_square[feature] += value * value;

@@ -82,14 +82,20 @@ pub(crate) struct Rows {
 impl Rows {
     /// The examples at `indices`.
     pub(crate) fn gather(examples: &dyn Examples, indices: &[usize], stream: &mut Stream) -> Self {
-        let num_features = examples.spec().num_features();
-        let mut values = Vec::with_capacity(indices.len() * num_features);
-        examples.gather(indices, stream, &mut values);
-        assert_eq!(values.len(), indices.len() * num_features, "`Examples::gather` appends whole examples");
-        let mut observed = Vec::new();
-        let mask = examples.gather_mask(indices, &mut observed).then_some(observed);
-        let labels = examples.labels().map(|labels| indices.iter().map(|&index| labels[index]).collect());
-        Self { values, mask, labels, num_features }
+        let mut rows = Self::of(Vec::with_capacity(indices.len() * examples.spec().num_features()), examples.spec().num_features());
+        rows.refill(examples, indices, stream);
+        rows
+    }
+
+    /// The examples at `indices` in place of those that were here, in the same memory.
+    fn refill(&mut self, examples: &dyn Examples, indices: &[usize], stream: &mut Stream) {
+        self.values.clear();
+        examples.gather(indices, stream, &mut self.values);
+        assert_eq!(self.values.len(), indices.len() * self.num_features, "`Examples::gather` appends whole examples");
+        let mut observed = self.mask.take().unwrap_or_default();
+        observed.clear();
+        self.mask = examples.gather_mask(indices, &mut observed).then_some(observed);
+        self.labels = examples.labels().map(|labels| indices.iter().map(|&index| labels[index]).collect());
     }
 
     /// Rows of values, all of them there, without classes.
@@ -168,9 +174,11 @@ pub(crate) fn for_each_batch_of_first(
     mut visit: impl FnMut(&Rows) -> Result<(), EvaluationError>,
 ) -> Result<(), EvaluationError> {
     let num = num.min(examples.len());
+    let mut rows = Rows::of(Vec::new(), examples.spec().num_features());
     for start in (0..num).step_by(batch_size.max(1)) {
         let indices: Vec<usize> = (start..num.min(start + batch_size.max(1))).collect();
-        visit(&Rows::gather(examples, &indices, &mut stream))?;
+        rows.refill(examples, &indices, &mut stream);
+        visit(&rows)?;
     }
     Ok(())
 }

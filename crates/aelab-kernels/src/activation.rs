@@ -2,7 +2,7 @@
 
 use crate::isa::compiled_for_each_isa;
 use crate::math::{exp, sigmoid, softplus, tanh};
-use crate::parallel::{for_rows, sum_rows};
+use crate::parallel::sum_rows;
 
 /// An activation whose derivative is a function of its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ fn map_row(y: &mut [f32], bias: Option<&[f32]>, function: impl Fn(f32) -> f32) {
 }
 
 #[inline(always)]
-fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) {
+pub(crate) fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) {
     match activation {
         Activation::Linear => map_row(y, bias, |x| x),
         Activation::Sigmoid => map_row(y, bias, sigmoid::<FMA>),
@@ -46,15 +46,14 @@ fn forward_row_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias
 }
 
 compiled_for_each_isa! {
-    fn forward_row(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) = forward_row_body
+    /// [`forward`] of one row.
+    pub(crate) fn forward_row(activation: Activation, y: &mut [f32], bias: Option<&[f32]>) = forward_row_body
 }
 
-/// `y <- activation(y + bias)`, in place. `y`: `[row, bias.len()]`.
-pub(crate) fn forward(activation: Activation, y: &mut [f32], width: usize, bias: Option<&[f32]>) {
-    if activation == Activation::Linear && bias.is_none() {
-        return;
-    }
-    for_rows(y, width, |row| forward_row(activation, row, bias));
+/// `row <- activation(row + bias)`: columns `first..` of one row of the layer's output.
+pub(crate) fn forward_columns(activation: Activation, row: &mut [f32], first: usize, bias: Option<&[f32]>) {
+    let columns = first..first + row.len();
+    forward_row(activation, row, bias.map(|bias| &bias[columns]));
 }
 
 #[inline(always)]
@@ -69,7 +68,7 @@ fn scale_row(gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>, slope: i
 }
 
 #[inline(always)]
-fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) {
+pub(crate) fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) {
     match activation {
         Activation::Linear => scale_row(gradient, y, sums, |_| 1.0),
         Activation::Sigmoid => scale_row(gradient, y, sums, |y| y * (1.0 - y)),
@@ -82,20 +81,45 @@ fn backward_row_body<const FMA: bool>(activation: Activation, gradient: &mut [f3
 }
 
 compiled_for_each_isa! {
-    fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
+    /// [`backward`] of one row.
+    pub(crate) fn backward_row(activation: Activation, gradient: &mut [f32], y: &[f32], sums: Option<&mut [f32]>) = backward_row_body
 }
 
-/// [`forward`] on this thread alone.
-pub(crate) fn forward_block(activation: Activation, y: &mut [f32], width: usize, bias: Option<&[f32]>) {
-    y.chunks_exact_mut(width).for_each(|row| forward_row(activation, row, bias));
+#[inline(always)]
+fn forward_block_body<const FMA: bool>(activation: Activation, y: &mut [f32], bias: &[f32]) {
+    if let [bias] = bias {
+        // Rows of one number: one long row.
+        y.iter_mut().for_each(|y| *y += bias);
+        forward_row_body::<FMA>(activation, y, None);
+    } else {
+        y.chunks_exact_mut(bias.len()).for_each(|row| forward_row_body::<FMA>(activation, row, Some(bias)));
+    }
 }
 
-/// [`backward`] on this thread alone.
-pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], width: usize, mut sums: Option<&mut [f32]>) {
-    gradient
-        .chunks_exact_mut(width)
-        .zip(y.chunks_exact(width))
-        .for_each(|(gradient, y)| backward_row(activation, gradient, y, sums.as_deref_mut()));
+compiled_for_each_isa! {
+    /// [`forward`] on this thread alone.
+    pub(crate) fn forward_block(activation: Activation, y: &mut [f32], bias: &[f32]) = forward_block_body
+}
+
+#[inline(always)]
+fn backward_block_body<const FMA: bool>(activation: Activation, gradient: &mut [f32], y: &[f32], sums: &mut [f32]) {
+    if activation != Activation::Linear {
+        backward_row_body::<FMA>(activation, gradient, y, None);
+    }
+    if let [sum] = sums {
+        // Sixteen sums at a time, as many as go into a register.
+        let mut parts = [0.0; 16];
+        let (rows, rest) = gradient.as_chunks::<16>();
+        rows.iter().for_each(|row| parts.iter_mut().zip(row).for_each(|(part, value)| *part += value));
+        *sum += parts.iter().sum::<f32>() + rest.iter().sum::<f32>();
+    } else {
+        gradient.chunks_exact(sums.len()).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value));
+    }
+}
+
+compiled_for_each_isa! {
+    /// [`backward`] on this thread alone; of a linear layer `y` is not read.
+    pub(crate) fn backward_block(activation: Activation, gradient: &mut [f32], y: &[f32], sums: &mut [f32]) = backward_block_body
 }
 
 /// `gradient <- gradient * activation'`, in place, from the output `y`; with `sums`, its sums over rows, `[width]`, too.
@@ -103,9 +127,6 @@ pub(crate) fn backward(activation: Activation, gradient: &mut [f32], y: &[f32], 
     match sums {
         Some(sums) => sum_rows(gradient, y, width, sums, |gradient, y, sums| backward_row(activation, gradient, y, Some(sums))),
         None if activation == Activation::Linear => {}
-        None => gradient
-            .chunks_exact_mut(width)
-            .zip(y.chunks_exact(width))
-            .for_each(|(gradient, y)| backward_row(activation, gradient, y, None)),
+        None => backward_row(activation, gradient, y, None),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::isa::compiled_for_each_isa;
 use crate::math::multiply_add;
+use crate::parallel::for_pieces;
 
 /// The numbers of one step of Adam (Kingma & Ba 2015, Algorithm 1, in the order of operations at the end of its section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +43,13 @@ fn update_body<const FMA: bool>(step: &AdamStep, parameter: &mut [f32], gradient
     });
 }
 
+/// Updates parameters and moments in place. All slices have the same length.
+pub fn adam(step: &AdamStep, parameter: &mut [f32], gradient: &mut [f32], moment_1: &mut [f32], moment_2: &mut [f32]) {
+    for_pieces([parameter, gradient, moment_1, moment_2], |[parameter, gradient, moment_1, moment_2]| {
+        update(step, parameter, gradient, moment_1, moment_2);
+    });
+}
+
 compiled_for_each_isa! {
-    /// Updates parameters and moments in place. All slices have the same length.
-    pub fn adam(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) = update_body
+    fn update(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) = update_body
 }

@@ -1,12 +1,17 @@
-//! Convolutions and transposed convolutions with bias and activation as one operation, as matrix products over patches.
+//! Convolutions and transposed convolutions with bias, residual and activation as one operation, as matrix products over patches.
 //!
 //! In memory a map is `[batch, height, width, channel]`: a row of a patch is then one run of numbers, and what a product gives
-//! is a map already. To the outside it is `[batch, channel, height, width]`, a view; maps that come in otherwise are turned.
-//! Work goes on in blocks of examples whose patches stay in the cache; the blocks do not depend on the number of threads.
+//! is a map already. To the outside it is `[batch, channel, height, width]`, a view. Maps that come from flattened features
+//! or are flattened next lie the other way round; they are turned block by block while they are in the cache.
+//! Work goes on in blocks of examples whose patches stay in the cache, and in groups of blocks that add up their gradients;
+//! neither depends on the number of threads.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, Shape, backend_extension};
@@ -15,8 +20,10 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::activation::{backward_block, forward_block};
+use crate::map::{Map, Order, map_of, room, settled_order, to_channels_first, to_channels_last, transpose, zeroed};
+use crate::patches::{Sizes, gather, scatter};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
-use crate::product::{Matrix, accumulate, product_into};
+use crate::product::{Matrix, accumulate, add_product, product_into_new};
 
 /// Strides and borders; a kernel is square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +36,36 @@ pub struct Sliding {
     pub output: [usize; 2],
     /// Whether the convolution goes from patches to the larger map.
     pub transposed: bool,
+    /// Whether the result is flattened next: it then lies in memory channel by channel.
+    pub flattened: bool,
 }
 
-/// `activation(convolution(x, weight) + bias)`; `None` where the tensors are not on `flex`.
+/// `activation(convolution(x, weight) + bias + residual)`; `None` where the tensors are not on `flex`.
 ///
 /// # Shapes
 /// `x`: `[batch, input, height, width]`; `weight`: `[output, input, kernel, kernel]`, where transposed
-/// `[input, output, kernel, kernel]`; `bias`: `[output]`.
-pub fn convolution(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>, activation: Activation, sliding: Sliding) -> Option<Tensor<4>> {
-    if !(is_ours(x) && is_ours(weight) && is_ours(bias)) {
+/// `[input, output, kernel, kernel]`; `bias`: `[output]`; `residual`: the shape of the result.
+pub fn convolution(
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
+    residual: Option<&Tensor<4>>,
+    activation: Activation,
+    sliding: Sliding,
+) -> Option<Tensor<4>> {
+    if !(is_ours(x) && is_ours(weight) && bias.is_none_or(is_ours) && residual.is_none_or(is_ours)) {
         return None;
     }
+    let num_outputs = weight.dims()[usize::from(sliding.transposed)];
+    let bias = bias.cloned().unwrap_or_else(|| Tensor::zeros([num_outputs], &x.device())).into_dispatch();
     let [x, weight] = [x, weight].map(|tensor| tensor.clone().into_dispatch());
-    Some(Tensor::from_dispatch(<Dispatch as ConvolutionOps>::convolution(x, weight, bias.clone().into_dispatch(), activation, sliding)))
+    Some(Tensor::from_dispatch(match residual {
+        Some(residual) => {
+            let residual = residual.clone().into_dispatch();
+            <Dispatch as ConvolutionOps>::convolution_with_residual(x, weight, bias, residual, activation, sliding)
+        }
+        None => <Dispatch as ConvolutionOps>::convolution(x, weight, bias, activation, sliding),
+    }))
 }
 
 #[backend_extension(Flex, Autodiff)]
@@ -53,289 +77,375 @@ trait ConvolutionOps: Backend {
         activation: Activation,
         sliding: Sliding,
     ) -> FloatTensor<Self>;
+
+    fn convolution_with_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        activation: Activation,
+        sliding: Sliding,
+    ) -> FloatTensor<Self>;
 }
 
-/// Sizes of the two maps: the larger one, of which patches are taken, and the smaller one with one pixel per patch.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    large: [usize; 3],
-    small: [usize; 3],
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-}
-
-/// Numbers of the patches of a block; half of a usual second-level cache.
+/// Numbers of a block: patches and both maps. Half of a usual second-level cache.
 const BLOCK_SIZE: usize = 1 << 17;
+/// Gradients of weights are added up over the blocks of a group, and then over so many groups at most.
+const NUM_GROUPS: usize = 16;
 
-impl Sizes {
-    /// `[batch, channel, height, width]` of what comes in, and of the weight.
-    fn new(x: &[usize], weight: &[usize], sliding: Sliding) -> Self {
-        let (batch, map, kernel) = (x[0], [x[1], x[2], x[3]], weight[2]);
-        let Sliding { stride, padding, .. } = sliding;
-        let (large, small) = if sliding.transposed {
-            ([weight[1], sliding.output[0], sliding.output[1]], map)
+/// What a convolution is apart from its numbers.
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    sizes: Sizes,
+    batch: usize,
+    transposed: bool,
+    activation: Activation,
+    /// That of the result.
+    order: Order,
+}
+
+impl Layer {
+    fn new(x: &Map, weight: &FlexTensor, activation: Activation, sliding: Sliding) -> Self {
+        let Sliding { stride, padding, transposed, .. } = sliding;
+        let weight = weight.layout().shape();
+        let kernel = weight[2];
+        let (large, small) = if transposed {
+            ([weight[1], sliding.output[0], sliding.output[1]], x.size)
         } else {
             let patches = |size: usize| (size + 2 * padding - kernel) / stride + 1;
-            (map, [weight[0], patches(map[1]), patches(map[2])])
+            (x.size, [weight[0], patches(x.size[1]), patches(x.size[2])])
         };
-        Self { batch, large, small, kernel, stride, padding }
+        let order = if sliding.flattened { Order::ChannelsFirst } else { Order::ChannelsLast };
+        let order = settled_order(order, if transposed { large } else { small });
+        Self { sizes: Sizes { large, small, kernel, stride, padding }, batch: x.batch, transposed, activation, order }
     }
 
-    fn num_large(&self) -> usize {
-        self.large.iter().product()
+    /// Channel, height and width of the result.
+    fn output(&self) -> [usize; 3] {
+        if self.transposed { self.sizes.large } else { self.sizes.small }
     }
 
-    fn num_small(&self) -> usize {
-        self.small.iter().product()
+    fn num_outputs(&self) -> usize {
+        self.output().iter().product()
     }
 
-    fn num_patches(&self) -> usize {
-        self.small[1] * self.small[2]
+    fn num_inputs(&self) -> usize {
+        if self.transposed { self.sizes.num_small() } else { self.sizes.num_large() }
     }
 
-    fn patch_size(&self) -> usize {
-        self.kernel * self.kernel * self.large[0]
+    /// Numbers of the patches of an example.
+    fn num_in_patches(&self) -> usize {
+        self.sizes.num_patches() * self.sizes.patch_size()
     }
 
-    /// Examples of a block.
+    /// Examples of a block; blocks are about equal.
     fn block(&self) -> usize {
-        (BLOCK_SIZE / (self.num_patches() * self.patch_size()).max(1)).clamp(1, self.batch.max(1))
+        let most = (BLOCK_SIZE / (self.num_in_patches() + self.num_inputs() + self.num_outputs()).max(1)).max(1);
+        self.batch.div_ceil(self.batch.div_ceil(most).max(1)).max(1)
     }
 
-    /// For each row of each patch: its place among the patches, the place and the length of its run in the map, and how many
-    /// numbers of the row lie before it, outside the map.
-    #[inline(always)]
-    fn for_each_run(&self, mut visit: impl FnMut(usize, Option<(usize, usize, usize)>)) {
-        let [channels, height, width] = self.large;
-        let row = self.kernel * channels;
-        let mut place = 0;
-        for y in 0..self.small[1] {
-            for x in 0..self.small[2] {
-                let left = (x * self.stride) as isize - self.padding as isize;
-                let (from, to) = (left.max(0) as usize, ((left + self.kernel as isize).max(0) as usize).min(width));
-                for ky in 0..self.kernel {
-                    let line = (y * self.stride + ky) as isize - self.padding as isize;
-                    let is_inside = line >= 0 && (line as usize) < height && from < to;
-                    visit(
-                        place,
-                        is_inside.then(|| {
-                            let before = (from as isize - left) as usize * channels;
-                            ((line as usize * width + from) * channels, (to - from) * channels, before)
-                        }),
-                    );
-                    place += row;
-                }
-            }
+    /// Examples of a group.
+    fn group(&self) -> usize {
+        let block = self.block();
+        self.batch.div_ceil(block).div_ceil(NUM_GROUPS).max(1) * block
+    }
+
+    /// The smaller map of a block of examples as `[pixel, channel]`.
+    fn small<'a>(&self, numbers: &'a [f32]) -> Matrix<'a> {
+        let channels = self.sizes.small[0];
+        Matrix::new(numbers, numbers.len() / channels, channels)
+    }
+
+    /// The weight as `[small channel, patch]`.
+    fn matrix<'a>(&self, weight: &'a [f32]) -> Matrix<'a> {
+        Matrix::new(weight, self.sizes.small[0], self.sizes.patch_size())
+    }
+
+    /// The patches of a block of larger maps.
+    fn patches<'a>(&self, large: &'a [f32], scratch: &'a mut Vec<f32>) -> Matrix<'a> {
+        if !self.sizes.is_identity() {
+            let num = large.len() / self.sizes.num_large();
+            gather(&self.sizes, large, room(scratch, num * self.num_in_patches()));
+        }
+        self.gathered(large, scratch)
+    }
+
+    /// The patches of a block of larger maps, which lie in `scratch` already.
+    fn gathered<'a>(&self, large: &'a [f32], scratch: &'a [f32]) -> Matrix<'a> {
+        let num = large.len() / self.sizes.num_large();
+        self.sizes.matrix(if self.sizes.is_identity() { large } else { &scratch[..num * self.num_in_patches()] }, num)
+    }
+
+    /// The larger maps from the product of smaller ones and the weight.
+    fn spread<'a>(
+        &self,
+        small: Matrix<'_>,
+        weight: Matrix<'_>,
+        scratch: &mut Vec<f32>,
+        large: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
+        if self.sizes.is_identity() {
+            return product_into_new(large, small, weight);
+        }
+        let patches = room(scratch, large.len() / self.sizes.num_large() * self.num_in_patches());
+        self.sizes.product_into(patches, small, weight);
+        let large = zeroed(large);
+        scatter(&self.sizes, patches, large);
+        large
+    }
+
+    /// The result for a block of examples, channels last. `bias` and `weight` as in [`Layer::matrix`].
+    fn forward<'a>(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        residual: Option<&[f32]>,
+        scratch: &mut Vec<f32>,
+        y: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
+        let weight = self.matrix(weight);
+        let y = if self.transposed {
+            self.spread(self.small(x), weight, scratch, y)
+        } else {
+            product_into_new(y, self.patches(x, scratch), weight.transposed())
+        };
+        if let Some(residual) = residual {
+            accumulate(y, residual);
+        }
+        forward_block(self.activation, y, bias);
+        y
+    }
+
+    /// Adds the gradient by the weight, from that before the activation and from `x`, both of a block of examples and channels
+    /// last.
+    fn add_of_weight(&self, gradient: &[f32], x: &[f32], scratch: &mut Vec<f32>, of_weight: &mut [f32]) {
+        if self.transposed {
+            add_product(of_weight, self.small(x).transposed(), self.patches(gradient, scratch));
+        } else {
+            add_product(of_weight, self.small(gradient).transposed(), self.patches(x, scratch));
         }
     }
 
-    /// The patches of one example: `[patch, kernel * kernel * channel]`.
-    fn gather(&self, map: &[f32], patches: &mut [f32]) {
-        let row = self.kernel * self.large[0];
-        self.for_each_run(|place, run| {
-            let patch = &mut patches[place..place + row];
-            match run {
-                Some((start, len, before)) => {
-                    if len < row {
-                        patch.fill(0.0);
-                    }
-                    patch[before..before + len].copy_from_slice(&map[start..start + len]);
-                }
-                None => patch.fill(0.0),
-            }
-        });
-    }
-
-    /// Adds patches to the map that they are of.
-    fn scatter(&self, patches: &[f32], map: &mut [f32]) {
-        self.for_each_run(|place, run| {
-            if let Some((start, len, before)) = run {
-                let patch = &patches[place + before..place + before + len];
-                map[start..start + len].iter_mut().zip(patch).for_each(|(sum, value)| *sum += value);
-            }
-        });
+    /// Writes the gradient by `x`, channels last. `is_gathered`: whether `scratch` comes from [`Layer::add_of_weight`] of the same
+    /// block.
+    fn of_x<'a>(
+        &self,
+        gradient: &[f32],
+        weight: &[f32],
+        is_gathered: bool,
+        scratch: &mut Vec<f32>,
+        of_x: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
+        let weight = self.matrix(weight);
+        if self.transposed {
+            let patches = if is_gathered { self.gathered(gradient, scratch) } else { self.patches(gradient, scratch) };
+            product_into_new(of_x, patches, weight.transposed())
+        } else {
+            self.spread(self.small(gradient), weight, scratch, of_x)
+        }
     }
 }
 
-/// The numbers of a map as `[batch, height, width, channel]`.
-fn channels_last(tensor: FlexTensor) -> FlexTensor {
-    let turned = tensor.permute(&[0, 2, 3, 1]);
-    contiguous(turned)
+/// What a thread works on; kept from call to call.
+#[derive(Default)]
+struct Scratch {
+    patches: Vec<f32>,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    other: Vec<f32>,
+    new: Vec<MaybeUninit<f32>>,
 }
 
-/// A map `[batch, height, width, channel]` as a view `[batch, channel, height, width]`.
-fn channels_first(values: Vec<f32>, batch: usize, [channels, height, width]: [usize; 3]) -> FlexTensor {
-    tensor_of(values, Shape::new([batch, height, width, channels])).permute(&[0, 3, 1, 2])
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// The weight as `[kernel * kernel * large channel, small channel]`.
-fn patch_weight(weight: &FlexTensor) -> Vec<f32> {
-    // Of a convolution the small map's channels are the first axis and the large map's the second; of a transposed one too.
-    let weight = contiguous(weight.clone());
+/// Writes a block of results that `work` computes channels last to `into`, which lies in `order`.
+fn write_block(
+    order: Order,
+    size: [usize; 3],
+    into: &mut [MaybeUninit<f32>],
+    scratch: &mut Vec<MaybeUninit<f32>>,
+    work: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32],
+) {
+    match order {
+        Order::ChannelsLast => _ = work(into),
+        Order::ChannelsFirst => {
+            scratch.resize(into.len().max(scratch.len()), MaybeUninit::uninit());
+            to_channels_first(work(&mut scratch[..into.len()]), size, into);
+        }
+    }
+}
+
+/// The weight `[small channel, large channel, kernel, kernel]` as `[small channel, kernel, kernel, large channel]`, which is
+/// how patches lie.
+fn patch_weight(weight: FlexTensor) -> FlexTensor {
+    let weight = contiguous(weight);
     let [small, large, kernel] = [0, 1, 2].map(|axis| weight.layout().shape()[axis]);
-    let (from, area) = (numbers(&weight), kernel * kernel);
-    let mut turned = vec![0.0; from.len()];
-    for s in 0..small {
-        for l in 0..large {
-            for k in 0..area {
-                turned[(k * large + l) * small + s] = from[(s * large + l) * area + k];
-            }
-        }
+    if large == 1 || kernel == 1 {
+        return weight;
+    }
+    tensor_of(turned_rows(numbers(&weight), large * kernel * kernel, large), Shape::new([small, large, kernel, kernel]))
+}
+
+/// Each row of `len` numbers, a matrix of `rows` rows, as its transpose.
+fn turned_rows(weight: &[f32], len: usize, rows: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; weight.len()];
+    for (from, into) in weight.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
+        transpose(from, rows, into);
     }
     turned
 }
 
-/// The gradient by the weight from that by [`patch_weight`].
-fn weight_gradient(turned: &[f32], small: usize, large: usize, kernel: usize) -> FlexTensor {
-    let area = kernel * kernel;
-    let mut values = vec![0.0; turned.len()];
-    for s in 0..small {
-        for l in 0..large {
-            for k in 0..area {
-                values[(s * large + l) * area + k] = turned[(k * large + l) * small + s];
-            }
-        }
-    }
-    tensor_of(values, Shape::new([small, large, kernel, kernel]))
+fn forward(layer: &Layer, x: &Map, weight: &FlexTensor, bias: FlexTensor, residual: Option<&Map>) -> FlexTensor {
+    let bias = contiguous(bias);
+    let (weight, bias) = (numbers(weight), numbers(&bias));
+    let (block, len) = (layer.block(), layer.num_outputs());
+    let num = layer.batch * len;
+    let mut y = Vec::with_capacity(num);
+    y.spare_capacity_mut()[..num].par_chunks_mut(block * len).enumerate().for_each(|(index, y)| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let examples = index * block..index * block + y.len() / len;
+            let x = x.block(examples.clone(), &mut scratch.x);
+            let residual = residual.map(|residual| residual.block(examples, &mut scratch.other));
+            write_block(layer.order, layer.output(), y, &mut scratch.new, |y| {
+                layer.forward(x, weight, bias, residual, &mut scratch.patches, y)
+            });
+        });
+    });
+    // SAFETY: the capacity was asked for, and the blocks, which make up the whole, have been written: `Layer::forward` gives what it
+    // was given back as written, and `write_block` copies all of it.
+    unsafe { y.set_len(num) };
+    map_of(y, layer.order, layer.batch, layer.output())
 }
 
-fn forward(x: FlexTensor, weight: &FlexTensor, bias: &FlexTensor, activation: Activation, sliding: Sliding) -> FlexTensor {
-    let sizes = Sizes::new(x.layout().shape(), weight.layout().shape(), sliding);
-    let x = channels_last(x);
-    let weight = patch_weight(weight);
-    let bias = contiguous(bias.clone());
-    let (x, bias) = (numbers(&x), numbers(&bias));
-    let (patches, patch) = (sizes.num_patches(), sizes.patch_size());
-    let weight = Matrix::new(&weight, patch, sizes.small[0]);
-    let block = sizes.block();
-    let (input, output, map) = if sliding.transposed {
-        (sizes.num_small(), sizes.num_large(), sizes.large)
-    } else {
-        (sizes.num_large(), sizes.num_small(), sizes.small)
-    };
-    let mut y = vec![0.0; sizes.batch * output];
-    y.par_chunks_mut(block * output).zip(x.par_chunks(block * input)).for_each_init(Vec::new, |scratch, (y, x)| {
-        let num = x.len() / input;
-        scratch.resize(num * patches * patch, 0.0);
-        if sliding.transposed {
-            product_into(scratch, Matrix::new(x, num * patches, sizes.small[0]), weight.transposed());
-            for (scratch, y) in scratch.chunks_exact(patches * patch).zip(y.chunks_exact_mut(output)) {
-                sizes.scatter(scratch, y);
-            }
-        } else {
-            for (x, scratch) in x.chunks_exact(input).zip(scratch.chunks_exact_mut(patches * patch)) {
-                sizes.gather(x, scratch);
-            }
-            product_into(y, Matrix::new(scratch, num * patches, patch), weight);
-        }
-        forward_block(activation, y, map[0], Some(bias));
-    });
-    channels_first(y, sizes.batch, map)
+fn convolve(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    residual: Option<FlexTensor>,
+    activation: Activation,
+    sliding: Sliding,
+) -> FlexTensor {
+    let x = Map::new(x);
+    let layer = Layer::new(&x, &weight, activation, sliding);
+    forward(&layer, &x, &patch_weight(weight), bias, residual.map(Map::new).as_ref())
 }
 
 impl ConvolutionOps for Flex {
     fn convolution(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, activation: Activation, sliding: Sliding) -> FlexTensor {
-        forward(x, &weight, &bias, activation, sliding)
+        convolve(x, weight, bias, None, activation, sliding)
+    }
+
+    fn convolution_with_residual(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        residual: FlexTensor,
+        activation: Activation,
+        sliding: Sliding,
+    ) -> FlexTensor {
+        convolve(x, weight, bias, Some(residual), activation, sliding)
     }
 }
 
 #[derive(Debug)]
-struct ConvolutionBackward;
+struct ConvolutionBackward<const N: usize>;
 
+/// What the gradient is computed from.
 #[derive(Debug, Clone)]
 struct ConvolutionState {
-    x: FlexTensor,
+    layer: Layer,
+    x: Map,
+    /// As in [`Layer::matrix`].
     weight: FlexTensor,
-    y: FlexTensor,
-    activation: Activation,
-    sliding: Sliding,
+    /// None where the activation is linear.
+    y: Option<Map>,
 }
 
-/// What a block of examples gives.
-#[derive(Default)]
-struct BlockGradients {
+/// What a group of examples gives.
+struct GroupGradients {
     bias: Vec<f32>,
-    weight: Vec<f32>,
+    weight: Option<Vec<f32>>,
 }
 
-impl Backward<Flex, 3> for ConvolutionBackward {
+impl<const N: usize> Backward<Flex, N> for ConvolutionBackward<N> {
     type State = ConvolutionState;
 
-    fn backward(self, ops: Ops<ConvolutionState, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let ConvolutionState { x, weight, y, activation, sliding } = ops.state;
-        let [node_x, node_weight, node_bias] = ops.parents;
-        let sizes = Sizes::new(x.layout().shape(), weight.layout().shape(), sliding);
-        let mut gradient = channels_last(grads.consume::<Flex>(&ops.node));
-        let (x, y) = (channels_last(x), channels_last(y));
-        let turned = patch_weight(&weight);
-        let (patches, patch, small) = (sizes.num_patches(), sizes.patch_size(), sizes.small[0]);
-        let weight = Matrix::new(&turned, patch, small);
-        let (input, output, map) = if sliding.transposed {
-            (sizes.num_small(), sizes.num_large(), sizes.large)
-        } else {
-            (sizes.num_large(), sizes.num_small(), sizes.small)
-        };
-        let block = sizes.block();
-        let mut of_x = vec![0.0; if node_x.is_some() { sizes.batch * input } else { 0 }];
-        let num_blocks = sizes.batch.div_ceil(block);
-        let of_x_blocks: Vec<Option<&mut [f32]>> =
-            if node_x.is_some() { of_x.chunks_mut(block * input).map(Some).collect() } else { (0..num_blocks).map(|_| None).collect() };
-        let gradients: Vec<BlockGradients> = crate::primitive::numbers_mut(&mut gradient)
-            .par_chunks_mut(block * output)
-            .zip(numbers(&y).par_chunks(block * output))
-            .zip(numbers(&x).par_chunks(block * input))
-            .zip(of_x_blocks.into_par_iter())
-            .map_init(Vec::new, |scratch: &mut Vec<f32>, (((gradient, y), x), of_x)| {
-                let num = x.len() / input;
-                let mut block = BlockGradients { bias: vec![0.0; map[0]], weight: Vec::new() };
-                backward_block(activation, gradient, y, map[0], Some(&mut block.bias));
-                scratch.resize(num * patches * patch, 0.0);
-                if sliding.transposed {
-                    for (gradient, scratch) in gradient.chunks_exact(output).zip(scratch.chunks_exact_mut(patches * patch)) {
-                        sizes.gather(gradient, scratch);
-                    }
-                    let scratch = Matrix::new(scratch, num * patches, patch);
-                    if node_weight.is_some() {
-                        block.weight = vec![0.0; patch * small];
-                        product_into(&mut block.weight, scratch.transposed(), Matrix::new(x, num * patches, small));
-                    }
-                    if let Some(of_x) = of_x {
-                        product_into(of_x, scratch, weight);
-                    }
-                } else {
-                    let gradient = Matrix::new(gradient, num * patches, small);
-                    if node_weight.is_some() {
-                        for (x, scratch) in x.chunks_exact(input).zip(scratch.chunks_exact_mut(patches * patch)) {
-                            sizes.gather(x, scratch);
+    fn backward(self, ops: Ops<ConvolutionState, N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let ConvolutionState { layer, x, weight, y } = ops.state;
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let mut parents = ops.parents.into_iter();
+        let [node_x, node_weight, node_bias, node_residual] = std::array::from_fn(|_| parents.next().flatten());
+        // The gradient by the residual is handed on as it lies.
+        let mut gradient = if node_residual.is_some() { Map::channels_last(gradient) } else { Map::new(gradient) };
+        let (order, output) = (gradient.order, layer.output());
+        let (num_inputs, num_outputs) = (layer.num_inputs(), layer.num_outputs());
+        let (block, group) = (layer.block(), layer.group());
+        let num_of_x = if node_x.is_some() { layer.batch * num_inputs } else { 0 };
+        let mut of_x = Vec::with_capacity(num_of_x);
+        let mut of_x_groups: Vec<Option<&mut [MaybeUninit<f32>]>> =
+            of_x.spare_capacity_mut()[..num_of_x].chunks_mut(group * num_inputs).map(Some).collect();
+        of_x_groups.resize_with(layer.batch.div_ceil(group), || None);
+        let gradients: Vec<GroupGradients> = gradient
+            .numbers_mut()
+            .par_chunks_mut(group * num_outputs)
+            .zip(of_x_groups)
+            .enumerate()
+            .map(|(index, (gradient, mut of_x))| {
+                let mut sums = GroupGradients {
+                    bias: vec![0.0; output[0]],
+                    weight: node_weight.is_some().then(|| vec![0.0; layer.sizes.small[0] * layer.sizes.patch_size()]),
+                };
+                SCRATCH.with_borrow_mut(|scratch| {
+                    for (part, gradient) in gradient.chunks_mut(block * num_outputs).enumerate() {
+                        let start = index * group + part * block;
+                        let examples = start..start + gradient.len() / num_outputs;
+                        let of_x = of_x.as_deref_mut().map(|of_x| {
+                            let start = part * block * num_inputs;
+                            &mut of_x[start..start + examples.len() * num_inputs]
+                        });
+                        let gradient = match order {
+                            Order::ChannelsLast => gradient,
+                            Order::ChannelsFirst => to_channels_last(gradient, output, &mut scratch.other),
+                        };
+                        let y = y.as_ref().map_or(&[][..], |y| y.block(examples.clone(), &mut scratch.y));
+                        backward_block(layer.activation, gradient, y, &mut sums.bias);
+                        let values = x.block(examples, &mut scratch.x);
+                        if let Some(of_weight) = &mut sums.weight {
+                            layer.add_of_weight(gradient, values, &mut scratch.patches, of_weight);
                         }
-                        block.weight = vec![0.0; patch * small];
-                        product_into(&mut block.weight, Matrix::new(scratch, num * patches, patch).transposed(), gradient);
-                    }
-                    if let Some(of_x) = of_x {
-                        product_into(scratch, gradient, weight.transposed());
-                        for (scratch, of_x) in scratch.chunks_exact(patches * patch).zip(of_x.chunks_exact_mut(input)) {
-                            sizes.scatter(scratch, of_x);
+                        if let Some(of_x) = of_x {
+                            let (weight, patches, is_gathered) = (numbers(&weight), &mut scratch.patches, sums.weight.is_some());
+                            write_block(x.order, x.size, of_x, &mut scratch.new, |of_x| {
+                                layer.of_x(gradient, weight, is_gathered, patches, of_x)
+                            });
                         }
                     }
-                }
-                block
+                });
+                sums
             })
             .collect();
         if let Some(node) = node_x {
-            let map = if sliding.transposed { sizes.small } else { sizes.large };
-            grads.register::<Flex>(node.id, channels_first(of_x, sizes.batch, map));
+            // SAFETY: the capacity was asked for, and the groups, which make up the whole, have been written block by block.
+            unsafe { of_x.set_len(num_of_x) };
+            grads.register::<Flex>(node.id, map_of(of_x, x.order, layer.batch, x.size));
         }
         if let Some(node) = node_weight {
-            let mut sum = vec![0.0; patch * small];
-            gradients.iter().for_each(|block| accumulate(&mut sum, &block.weight));
-            grads.register::<Flex>(node.id, weight_gradient(&sum, small, sizes.large[0], sizes.kernel));
+            let Sizes { small: [small, ..], large: [large, ..], kernel, .. } = layer.sizes;
+            let mut sum = vec![0.0; small * layer.sizes.patch_size()];
+            gradients.iter().filter_map(|group| group.weight.as_ref()).for_each(|weight| accumulate(&mut sum, weight));
+            let shape = Shape::new([small, large, kernel, kernel]);
+            grads.register::<Flex>(node.id, tensor_of(turned_rows(&sum, large * kernel * kernel, kernel * kernel), shape));
         }
         if let Some(node) = node_bias {
-            let mut sum = vec![0.0; map[0]];
-            gradients.iter().for_each(|block| accumulate(&mut sum, &block.bias));
-            grads.register::<Flex>(node.id, tensor_of(sum, Shape::new([map[0]])));
+            let mut sum = vec![0.0; output[0]];
+            gradients.iter().for_each(|group| accumulate(&mut sum, &group.bias));
+            grads.register::<Flex>(node.id, tensor_of(sum, Shape::new([output[0]])));
+        }
+        if let Some(node) = node_residual {
+            grads.register::<Flex>(node.id, gradient.into_tensor());
         }
     }
 }
@@ -349,14 +459,48 @@ impl<C: CheckpointStrategy> ConvolutionOps for Autodiff<Flex, C> {
         sliding: Sliding,
     ) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node), (bias, bias_node)) = (x.into_parts(), weight.into_parts(), bias.into_parts());
-        let nodes: [NodeGuard; 3] = [x_node, weight_node, bias_node];
-        let y = forward(x.clone(), &weight, &bias, activation, sliding);
-        match ConvolutionBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        match ConvolutionBackward::<3>.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::UnTracked(prepared) => prepared.finish(convolve(x, weight, bias, None, activation, sliding)),
             OpsKind::Tracked(prepared) => {
-                let state = ConvolutionState { x, weight, y: y.clone(), activation, sliding };
+                let (y, state) = tracked(x, weight, bias, None, activation, sliding);
                 prepared.finish(state, y)
             }
         }
     }
+
+    fn convolution_with_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        activation: Activation,
+        sliding: Sliding,
+    ) -> FloatTensor<Self> {
+        let ((x, x_node), (weight, weight_node), (bias, bias_node)) = (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (residual, residual_node) = residual.into_parts();
+        match ConvolutionBackward::<4>.prepare::<C>([x_node, weight_node, bias_node, residual_node]).compute_bound().stateful() {
+            OpsKind::UnTracked(prepared) => prepared.finish(convolve(x, weight, bias, Some(residual), activation, sliding)),
+            OpsKind::Tracked(prepared) => {
+                let (y, state) = tracked(x, weight, bias, Some(residual), activation, sliding);
+                prepared.finish(state, y)
+            }
+        }
+    }
+}
+
+/// The result, and what its gradient is computed from.
+fn tracked(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    residual: Option<FlexTensor>,
+    activation: Activation,
+    sliding: Sliding,
+) -> (FlexTensor, ConvolutionState) {
+    let x = Map::new(x);
+    let layer = Layer::new(&x, &weight, activation, sliding);
+    let weight = patch_weight(weight);
+    let y = forward(&layer, &x, &weight, bias, residual.map(Map::new).as_ref());
+    let state = ConvolutionState { layer, x, weight, y: (activation != Activation::Linear).then(|| Map::new(y.clone())) };
+    (y, state)
 }

@@ -9,9 +9,9 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, Shape, backend_extension}
 use burn::tensor::{Tensor, activation, module};
 
 use crate::Activation;
-use crate::activation::{backward, forward};
+use crate::activation::{backward, forward_columns};
 use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
-use crate::product::{Matrix, product};
+use crate::product::{Matrix, product, product_with, two_products};
 
 /// `activation(x W + bias)`, or `activation(x W^T + bias)` where `transposed`.
 ///
@@ -85,8 +85,12 @@ fn layer(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, activation
     let x = contiguous(x);
     let (rows, width) = (x.layout().shape()[0], weight.layout().shape()[usize::from(!transposed)]);
     let bias = bias.map(contiguous);
-    let mut y = product(matrix(&x), turned(matrix(&weight), transposed));
-    forward(activation, &mut y, width, bias.as_ref().map(numbers));
+    let (left, right, bias) = (matrix(&x), turned(matrix(&weight), transposed), bias.as_ref().map(numbers));
+    let y = if activation == Activation::Linear && bias.is_none() {
+        product(left, right)
+    } else {
+        product_with(left, right, &|first, row| forward_columns(activation, row, first, bias))
+    };
     tensor_of(y, Shape::new([rows, width]))
 }
 
@@ -130,18 +134,28 @@ impl<const N: usize> Backward<Flex, N> for DenseBackward<N> {
         if let (Some(node), Some(sums)) = (node_bias, sums) {
             grads.register::<Flex>(node.id, tensor_of(sums, Shape::new([width])));
         }
-        if let (Some(node), Some(weight)) = (node_x, weight) {
-            let (rows, inputs) = (gradient.layout().shape()[0], weight.layout().shape()[usize::from(transposed)]);
-            let of_x = product(matrix(&gradient), turned(matrix(&weight), !transposed));
+        let [rows, inputs] = match (&x, &weight) {
+            (Some(x), _) => [0, 1].map(|dim| x.layout().shape()[dim]),
+            (None, Some(weight)) => [gradient.layout().shape()[0], weight.layout().shape()[usize::from(transposed)]],
+            (None, None) => return,
+        };
+        let by_x = weight.as_ref().filter(|_| node_x.is_some()).map(|weight| [matrix(&gradient), turned(matrix(weight), !transposed)]);
+        let by_weight = x
+            .as_ref()
+            .filter(|_| node_weight.is_some())
+            .map(|x| if transposed { [matrix(&gradient).transposed(), matrix(x)] } else { [matrix(x).transposed(), matrix(&gradient)] });
+        let (of_x, of_weight) = match (by_x, by_weight) {
+            (Some(by_x), Some(by_weight)) => {
+                let [of_x, of_weight] = two_products(by_x, by_weight);
+                (Some(of_x), Some(of_weight))
+            }
+            (by_x, by_weight) => (by_x.map(|[a, b]| product(a, b)), by_weight.map(|[a, b]| product(a, b))),
+        };
+        if let (Some(node), Some(of_x)) = (node_x, of_x) {
             grads.register::<Flex>(node.id, tensor_of(of_x, Shape::new([rows, inputs])));
         }
-        if let (Some(node), Some(x)) = (node_weight, x) {
-            let inputs = x.layout().shape()[1];
-            let (of_weight, shape) = if transposed {
-                (product(matrix(&gradient).transposed(), matrix(&x)), [width, inputs])
-            } else {
-                (product(matrix(&x).transposed(), matrix(&gradient)), [inputs, width])
-            };
+        if let (Some(node), Some(of_weight)) = (node_weight, of_weight) {
+            let shape = if transposed { [width, inputs] } else { [inputs, width] };
             grads.register::<Flex>(node.id, tensor_of(of_weight, Shape::new(shape)));
         }
     }

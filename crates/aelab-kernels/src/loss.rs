@@ -1,87 +1,89 @@
-//! Reconstruction losses as one operation.
+//! Reconstruction losses of a batch as one operation.
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, Shape, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::Loss;
-use crate::likelihood::{value, value_and_gradient};
-use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
+use crate::fused::{Fused, three, two};
+use crate::likelihood::{gradient_by_x, value, value_and_gradient};
+use crate::parallel::rows_with_values;
+use crate::primitive::{is_ours, mean, numbers, tensor_of};
 
-/// The loss of a reconstruction (or of its logits) of `x`, summed over features, averaged over the batch: `[1]`. `None` where
-/// the tensors are not on `flex`, or where a gradient by `x` is asked for.
+/// The loss of a reconstruction (or of its logits) of `x`, each feature times its `mask`, summed over features, averaged over
+/// the batch: `[1]`. `None` where the tensors are not on `flex` or not of one shape. The mask gets no gradient.
 ///
 /// # Shapes
-/// `x` and `reconstruction`: `[batch, feature]`.
-pub fn reconstruction_loss(loss: Loss, x: &Tensor<2>, reconstruction: &Tensor<2>) -> Option<Tensor<1>> {
-    if !(is_ours(x) && is_ours(reconstruction)) || x.is_require_grad() || x.dims() != reconstruction.dims() {
+/// `x`, `reconstruction` and `mask`: `[batch, feature]`.
+pub fn reconstruction_loss(loss: Loss, x: &Tensor<2>, reconstruction: &Tensor<2>, mask: Option<&Tensor<2>>) -> Option<Tensor<1>> {
+    run(LossOfBatch { loss, of_each: false }, x, reconstruction, mask)
+}
+
+/// The same of each example, `[batch, 1]`.
+pub fn reconstruction_loss_of_each(loss: Loss, x: &Tensor<2>, reconstruction: &Tensor<2>, mask: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+    run(LossOfBatch { loss, of_each: true }, x, reconstruction, mask)
+}
+
+fn run<const OUT: usize>(
+    operation: LossOfBatch,
+    x: &Tensor<2>,
+    reconstruction: &Tensor<2>,
+    mask: Option<&Tensor<2>>,
+) -> Option<Tensor<OUT>> {
+    let fits = |tensor: &Tensor<2>| is_ours(tensor) && tensor.dims() == x.dims();
+    if !(fits(x) && fits(reconstruction) && mask.is_none_or(fits)) || x.dims().contains(&0) {
         return None;
     }
-    let (x, reconstruction) = (x.clone().into_dispatch(), reconstruction.clone().into_dispatch());
-    Some(Tensor::from_dispatch(<Dispatch as LossOps>::reconstruction_loss(reconstruction, x, loss)))
+    Some(match mask {
+        Some(mask) => three([reconstruction, x, mask], operation),
+        None => two([reconstruction, x], operation),
+    })
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait LossOps: Backend {
-    fn reconstruction_loss(reconstruction: FloatTensor<Self>, x: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self>;
+#[derive(Debug, Clone, Copy)]
+struct LossOfBatch {
+    loss: Loss,
+    of_each: bool,
 }
 
-/// The mean over the batch of what each row costs.
-fn mean(rows: impl Iterator<Item = f32>, num: usize) -> FlexTensor {
-    let sum: f64 = rows.map(f64::from).sum();
-    tensor_of(vec![(sum / num as f64) as f32], Shape::new([1]))
-}
-
-impl LossOps for Flex {
-    fn reconstruction_loss(reconstruction: FlexTensor, x: FlexTensor, loss: Loss) -> FlexTensor {
-        let (x, reconstruction) = (contiguous(x), contiguous(reconstruction));
+impl LossOfBatch {
+    fn forward(self, r: &FlexTensor, x: &FlexTensor, mask: Option<&FlexTensor>, needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
+        let Self { loss, of_each } = self;
         let [batch, width] = [0, 1].map(|dim| x.layout().shape()[dim]);
-        let rows = numbers(&x).chunks_exact(width).zip(numbers(&reconstruction).chunks_exact(width));
-        mean(rows.map(|(x, reconstruction)| value(loss, x, reconstruction)), batch)
+        let (r, x, mask) = (numbers(r), numbers(x), mask.map_or(&[][..], numbers));
+        let scale = if of_each { 1.0 } else { 1.0 / batch as f32 };
+        let mask_of = |row: usize| if mask.is_empty() { mask } else { &mask[row * width..][..width] };
+        let (mut costs, mut saved) = (vec![0.0; batch], Vec::new());
+        if needs[0] {
+            let mut gradient = vec![0.0; batch * width];
+            rows_with_values(&mut gradient, width, &mut costs, |row, gradient, cost| {
+                let (x, r) = (&x[row * width..][..width], &r[row * width..][..width]);
+                *cost = value_and_gradient(loss, x, r, mask_of(row), scale, gradient);
+            });
+            saved.push(tensor_of(gradient, Shape::new([batch, width])));
+        } else {
+            let rows = x.chunks_exact(width).zip(r.chunks_exact(width)).zip(&mut costs).enumerate();
+            rows.for_each(|(row, ((x, r), cost))| *cost = value(loss, x, r, mask_of(row)));
+        }
+        if needs[1] {
+            let mut gradient = vec![0.0; batch * width];
+            let rows = x.chunks_exact(width).zip(r.chunks_exact(width)).zip(gradient.chunks_exact_mut(width)).enumerate();
+            rows.for_each(|(row, ((x, r), gradient))| gradient_by_x(loss, x, r, mask_of(row), scale, gradient));
+            saved.push(tensor_of(gradient, Shape::new([batch, width])));
+        }
+        let result = if of_each { tensor_of(costs, Shape::new([batch, 1])) } else { mean(&costs) };
+        (result, saved)
     }
 }
 
-#[derive(Debug)]
-struct LossBackward;
-
-impl Backward<Flex, 2> for LossBackward {
-    /// The gradient by the reconstruction.
-    type State = FlexTensor;
-
-    fn backward(self, ops: Ops<FlexTensor, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let factor = numbers(&contiguous(grads.consume::<Flex>(&ops.node)))[0];
-        let mut gradient = ops.state;
-        if let [Some(node), _] = ops.parents {
-            if factor != 1.0 {
-                numbers_mut(&mut gradient).iter_mut().for_each(|gradient| *gradient *= factor);
-            }
-            grads.register::<Flex>(node.id, gradient);
-        }
+impl Fused<2> for LossOfBatch {
+    fn forward(&self, [r, x]: [FlexTensor; 2], needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
+        LossOfBatch::forward(*self, &r, &x, None, needs)
     }
 }
 
-impl<C: CheckpointStrategy> LossOps for Autodiff<Flex, C> {
-    fn reconstruction_loss(reconstruction: FloatTensor<Self>, x: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self> {
-        let (reconstruction, node) = reconstruction.into_parts();
-        let (x, x_node) = x.into_parts();
-        match LossBackward.prepare::<C>([node, x_node]).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(<Flex as LossOps>::reconstruction_loss(reconstruction, x, loss)),
-            OpsKind::Tracked(prepared) => {
-                let (x, reconstruction) = (contiguous(x), contiguous(reconstruction));
-                let [batch, width] = [0, 1].map(|dim| x.layout().shape()[dim]);
-                let mut gradient = vec![0.0; batch * width];
-                let rows = numbers(&x).chunks_exact(width).zip(numbers(&reconstruction).chunks_exact(width));
-                let scale = 1.0 / batch as f32;
-                let costs = rows
-                    .zip(gradient.chunks_exact_mut(width))
-                    .map(|((x, reconstruction), gradient)| value_and_gradient(loss, x, reconstruction, scale, gradient));
-                let value = mean(costs, batch);
-                prepared.finish(tensor_of(gradient, Shape::new([batch, width])), value)
-            }
-        }
+impl Fused<3> for LossOfBatch {
+    fn forward(&self, [r, x, mask]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
+        LossOfBatch::forward(*self, &r, &x, Some(&mask), [needs[0], needs[1]])
     }
 }

@@ -8,7 +8,7 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// `e^x` for `x` up to 88; below -87 it stays at the smallest normal number.
+/// `e^x`; from 88.37 on infinite, below -87.33, where it would not be a normal number, zero.
 #[inline(always)]
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -17,9 +17,8 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting it rounds to a whole number, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    // Comparisons, not `min` and `max`, which would swallow not-a-number.
-    let x = if x > 88.3 { 88.3 } else { x };
-    let x = if x < -87.3 { -87.3 } else { x };
+    const LARGEST: f32 = 88.37;
+    const SMALLEST: f32 = -87.33;
     let shifted = multiply_add::<FMA>(x, LOG2_E, ROUND);
     let whole = shifted - ROUND;
     let rest = multiply_add::<FMA>(whole, -LN_2_HIGH, x);
@@ -31,7 +30,9 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     }
     let mantissa = multiply_add::<FMA>(polynomial, rest * rest, rest) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_shl(23).wrapping_add(0x3f80_0000));
-    mantissa * scale
+    // Comparisons that are false for not-a-number let it through.
+    let value = if x > LARGEST { f32::INFINITY } else { mantissa * scale };
+    if x < SMALLEST { 0.0 } else { value }
 }
 
 /// `log(1 + t)` for `t` of [0, 1].
@@ -41,6 +42,26 @@ pub(crate) fn log_1p<const FMA: bool>(t: f32) -> f32 {
     // 1 + t = 2^e (1 + z) with z around 0; both forms of z are exact.
     let halves = t > 0.414_213_57;
     let z = if halves { (t - 1.0) * 0.5 } else { t };
+    let log = log_near_1::<FMA>(z);
+    if halves { log + LN_2 } else { log }
+}
+
+/// `log x` of a positive normal number.
+#[inline(always)]
+pub(crate) fn log<const FMA: bool>(x: f32) -> f32 {
+    // The root of 1/2, so that the fraction lies around 1, in [0.71, 1.42).
+    const ROOT_HALF: u32 = 0x3f35_04f3;
+    let exponent = (x.to_bits().wrapping_sub(ROOT_HALF) as i32) >> 23;
+    let fraction = f32::from_bits(x.to_bits().wrapping_sub((exponent as u32) << 23));
+    let exponent = exponent as f32;
+    // ln 2 in two parts, the product with the first being exact.
+    let log = log_near_1::<FMA>(fraction - 1.0);
+    multiply_add::<FMA>(exponent, 0.693_359_375, multiply_add::<FMA>(exponent, -2.121_944_4e-4, log))
+}
+
+/// `log(1 + z)` for `z` of [-0.3, 0.42], by the coefficients of the Cephes library.
+#[inline(always)]
+fn log_near_1<const FMA: bool>(z: f32) -> f32 {
     let mut polynomial = 7.037_683_6e-2;
     for coefficient in
         [-1.151_461e-1, 1.167_699_9e-1, -1.242_014_1e-1, 1.424_932_3e-1, -1.666_805_8e-1, 2.000_071_5e-1, -2.499_999_4e-1, 3.333_333_1e-1]
@@ -48,8 +69,7 @@ pub(crate) fn log_1p<const FMA: bool>(t: f32) -> f32 {
         polynomial = multiply_add::<FMA>(polynomial, z, coefficient);
     }
     let square = z * z;
-    let log = multiply_add::<FMA>(polynomial * z, square, multiply_add::<FMA>(square, -0.5, z));
-    if halves { log + LN_2 } else { log }
+    multiply_add::<FMA>(polynomial * z, square, multiply_add::<FMA>(square, -0.5, z))
 }
 
 /// `1 / (1 + e^-x)`.
@@ -102,6 +122,8 @@ mod tests {
             ("exp, portable", worst(-87.0, 88.0, exp::<false>, f64::exp)),
             ("log_1p", worst(0.0, 1.0, log_1p::<true>, f64::ln_1p)),
             ("log_1p, portable", worst(1e-9, 1e-3, log_1p::<false>, f64::ln_1p)),
+            ("log", worst(1e-6, 50.0, log::<true>, f64::ln)),
+            ("log, portable", worst(0.5, 3.0, log::<false>, f64::ln)),
             ("sigmoid", worst(-80.0, 80.0, sigmoid::<true>, |x| 1.0 / (1.0 + (-x).exp()))),
             ("tanh", worst(-20.0, 20.0, tanh::<true>, f64::tanh)),
             ("tanh, portable", worst(-0.7, 0.7, tanh::<false>, f64::tanh)),
@@ -112,10 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_is_infinite_and_what_is_too_small_is_zero() {
+        for (x, expected) in [(88.5, f32::INFINITY), (1e4, f32::INFINITY), (f32::INFINITY, f32::INFINITY), (-88.0, 0.0), (-1e30, 0.0)] {
+            assert_eq!((exp::<true>(x), exp::<false>(x)), (expected, expected), "{x}");
+        }
+        assert_eq!((sigmoid::<true>(-1e4), softplus::<true>(-1e4)), (0.0, 0.0));
+    }
+
+    #[test]
     fn what_is_no_number_stays_none_and_far_arguments_stay_finite() {
         for function in [exp::<true>, sigmoid::<true>, tanh::<true>, softplus::<true>, sigmoid::<false>, tanh::<false>] {
             assert!(function(f32::NAN).is_nan());
-            for x in [-1e30, -1e4, 1e4] {
+            for x in [-1e30, -1e4, 80.0] {
                 assert!(function(x).is_finite(), "{x}");
             }
         }

@@ -6,13 +6,19 @@ use burn::backend::{Bytes, DType, Shape};
 use burn::tensor::{Device, Tensor};
 
 /// Whether a tensor lies where these kernels work: on `flex`, in single precision.
-pub(crate) fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex() && tensor.dtype() == DType::F32
 }
 
 /// A new tensor of these numbers.
 pub(crate) fn tensor_of(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
+}
+
+/// The mean of these numbers as a tensor, `[1]`, summed in double precision.
+pub(crate) fn mean(values: &[f32]) -> FlexTensor {
+    let sum: f64 = values.iter().copied().map(f64::from).sum();
+    tensor_of(vec![(sum / values.len() as f64) as f32], Shape::new([1]))
 }
 
 /// The same numbers one row after the other, from the start of their memory.

@@ -1,5 +1,10 @@
 //! Matrix products in single precision.
 
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
+use crate::team;
+
 /// A matrix by its numbers and the distance between neighbours of a column and of a row.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -17,6 +22,13 @@ impl<'a> Matrix<'a> {
         Self { numbers, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
+    /// Some neighbouring columns of a matrix that lies row after row.
+    pub(crate) fn columns_from(self, first: usize, num: usize) -> Self {
+        assert!(self.column_stride == 1 && first + num <= self.columns, "the columns are there");
+        // The last element is now (rows - 1) row_stride + num - 1 numbers after the first, `first` numbers before the end or earlier.
+        Self { numbers: &self.numbers[first..], columns: num, ..self }
+    }
+
     /// The transpose, without moving a number.
     pub(crate) fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, row_stride: self.column_stride, column_stride: self.row_stride, ..self }
@@ -24,13 +36,30 @@ impl<'a> Matrix<'a> {
 }
 
 /// Fewer multiplications than this are done faster by one thread than shared out.
-const WORTH_SHARING: usize = 192 * 192 * 192;
+const WORTH_SHARING: usize = 1 << 20;
 
 /// `output <- a b` on this thread alone; `output`: `[rows of a, columns of b]`.
 pub(crate) fn product_into(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
     // SAFETY: `output` has room for the product, as was just checked.
-    unsafe { multiply(output.as_mut_ptr(), a, b, gemm::Parallelism::None) }
+    unsafe { multiply(output.as_mut_ptr(), false, a, b, gemm::Parallelism::None) }
+}
+
+/// `output <- output + a b` on this thread alone.
+pub(crate) fn add_product(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
+    // SAFETY: `output` has room for the product, as was just checked, and its numbers are there to be read.
+    unsafe { multiply(output.as_mut_ptr(), true, a, b, gemm::Parallelism::None) }
+}
+
+/// [`product_into`] of what was not written before.
+pub(crate) fn product_into_new<'a>(output: &'a mut [MaybeUninit<f32>], a: Matrix<'_>, b: Matrix<'_>) -> &'a mut [f32] {
+    assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
+    // SAFETY: `output` has room for the product, as was just checked; `multiply` reads nothing of it and writes each number.
+    unsafe {
+        multiply(output.as_mut_ptr().cast(), false, a, b, gemm::Parallelism::None);
+        output.assume_init_mut()
+    }
 }
 
 /// `sum <- sum + part`.
@@ -38,11 +67,11 @@ pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
     sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
 }
 
-/// Writes `a b` to `output`, one row after the other, and reads nothing of it.
+/// Writes `a b` to `output`, one row after the other, and reads nothing of it; with `add`, adds it.
 ///
 /// # Safety
-/// `output` must have room for as many numbers as `a` has rows times `b` columns.
-unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
+/// `output` must have room for as many numbers as `a` has rows times `b` columns; with `add`, they must have been written.
+unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
     // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
     // its transpose, so that every element read lies within its slice; the caller vouches for the output, which is not read.
@@ -54,14 +83,14 @@ unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: 
             output,
             1,
             b.columns as isize,
-            false,
+            add,
             a.numbers.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
             b.numbers.as_ptr(),
             b.column_stride as isize,
             b.row_stride as isize,
-            0.0_f32,
+            if add { 1.0_f32 } else { 0.0 },
             1.0_f32,
             false,
             false,
@@ -71,16 +100,340 @@ unsafe fn multiply(output: *mut f32, a: Matrix<'_>, b: Matrix<'_>, parallelism: 
     }
 }
 
+/// `sum <- sum + a b` on this thread alone; `sum`: `[rows of a, columns of b]`.
+pub(crate) fn product_added(sum: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    product_added_scaled(sum, 1.0, a, b, 1.0);
+}
+
+/// `sum <- keep sum + factor a b` on this thread alone, where a `keep` of 0 reads nothing of it; `sum`: `[rows of a, columns of b]`.
+pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b: Matrix<'_>, factor: f32) {
+    assert_eq!(sum.len(), a.rows * b.columns, "the product has its place");
+    assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
+    // SAFETY: every element of a `Matrix` lies within its slice (see `multiply`); `sum` has the product's numbers, as was just checked, and
+    // as a mutable slice overlaps with neither.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            sum.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            keep != 0.0,
+            a.numbers.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.numbers.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            keep,
+            factor,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// What a tile of a product is passed to when it is done: its first column, and one row of it after the other.
+pub(crate) type Finish<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
 /// `a b`, one row after the other.
 pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    let len = a.rows * b.columns;
-    let share = len * a.columns >= WORTH_SHARING && rayon::current_num_threads() > 1;
-    let parallelism = if share { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    let mut output: Vec<f32> = Vec::with_capacity(len);
-    // SAFETY: the output has the capacity, and `multiply` writes each of its numbers before the length is set.
-    unsafe {
-        multiply(output.as_mut_ptr(), a, b, parallelism);
-        output.set_len(len);
-    }
+    let mut output = new_output(a, b);
+    products_into(&mut [Job::new(a, b, &mut output, None)]);
+    settled(output, a, b)
+}
+
+/// `a b`, each row of each tile passed to `finish` while it is in the nearest cache.
+pub(crate) fn product_with(a: Matrix<'_>, b: Matrix<'_>, finish: Finish<'_>) -> Vec<f32> {
+    let mut output = new_output(a, b);
+    products_into(&mut [Job::new(a, b, &mut output, Some(finish))]);
+    settled(output, a, b)
+}
+
+/// Two products, side by side.
+pub(crate) fn two_products(first: [Matrix<'_>; 2], second: [Matrix<'_>; 2]) -> [Vec<f32>; 2] {
+    let [[a, b], [c, d]] = [first, second];
+    let (mut left, mut right) = (new_output(a, b), new_output(c, d));
+    products_into(&mut [Job::new(a, b, &mut left, None), Job::new(c, d, &mut right, None)]);
+    [settled(left, a, b), settled(right, c, d)]
+}
+
+fn new_output(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    Vec::with_capacity(a.rows * b.columns)
+}
+
+/// The vector with the length of the product that was written to its memory by [`products_into`].
+fn settled(mut output: Vec<f32>, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    // SAFETY: `new_output` has made room for so many numbers, and the tiles of `products_into`, which has returned, cover
+    // every one of them.
+    unsafe { output.set_len(a.rows * b.columns) }
     output
+}
+
+/// A product with the memory that it is written to.
+struct Job<'a> {
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    output: *mut f32,
+    tiles: Tiles,
+    finish: Option<Finish<'a>>,
+}
+
+impl<'a> Job<'a> {
+    fn new(a: Matrix<'a>, b: Matrix<'a>, output: &mut Vec<f32>, finish: Option<Finish<'a>>) -> Self {
+        assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
+        assert!(output.capacity() >= a.rows * b.columns, "the product has its place");
+        Self { a, b, output: output.as_mut_ptr(), tiles: Tiles::of(a, b), finish }
+    }
+
+    fn num_multiplications(&self) -> usize {
+        self.a.rows * self.a.columns * self.b.columns
+    }
+}
+
+/// How the output of a product is divided: a function of its shape, not of the number of threads, so that neither are the sums.
+#[derive(Debug, Clone, Copy)]
+struct Tiles {
+    rows: usize,
+    columns: usize,
+    num_down: usize,
+    num_across: usize,
+    /// Whether tiles are computed column after column and turned afterwards.
+    turned: bool,
+}
+
+/// Columns of a tile: two of the widest that the product's innermost loop works on.
+const TILE_COLUMNS: usize = 128;
+/// Columns of a tile that is turned.
+const TURNED_COLUMNS: usize = 256;
+/// Rows of a tile of an output of many columns, and of one of few.
+const TILE_ROWS: usize = 576;
+const NARROW_TILE_ROWS: usize = 192;
+
+impl Tiles {
+    fn of(a: Matrix<'_>, b: Matrix<'_>) -> Self {
+        let (rows, depth, columns) = (a.rows, a.columns, b.columns);
+        // The innermost loop wants the second factor row after row and would turn it around first, which costs much where few
+        // rows of the first factor share the cost. Turned, it is the first factor that is rearranged, and the output.
+        let turned = b.row_stride == 1 && b.column_stride != 1 && (8..=128).contains(&rows) && depth >= 128 && columns >= 192;
+        if rows * depth * columns < WORTH_SHARING {
+            return Self { rows, columns, num_down: 1, num_across: 1, turned };
+        }
+        let (most_rows, most_columns) = match columns {
+            _ if turned => (rows, TURNED_COLUMNS),
+            256.. => (TILE_ROWS, TILE_COLUMNS),
+            _ => (NARROW_TILE_ROWS, TILE_COLUMNS),
+        };
+        let even = |size: usize, most: usize, unit: usize| size.div_ceil(size.div_ceil(most)).next_multiple_of(unit);
+        let columns_of_a_tile = even(columns, most_columns, if turned { 12 } else { TILE_COLUMNS / 2 });
+        let rows_of_a_tile = if rows > most_rows { even(rows, most_rows, 12) } else { rows };
+        Self {
+            rows: rows_of_a_tile,
+            columns: columns_of_a_tile,
+            num_down: rows.div_ceil(rows_of_a_tile),
+            num_across: columns.div_ceil(columns_of_a_tile),
+            turned,
+        }
+    }
+
+    fn num(&self) -> usize {
+        self.num_down * self.num_across
+    }
+}
+
+// SAFETY: threads that share a job write to different tiles of its output, which nobody else uses until `products_into` returns; all
+// else is only read, and what is called to finish is `Sync`.
+unsafe impl Sync for Job<'_> {}
+
+/// Computes every product.
+fn products_into(jobs: &mut [Job<'_>]) {
+    let jobs = &*jobs;
+    let num_tiles = jobs.iter().map(|job| job.tiles.num()).sum();
+    let work = |mut number: usize| {
+        for job in jobs {
+            if number < job.tiles.num() {
+                // SAFETY: every number of a tile is given out once, so that no other thread writes to this tile.
+                return unsafe { compute_tile(job, number) };
+            }
+            number -= job.tiles.num();
+        }
+    };
+    if jobs.iter().map(Job::num_multiplications).sum::<usize>() >= WORTH_SHARING {
+        team::run(num_tiles, &work);
+    } else {
+        (0..num_tiles).for_each(work);
+    }
+}
+
+/// Computes tile `number` of a job, and finishes it.
+///
+/// # Safety
+/// No other thread may use that tile of the output meanwhile.
+unsafe fn compute_tile(job: &Job<'_>, number: usize) {
+    let Job { a, b, output, tiles, finish } = job;
+    let (row, column) = (number / tiles.num_across * tiles.rows, number % tiles.num_across * tiles.columns);
+    let (rows, columns) = (tiles.rows.min(a.rows - row), tiles.columns.min(b.columns - column));
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let width = b.columns;
+    // SAFETY: `row` and `column` lie within the output, for which `Job::new` has found room.
+    let corner = unsafe { output.add(row * width + column) };
+    // SAFETY: a tile's rows and columns lie within the factors and the output; the caller vouches for the output.
+    unsafe {
+        if tiles.turned {
+            TURNED.with_borrow_mut(|scratch| {
+                scratch.reserve(rows * columns);
+                multiply_part(scratch.as_mut_ptr(), [1, rows], *a, row, rows, *b, column, columns);
+                scratch.set_len(rows * columns);
+                turn(scratch, rows, columns, corner, width);
+                scratch.clear();
+            });
+        } else {
+            multiply_part(corner, [width, 1], *a, row, rows, *b, column, columns);
+        }
+    }
+    if let Some(finish) = finish {
+        for row in 0..rows {
+            // SAFETY: a row of this tile, just written.
+            finish(column, unsafe { std::slice::from_raw_parts_mut(corner.add(row * width), columns) });
+        }
+    }
+}
+
+thread_local! {
+    /// A tile before it is turned.
+    static TURNED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes `[columns, rows]` of `source` to `[rows, columns]` of a matrix with rows of `width` numbers.
+///
+/// # Safety
+/// `output` must have room for it.
+unsafe fn turn(source: &[f32], rows: usize, columns: usize, output: *mut f32, width: usize) {
+    const SIDE: usize = 16;
+    for first_row in (0..rows).step_by(SIDE) {
+        for first_column in (0..columns).step_by(SIDE) {
+            for row in first_row..(first_row + SIDE).min(rows) {
+                for column in first_column..(first_column + SIDE).min(columns) {
+                    // SAFETY: `row < rows` and `column < columns`.
+                    unsafe { *output.add(row * width + column) = source[column * rows + row] };
+                }
+            }
+        }
+    }
+}
+
+/// Writes `rows` of `a` from `row` on times `columns` of `b` from `column` on to `output`, whose neighbours in a column and
+/// in a row are `strides` apart, and reads nothing of it.
+///
+/// # Safety
+/// The rows and columns must lie within the factors, and the output must have room.
+#[expect(clippy::too_many_arguments, reason = "the geometry of three matrices")]
+unsafe fn multiply_part(
+    output: *mut f32,
+    strides: [usize; 2],
+    a: Matrix<'_>,
+    row: usize,
+    rows: usize,
+    b: Matrix<'_>,
+    column: usize,
+    columns: usize,
+) {
+    // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of its
+    // transpose, so that every element of the rows and columns, within the factors as the caller vouches, is within its slice.
+    unsafe {
+        gemm::gemm(
+            rows,
+            columns,
+            a.columns,
+            output,
+            strides[1] as isize,
+            strides[0] as isize,
+            false,
+            a.numbers.as_ptr().add(if a.columns == 0 { 0 } else { row * a.row_stride }),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.numbers.as_ptr().add(if a.columns == 0 { 0 } else { column * b.column_stride }),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            0.0_f32,
+            1.0_f32,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(num: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+        (0..num)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    fn exact(a: &[f32], b: &[f32], [rows, depth, columns]: [usize; 3], [of_a, of_b]: [bool; 2], row: usize, column: usize) -> f64 {
+        let sum = (0..depth).map(|k| {
+            let a = if of_a { a[k * rows + row] } else { a[row * depth + k] };
+            let b = if of_b { b[column * depth + k] } else { b[k * columns + column] };
+            f64::from(a) * f64::from(b)
+        });
+        sum.sum()
+    }
+
+    #[test]
+    fn products_of_every_order_and_shape_are_those_of_double_precision_on_one_and_on_many_threads() {
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let many = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let shapes = [
+            [1, 1, 1],
+            [0, 3, 2],
+            [3, 0, 2],
+            [2, 3, 0],
+            [7, 130, 200],
+            [8, 128, 192],
+            [128, 200, 500],
+            [129, 150, 401],
+            [700, 60, 300],
+            [900, 130, 31],
+            [33, 784, 257],
+        ];
+        for shape in shapes {
+            let [rows, depth, columns] = shape;
+            let (left, right) = (values(rows * depth, 1), values(depth * columns, 2));
+            for turned in [[false, false], [true, false], [false, true], [true, true]] {
+                let a = if turned[0] { Matrix::new(&left, depth, rows).transposed() } else { Matrix::new(&left, rows, depth) };
+                let b = if turned[1] { Matrix::new(&right, columns, depth).transposed() } else { Matrix::new(&right, depth, columns) };
+                let found = one.install(|| product(a, b));
+                assert_eq!(found.len(), rows * columns);
+                for (index, found) in found.iter().enumerate().step_by(1 + rows * columns / 997) {
+                    let exact = exact(&left, &right, shape, turned, index / columns, index % columns);
+                    assert!(
+                        (f64::from(*found) - exact).abs() <= 1e-5 * (depth as f64).sqrt(),
+                        "{shape:?} {turned:?} {index}: {found} is not {exact}"
+                    );
+                }
+                assert_eq!(many.install(|| product(a, b)), found, "{shape:?} {turned:?}");
+                let finished = many
+                    .install(|| product_with(a, b, &|first, row| row.iter_mut().zip(first..).for_each(|(y, column)| *y += column as f32)));
+                let expected: Vec<f32> = found.iter().enumerate().map(|(index, y)| y + (index % columns) as f32).collect();
+                assert_eq!(finished, expected, "{shape:?} {turned:?}");
+                let [first, second] = many.install(|| two_products([a, b], [b.transposed(), a.transposed()]));
+                assert_eq!(first, found, "{shape:?} {turned:?}");
+                assert_eq!(second, one.install(|| product(b.transposed(), a.transposed())), "{shape:?} {turned:?}");
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The Bernoulli likelihood, from logits.
 
-use aelab_kernels::{Loss, reconstruction_loss};
+use aelab_kernels::{Loss, reconstruction_loss, reconstruction_loss_of_each};
 use burn::tensor::Tensor;
 
-use crate::reduce::per_example;
+use crate::reduce::{per_example, sum_features};
 
 /// Negative log-likelihood of independent Bernoulli variables, in nats per example.
 ///
@@ -32,16 +32,16 @@ use crate::reduce::per_example;
 /// assert_eq!(nll.into_scalar::<f32>(), 2.0 * 2f32.ln());
 /// ```
 pub fn binary_cross_entropy_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    if mask.is_none()
-        && let Some(nll) = reconstruction_loss(Loss::BinaryCrossEntropyFromLogits, &x, &logits)
-    {
-        return nll;
-    }
-    per_example(bernoulli_nll_per_feature(x, logits), mask)
+    reconstruction_loss(Loss::BinaryCrossEntropyFromLogits, &x, &logits, mask).unwrap_or_else(|| per_example(per_feature(x, logits), mask))
 }
 
-/// What [`binary_cross_entropy_from_logits`] sums: nats per feature, `[batch, feature]`.
-pub fn bernoulli_nll_per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
+/// What [`binary_cross_entropy_from_logits`] averages: nats of each example, `[batch, 1]`.
+pub fn bernoulli_nll_of_each(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    reconstruction_loss_of_each(Loss::BinaryCrossEntropyFromLogits, &x, &logits, mask)
+        .unwrap_or_else(|| sum_features(per_feature(x, logits), mask))
+}
+
+fn per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
     let magnitude = logits.clone().abs();
     let linear = magnitude.clone() * 0.5 + logits * (x * -1.0 + 0.5);
     linear + (magnitude * -1.0).exp().log1p()

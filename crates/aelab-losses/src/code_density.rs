@@ -3,7 +3,6 @@
 use aelab_core::DiagonalGaussian;
 use burn::tensor::Tensor;
 
-use crate::gaussian::{gaussian_nll_per_feature, gaussian_nll_with_log_var_per_feature};
 use crate::reduce::{log_sum_exp, sum_features};
 
 /// `log N(z; mean, diag(exp(log_var)))` in nats, `[batch, 1]`.
@@ -11,14 +10,12 @@ use crate::reduce::{log_sum_exp, sum_features};
 /// # Shapes
 /// `z`, `gaussian.mean` and `gaussian.log_var`: `[batch, latent]`.
 pub fn gaussian_log_density(z: Tensor<2>, gaussian: &DiagonalGaussian) -> Tensor<2> {
-    let DiagonalGaussian { mean, log_var } = gaussian;
-    sum_features(gaussian_nll_with_log_var_per_feature(z, mean.clone(), log_var.clone()), None) * -1.0
+    aelab_kernels::gaussian_log_density(z, gaussian.mean.clone(), gaussian.log_var.clone())
 }
 
 /// `log N(z; 0, I)` in nats, `[batch, 1]`, of codes `[batch, latent]`.
 pub fn standard_normal_log_density(z: Tensor<2>) -> Tensor<2> {
-    let mean = z.zeros_like();
-    sum_features(gaussian_nll_per_feature(z, mean, 1.0), None) * -1.0
+    aelab_kernels::standard_normal_log_density(z)
 }
 
 /// `log 1/K sum_k N(z; mean_k, diag(exp(log_var_k)))` in nats, `[batch, 1]`.

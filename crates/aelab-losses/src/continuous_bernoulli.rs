@@ -15,9 +15,10 @@
 //! Both closed forms are 0/0 at `l = 0`. For `|l| < 1` the Taylor series of `s` stands in for them, to the power
 //! `h^16`: what it leaves out there is below 1e-15, so the two meet without a step in value or slope in double precision.
 
+use aelab_kernels::{Loss, reconstruction_loss, reconstruction_loss_of_each};
 use burn::tensor::{Bool, Tensor};
 
-use crate::reduce::per_example;
+use crate::reduce::{per_example, sum_features};
 
 /// Where the series ends and the closed form begins, in `|l|`.
 const JOINT: f64 = 1.0;
@@ -55,11 +56,16 @@ const SERIES: [f64; 8] = [
 /// assert_eq!(nll.into_scalar::<f32>(), 0.0);
 /// ```
 pub fn continuous_bernoulli_nll_from_logits(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    per_example(continuous_bernoulli_nll_per_feature(x, logits), mask)
+    reconstruction_loss(Loss::ContinuousBernoulliFromLogits, &x, &logits, mask).unwrap_or_else(|| per_example(per_feature(x, logits), mask))
 }
 
-/// What [`continuous_bernoulli_nll_from_logits`] sums: nats per feature, `[batch, feature]`.
-pub fn continuous_bernoulli_nll_per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
+/// What [`continuous_bernoulli_nll_from_logits`] averages: nats of each example, `[batch, 1]`.
+pub fn continuous_bernoulli_nll_of_each(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    reconstruction_loss_of_each(Loss::ContinuousBernoulliFromLogits, &x, &logits, mask)
+        .unwrap_or_else(|| sum_features(per_feature(x, logits), mask))
+}
+
+fn per_feature(x: Tensor<2>, logits: Tensor<2>) -> Tensor<2> {
     let Branches { near, small, magnitude } = Branches::of(&logits);
     let square = (small.clone() * 0.5).square();
     // s(l/2) - |l|/2: what is linear in the logit is kept apart, where it cancels exactly.

@@ -111,7 +111,7 @@ fn mean(values: impl ExactSizeIterator<Item = Tensor<1>>) -> Tensor<1> {
 
 /// `sum_j factor_bj^2 sum_i W_ij^2`, averaged over the batch.
 fn scaled_columns(weight: &Tensor<2>, factor: Tensor<2>) -> Tensor<1> {
-    per_example(factor.square() * weight.clone().square().sum_dim(0), None)
+    aelab_kernels::squared_norm_of_scaled_columns(weight, &factor)
 }
 
 /// `v^T J` for one direction per example: `[batch, code]` to `[batch, feature]`.

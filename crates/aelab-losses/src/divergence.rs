@@ -3,8 +3,6 @@
 use aelab_core::DiagonalGaussian;
 use burn::tensor::Tensor;
 
-use crate::reduce::per_example;
-
 /// `KL(N(mean, diag(exp(log_var))) || N(0, I))`, in nats per example (Kingma & Welling 2014, appendix B).
 ///
 /// ```text
@@ -26,6 +24,5 @@ use crate::reduce::per_example;
 /// assert_eq!(aelab_losses::kl_to_standard_normal(&prior).into_scalar::<f32>(), 0.0);
 /// ```
 pub fn kl_to_standard_normal(posterior: &DiagonalGaussian) -> Tensor<1> {
-    let DiagonalGaussian { mean, log_var } = posterior;
-    per_example((mean.clone().square() + log_var.clone().exp() - log_var.clone() - 1.0) * 0.5, None)
+    aelab_kernels::kl_to_standard_normal(posterior.mean.clone(), posterior.log_var.clone())
 }

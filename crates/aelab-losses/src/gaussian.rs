@@ -2,9 +2,11 @@
 
 use std::f64::consts::PI;
 
+use aelab_kernels::gaussian_log_density;
 use burn::tensor::Tensor;
 
-use crate::reduce::per_example;
+use crate::reduce::sum_features;
+use crate::squared_error::squared_error_of_each;
 
 /// Negative log-likelihood under `N(mean, variance)` with one fixed variance, in nats per example.
 ///
@@ -27,12 +29,26 @@ use crate::reduce::per_example;
 /// assert!((nll - 2.0 * 0.918_938_5).abs() < 1e-6);
 /// ```
 pub fn gaussian_nll(x: Tensor<2>, mean: Tensor<2>, variance: f64, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    per_example(gaussian_nll_per_feature(x, mean, variance), mask)
+    gaussian_nll_of_each(x, mean, variance, mask).mean()
 }
 
-/// What [`gaussian_nll`] sums: nats per feature, `[batch, feature]`.
-pub fn gaussian_nll_per_feature(x: Tensor<2>, mean: Tensor<2>, variance: f64) -> Tensor<2> {
-    (x - mean).square() * (0.5 / variance) + 0.5 * (2.0 * PI * variance).ln()
+/// What [`gaussian_nll`] averages: nats of each example, `[batch, 1]`.
+pub fn gaussian_nll_of_each(x: Tensor<2>, mean: Tensor<2>, variance: f64, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    let constant = 0.5 * (2.0 * PI * variance).ln();
+    let counted = |width: usize| mask.map_or(Counted::All(width), |mask| Counted::Weighed(sum_features(mask.clone(), None)));
+    let counted = counted(x.dims()[1]);
+    let errors = squared_error_of_each(x, mean, mask) * (0.5 / variance);
+    match counted {
+        Counted::All(width) => errors + constant * width as f64,
+        Counted::Weighed(weights) => errors + weights * constant,
+    }
+}
+
+/// How many features of an example count.
+enum Counted {
+    All(usize),
+    /// The sum of its mask, `[batch, 1]`.
+    Weighed(Tensor<2>),
 }
 
 /// Negative log-likelihood under `N(mean, exp(log_var))`, in nats per example.
@@ -56,11 +72,20 @@ pub fn gaussian_nll_per_feature(x: Tensor<2>, mean: Tensor<2>, variance: f64) ->
 /// assert!((learned - fixed).into_scalar::<f32>().abs() < 1e-6);
 /// ```
 pub fn gaussian_nll_with_log_var(x: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    per_example(gaussian_nll_with_log_var_per_feature(x, mean, log_var), mask)
+    gaussian_nll_with_log_var_of_each(x, mean, log_var, mask).mean()
 }
 
-/// What [`gaussian_nll_with_log_var`] sums: nats per feature, `[batch, feature]`.
-pub fn gaussian_nll_with_log_var_per_feature(x: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
+/// What [`gaussian_nll_with_log_var`] averages: nats of each example, `[batch, 1]`.
+pub fn gaussian_nll_with_log_var_of_each(x: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    if mask.is_none() && log_var.dims() == x.dims() {
+        return gaussian_log_density(x, mean, log_var) * -1.0;
+    }
+    if mask.is_none() && log_var.dims() == [1, 1] {
+        // One variance for all: what the features have in common is taken out of the sum.
+        let width = x.dims()[1] as f64;
+        let errors = squared_error_of_each(x, mean, None) * (log_var.clone() * -1.0).exp();
+        return (errors + (log_var + (2.0 * PI).ln()) * width) * 0.5;
+    }
     let squares = (x - mean).square() * (log_var.clone() * -1.0).exp();
-    (squares + log_var) * 0.5 + 0.5 * (2.0 * PI).ln()
+    sum_features((squares + log_var) * 0.5 + 0.5 * (2.0 * PI).ln(), mask)
 }

@@ -1,5 +1,6 @@
 //! The multinomial likelihood, from logits.
 
+use aelab_kernels::{Loss, reconstruction_loss};
 use burn::tensor::{Tensor, activation};
 
 use crate::reduce::per_example;
@@ -27,5 +28,6 @@ use crate::reduce::per_example;
 /// assert!((nll - 3.0 * 4f32.ln()).abs() < 1e-6);
 /// ```
 pub fn multinomial_nll(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    per_example(activation::log_softmax(logits, 1) * (x * -1.0), mask)
+    reconstruction_loss(Loss::MultinomialFromLogits, &x, &logits, mask)
+        .unwrap_or_else(|| per_example(activation::log_softmax(logits, 1) * (x * -1.0), mask))
 }

@@ -16,7 +16,7 @@ use crate::reduce::per_example;
 /// assert_eq!(aelab_losses::l1_norm(z).into_scalar::<f32>(), 2.0);
 /// ```
 pub fn l1_norm(z: Tensor<2>) -> Tensor<1> {
-    per_example(z.abs(), None)
+    aelab_kernels::l1_norm(z)
 }
 
 /// Divergence of Bernoulli variables of mean `rho` from those whose means are the average activations of a code, in nats,
@@ -41,6 +41,9 @@ pub fn l1_norm(z: Tensor<2>) -> Tensor<1> {
 /// assert!(kl.into_scalar::<f32>().abs() < 1e-6);
 /// ```
 pub fn kl_sparsity(rho: f64, rho_hat: Tensor<2>) -> Tensor<1> {
+    if let Some(divergence) = aelab_kernels::kl_of_bernoulli(rho, &rho_hat) {
+        return divergence;
+    }
     // In single precision 1 - rho_hat knows no number between 0 and 6e-8, but rho_hat itself goes on down to 1e-38.
     let active = rho_hat.clone().clamp_min(1e-30).log() * -rho;
     let silent = (rho_hat * -1.0 + 1.0).clamp_min(1e-7).log() * (rho - 1.0);

@@ -1,9 +1,9 @@
 //! The squared error.
 
-use aelab_kernels::{Loss, reconstruction_loss};
-use burn::tensor::Tensor;
+use aelab_kernels::{Loss, reconstruction_loss, reconstruction_loss_of_each};
+use burn::tensor::{Tensor, activation};
 
-use crate::reduce::per_example;
+use crate::reduce::{per_example, sum_features};
 
 /// `1/B sum_b sum_i (x_bi - r_bi)^2`, in squared data units per example.
 ///
@@ -23,10 +23,25 @@ use crate::reduce::per_example;
 /// assert_eq!(error.into_scalar::<f32>(), (0.25 + 4.0) / 2.0);
 /// ```
 pub fn squared_error(x: Tensor<2>, reconstruction: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-    if mask.is_none()
-        && let Some(error) = reconstruction_loss(Loss::SquaredError, &x, &reconstruction)
-    {
-        return error;
-    }
-    per_example((x - reconstruction).square(), mask)
+    reconstruction_loss(Loss::SquaredError, &x, &reconstruction, mask).unwrap_or_else(|| per_example((x - reconstruction).square(), mask))
+}
+
+/// [`squared_error`] of the logistic sigmoid of `logits`, in one pass.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let error = aelab_losses::squared_error_of_sigmoid(Tensor::from_data([[1.0]], &device), Tensor::zeros([1, 1], &device), None);
+/// assert_eq!(error.into_scalar::<f32>(), 0.25);
+/// ```
+pub fn squared_error_of_sigmoid(x: Tensor<2>, logits: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
+    reconstruction_loss(Loss::SquaredErrorOfSigmoid, &x, &logits, mask)
+        .unwrap_or_else(|| per_example((x - activation::sigmoid(logits)).square(), mask))
+}
+
+/// What [`squared_error`] averages: the error of each example, `[batch, 1]`.
+pub(crate) fn squared_error_of_each(x: Tensor<2>, reconstruction: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
+    reconstruction_loss_of_each(Loss::SquaredError, &x, &reconstruction, mask)
+        .unwrap_or_else(|| sum_features((x - reconstruction).square(), mask))
 }

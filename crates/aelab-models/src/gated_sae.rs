@@ -21,6 +21,7 @@ use burn::tensor::{Tensor, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::OutputActivation;
 use crate::code_statistics::with_code_statistics;
 use crate::dictionary::{Dictionary, InitialBias};
 use crate::network::check_code_size;
@@ -89,7 +90,7 @@ impl Autoencoder for GatedSae {
             .term("squared_error", squared_error(x.clone(), reconstruction.clone(), mask), 1.0)
             .term("sparsity", l1_norm(open), self.lambda.at(ctx.progress))
             .term("auxiliary", squared_error(x.clone(), by_gates, mask), 1.0);
-        with_code_statistics(objective, &z, 0.0, &x, &reconstruction)
+        with_code_statistics(objective, &z, 0.0, &x, &reconstruction, OutputActivation::Linear)
     }
 
     fn before_training(self, train: &dyn Examples, stream: &mut Stream) -> Self {

@@ -26,6 +26,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::OutputActivation;
 use crate::code_statistics::with_code_statistics;
 use crate::dictionary::{Dictionary, InitialBias};
 use crate::network::check_code_size;
@@ -101,7 +102,7 @@ impl Autoencoder for JumpReluSae {
         let objective = Objective::new()
             .term("squared_error", squared_error(x.clone(), reconstruction.clone(), batch.mask.as_ref()), 1.0)
             .term("sparsity", active.sum_dim(1).mean(), self.lambda.at(ctx.progress));
-        with_code_statistics(objective, &z, 0.0, &x, &reconstruction)
+        with_code_statistics(objective, &z, 0.0, &x, &reconstruction, OutputActivation::Linear)
     }
 
     fn before_training(self, train: &dyn Examples, stream: &mut Stream) -> Self {

@@ -79,7 +79,7 @@ impl Autoencoder for KSparse {
         let output = self.network.output(z.clone());
         let reconstruction = self.network.reconstruction();
         let (name, value) = reconstruction.term(batch.x.clone(), output.clone(), batch.mask.as_ref());
-        with_code_statistics(Objective::new().term(name, value, 1.0), &z, 0.0, &batch.x, &reconstruction.mean(output))
+        with_code_statistics(Objective::new().term(name, value, 1.0), &z, 0.0, &batch.x, &output, reconstruction.activation)
     }
 
     fn after_step(self, _carried: &[Tensor<2>], ctx: &mut StepContext<'_>) -> Self {

@@ -6,7 +6,7 @@ use aelab_core::{Objective, Optimizer, Scheduled, StateError, StepContext, Terms
 use aelab_losses::{SmoothLayer, binary_cross_entropy_from_logits, contraction, kl_sparsity, l1_norm, squared_error};
 use aelab_nn::Activation;
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
 
 use crate::greedy::{LayerObjective, LayerTraining, load_optimizer, record_error};
 use crate::layer_kind::{LayerKind, LayerSparsity};
@@ -60,21 +60,21 @@ impl LayerAutoencoder {
             LayerKind::Denoising { corruption } => corruption.apply(input.clone(), ctx.progress, ctx.noise),
             _ => input.clone(),
         };
-        let z = activation.apply(module::linear(shown, self.weight.val(), Some(self.bias.val())));
-        let back = self.decoder_weight.as_ref().map_or_else(|| self.weight.val().transpose(), Param::val);
-        let output = module::linear(z.clone(), back, Some(self.decoder_bias.val()));
+        let z = activation.of_affine(shown, self.weight.val(), Some(self.bias.val()), false);
+        let (back, transposed) = self.decoder_weight.as_ref().map_or_else(|| (self.weight.val(), true), |back| (back.val(), false));
+        let decoded = |activation: Activation| activation.of_affine(z.clone(), back, Some(self.decoder_bias.val()), transposed);
         let (name, value) = match loss {
-            ReconstructionLoss::BinaryCrossEntropy => ("nll", binary_cross_entropy_from_logits(input, output, None)),
-            ReconstructionLoss::SquaredError => ("squared_error", squared_error(input, input_activation.apply(output), None)),
+            ReconstructionLoss::BinaryCrossEntropy => ("nll", binary_cross_entropy_from_logits(input, decoded(Activation::Linear), None)),
+            ReconstructionLoss::SquaredError => ("squared_error", squared_error(input, decoded(*input_activation), None)),
         };
         let objective = Objective::new().term(name, value, 1.0);
         match kind {
             LayerKind::Sparse { penalty: LayerSparsity::L1 { lambda } } => objective.term("sparsity", l1_norm(z), lambda.at(ctx.progress)),
             LayerKind::Sparse { penalty: LayerSparsity::Kl { rho, beta } } => {
-                objective.term("sparsity", kl_sparsity(*rho, z.mean_dim(0)), beta.at(ctx.progress))
+                objective.term("sparsity", kl_sparsity(*rho, aelab_kernels::mean_of_units(z)), beta.at(ctx.progress))
             }
             LayerKind::Contractive { lambda } => {
-                let slope = activation.slope(z).expect("the configuration was checked to have smooth layers");
+                let slope = activation.slope_of_batch(z).expect("the configuration was checked to have smooth layers");
                 let norm = contraction(&[SmoothLayer { weight: self.weight.val(), slope }]);
                 objective.term("contraction", norm, lambda.at(ctx.progress))
             }

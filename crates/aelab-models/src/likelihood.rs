@@ -2,11 +2,12 @@
 
 use aelab_core::{ConfigError, DataSpec, Domain, Initializer, TermSpec, Unit};
 use aelab_losses::{
-    bernoulli_nll_per_feature, continuous_bernoulli_mean, continuous_bernoulli_nll_per_feature, gaussian_nll_per_feature,
-    gaussian_nll_with_log_var_per_feature, sum_features,
+    bernoulli_nll_of_each, binary_cross_entropy_from_logits, continuous_bernoulli_mean, continuous_bernoulli_nll_from_logits,
+    continuous_bernoulli_nll_of_each, gaussian_nll_of_each, gaussian_nll_with_log_var_of_each,
 };
+use aelab_nn::{Activation, Feedback};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,33 +112,47 @@ pub struct Likelihood {
 impl Likelihood {
     /// `-log p(x | z)` in nats per example, from the decoder's `output`; both `[batch, feature]`.
     pub fn nll(&self, x: Tensor<2>, output: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<1> {
-        self.nll_of_each(x, output, mask).mean()
+        match self.config {
+            LikelihoodConfig::Bernoulli => binary_cross_entropy_from_logits(x, output, mask),
+            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_from_logits(x, output, mask),
+            _ => self.nll_of_each(x, output, mask).mean(),
+        }
     }
 
     /// `-log p(x | z)` in nats of each example, `[batch, 1]`.
     pub fn nll_of_each(&self, x: Tensor<2>, output: Tensor<2>, mask: Option<&Tensor<2>>) -> Tensor<2> {
-        let nll = match self.config {
-            LikelihoodConfig::Bernoulli => bernoulli_nll_per_feature(x, output),
-            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_per_feature(x, output),
-            LikelihoodConfig::Gaussian { variance } => gaussian_nll_per_feature(x, output, variance),
+        match self.config {
+            LikelihoodConfig::Bernoulli => bernoulli_nll_of_each(x, output, mask),
+            LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_nll_of_each(x, output, mask),
+            LikelihoodConfig::Gaussian { variance } => gaussian_nll_of_each(x, output, variance, mask),
             LikelihoodConfig::GaussianLearnedVariance {} | LikelihoodConfig::GaussianPerFeatureVariance { min_variance: 0.0 } => {
-                gaussian_nll_with_log_var_per_feature(x, output, self.log_var())
+                gaussian_nll_with_log_var_of_each(x, output, self.log_var(), mask)
             }
             LikelihoodConfig::GaussianPerFeatureVariance { min_variance } => {
-                gaussian_nll_with_log_var_per_feature(x, output, (self.log_var().exp() + min_variance).log())
+                gaussian_nll_with_log_var_of_each(x, output, (self.log_var().exp() + min_variance).log(), mask)
             }
-        };
-        sum_features(nll, mask)
+        }
     }
 
     /// The mean of `p(x | z)`, `[batch, feature]`.
     pub fn mean(&self, output: Tensor<2>) -> Tensor<2> {
         match self.config {
-            LikelihoodConfig::Bernoulli => activation::sigmoid(output),
+            LikelihoodConfig::Bernoulli => Activation::Sigmoid.apply(output),
             LikelihoodConfig::ContinuousBernoulli => continuous_bernoulli_mean(output),
             LikelihoodConfig::Gaussian { .. }
             | LikelihoodConfig::GaussianLearnedVariance {}
             | LikelihoodConfig::GaussianPerFeatureVariance { .. } => output,
+        }
+    }
+
+    /// What a decoder of series is fed with: the mean.
+    pub fn with_feedback<T>(&self, run: impl FnOnce(Feedback<'_>) -> T) -> T {
+        match self.config {
+            LikelihoodConfig::Bernoulli => run(Feedback::Activated(Activation::Sigmoid)),
+            LikelihoodConfig::ContinuousBernoulli => run(Feedback::Function(&continuous_bernoulli_mean)),
+            LikelihoodConfig::Gaussian { .. }
+            | LikelihoodConfig::GaussianLearnedVariance {}
+            | LikelihoodConfig::GaussianPerFeatureVariance { .. } => run(Feedback::Activated(Activation::Linear)),
         }
     }
 

@@ -15,7 +15,7 @@
 
 use aelab_core::{Autoencoder, Batch, ConfigError, DataSpec, Initializer, ModelConfig, Objective, StepContext, TermSpec, Unit};
 use aelab_losses::squared_error;
-use aelab_nn::Linear;
+use aelab_nn::{Activation, Feedback, Linear};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -46,13 +46,13 @@ impl Autoencoder for Lstm {
     }
 
     fn decode(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.output(z, |output| output)
+        self.network.output(z, Feedback::Activated(Activation::Linear))
     }
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
         let steps = self.network.steps_of(batch);
         let z = self.code.forward(self.network.features_at(batch.x.clone(), &steps));
-        let reconstruction = self.network.output_towards(&batch.x, z, &steps, ctx, |output| output);
+        let reconstruction = self.network.output_towards(&batch.x, z, &steps, ctx, Feedback::Activated(Activation::Linear));
         Objective::new().term("squared_error", squared_error(batch.x.clone(), reconstruction, batch.mask.as_ref()), 1.0)
     }
 
@@ -197,7 +197,7 @@ mod tests {
             let target = target.require_grad();
             let mut noise = FixedNoise::new(given);
             let ctx = &mut StepContext { progress: Progress::end(1.0, 0), learning_rate: 0.0, noise: &mut noise };
-            let output = model.network.output_towards(&target, z, &aelab_nn::Steps::all(12), ctx, |output| output);
+            let output = model.network.output_towards(&target, z, &aelab_nn::Steps::all(12), ctx, Feedback::Activated(Activation::Linear));
             // The values of step 5 alone.
             let gradients = output.narrow(1, 10, 2).sum().backward();
             target.grad(&gradients).map(numbers)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aelab_core::{ConfigError, Objective, Progress, Scheduled, StateError, StepContext, TermValue, Terms, TraineeState};
-use aelab_nn::{Rbm, RbmDirection, RbmUpdate, UnitKind};
+use aelab_nn::{Rbm, RbmDirection, RbmUpdate, UnitKind, squared_distance};
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -126,15 +126,15 @@ impl RbmLayer {
 impl LayerTraining for RbmLayer {
     fn train_step(&mut self, input: Tensor<2>, ctx: &mut StepContext<'_>) -> Terms {
         let (rbm, velocity) = self.learner.take().expect("a machine is present between steps");
-        let (gradient, error) = if self.how.persistent {
+        let (statistics, error) = if self.how.persistent {
             let error = rbm.reconstruction_error(input.clone(), ctx.noise);
             let chains = self.chains.take().unwrap_or_else(|| input.clone());
-            let (gradient, chains) = rbm.persistent_contrastive_divergence(input.clone(), chains, self.how.steps, ctx.noise);
+            let (statistics, chains) = rbm.persistent_contrastive_divergence(input.clone(), chains, self.how.steps, ctx.noise);
             self.chains = Some(chains);
-            (gradient, error)
+            (statistics, error)
         } else {
-            let (gradient, reconstruction) = rbm.contrastive_divergence(input.clone(), self.how.steps, ctx.noise);
-            (gradient, (input.clone() - reconstruction).square().sum_dim(1).mean())
+            let (statistics, reconstruction) = rbm.contrastive_divergence(input.clone(), self.how.steps, ctx.noise);
+            (statistics, squared_distance(input.clone(), reconstruction))
         };
         let watched = input.clone().narrow(0, 0, input.dims()[0].min(NUM_WATCHED));
         let watched = diagnostics(Objective::new(), &rbm, watched, ctx).values().diagnostics;
@@ -150,7 +150,7 @@ impl LayerTraining for RbmLayer {
             momentum: self.how.momentum.at(ctx.progress),
             weight_cost: self.how.weight_cost,
         };
-        self.learner = Some(rbm.updated(gradient, velocity, update));
+        self.learner = Some(rbm.updated(&statistics, velocity, update));
         terms
     }
 

@@ -1,8 +1,9 @@
 //! How a deterministic decoder ends, and what its output is compared by.
 
 use aelab_core::{ConfigError, DataSpec, Domain, TermSpec, Unit};
-use aelab_losses::{binary_cross_entropy_from_logits, squared_error};
-use burn::tensor::{Tensor, activation};
+use aelab_losses::{binary_cross_entropy_from_logits, squared_error, squared_error_of_sigmoid};
+use aelab_nn::Activation;
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,13 @@ impl Reconstruction {
     /// Name and value of the reconstruction term, from `output`, `[batch, feature]`, as the last layer leaves it.
     pub fn term(self, x: Tensor<2>, output: Tensor<2>, mask: Option<&Tensor<2>>) -> (&'static str, Tensor<1>) {
         match self.loss {
-            ReconstructionLoss::SquaredError => ("squared_error", squared_error(x, self.mean(output), mask)),
+            ReconstructionLoss::SquaredError => {
+                let error = match self.activation {
+                    OutputActivation::Linear => squared_error(x, output, mask),
+                    OutputActivation::Sigmoid => squared_error_of_sigmoid(x, output, mask),
+                };
+                ("squared_error", error)
+            }
             ReconstructionLoss::BinaryCrossEntropy => ("nll", binary_cross_entropy_from_logits(x, output, mask)),
         }
     }
@@ -84,7 +91,7 @@ impl Reconstruction {
     pub fn mean(self, output: Tensor<2>) -> Tensor<2> {
         match self.activation {
             OutputActivation::Linear => output,
-            OutputActivation::Sigmoid => activation::sigmoid(output),
+            OutputActivation::Sigmoid => Activation::Sigmoid.apply(output),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The recurrent halves that the models of series share: layers of LSTM from a series to features, and from a code to a series.
 
 use aelab_core::{Batch, ConfigError, DataSpec, Initialization, Initializer, Scheduled, StepContext};
-use aelab_nn::{LstmDecoder, LstmEncoder, Steps, TeacherForcing, check_initialization};
+use aelab_nn::{Feedback, LstmDecoder, LstmEncoder, Steps, TeacherForcing, check_initialization};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -61,7 +61,7 @@ impl SequenceNetwork {
     }
 
     /// What the decoder's affine map leaves, `[batch, time * channel]`, fed with its own values; `mean` makes values of it.
-    pub fn output(&self, z: Tensor<2>, mean: impl Fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+    pub fn output(&self, z: Tensor<2>, mean: Feedback<'_>) -> Tensor<2> {
         self.decoder.forward(z, &self.steps(), None, mean)
     }
 
@@ -72,7 +72,7 @@ impl SequenceNetwork {
         z: Tensor<2>,
         steps: &Steps,
         ctx: &mut StepContext<'_>,
-        mean: impl Fn(Tensor<2>) -> Tensor<2>,
+        mean: Feedback<'_>,
     ) -> Tensor<2> {
         let rate = self.teacher_forcing.at(ctx.progress);
         let forcing = (rate > 0.0).then(|| {

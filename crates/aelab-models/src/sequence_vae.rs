@@ -55,7 +55,7 @@ pub struct SequenceVae {
 impl SequenceVae {
     /// What the decoder leaves, `[batch, time * channel]`, fed with its own means.
     fn output(&self, z: Tensor<2>) -> Tensor<2> {
-        self.network.output(z, |output| self.likelihood.mean(output))
+        self.likelihood.with_feedback(|feedback| self.network.output(z, feedback))
     }
 }
 
@@ -80,7 +80,7 @@ impl Autoencoder for SequenceVae {
         let steps = self.network.steps_of(batch);
         let posterior = self.posterior.forward(self.network.features_at(batch.x.clone(), &steps));
         let z = posterior.sample(ctx.noise);
-        let output = self.network.output_towards(&batch.x, z, &steps, ctx, |output| self.likelihood.mean(output));
+        let output = self.likelihood.with_feedback(|feedback| self.network.output_towards(&batch.x, z, &steps, ctx, feedback));
         let nll = self.likelihood.nll(batch.x.clone(), output, batch.mask.as_ref());
         Objective::new().term("nll", nll, 1.0).term("kl", kl_to_standard_normal(&posterior), self.beta.at(ctx.progress))
     }

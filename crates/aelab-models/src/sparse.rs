@@ -110,7 +110,7 @@ pub struct Sparse {
 impl Sparse {
     /// `rho_hat`, `[1, code]`: the batch's averages, drawn towards those so far.
     fn average_activation(&self, z: Tensor<2>) -> Tensor<2> {
-        let of_batch = z.mean_dim(0);
+        let of_batch = aelab_kernels::mean_of_units(z);
         match (&self.average, &self.penalty) {
             (Some(average), SparsityPenalty::Kl { average: ActivationAverage::Moving { decay }, .. }) => {
                 average.val() * *decay + of_batch * (1.0 - decay)
@@ -134,7 +134,7 @@ impl Autoencoder for Sparse {
             SparsityPenalty::Kl { rho, .. } => kl_sparsity(*rho, rho_hat.clone()),
         };
         let objective = Objective::new().term(name, value, 1.0).term("sparsity", sparsity, self.penalty.weight().at(ctx.progress));
-        with_code_statistics(objective, &z, FAINT, &batch.x, &reconstruction.mean(output)).carry(rho_hat)
+        with_code_statistics(objective, &z, FAINT, &batch.x, &output, reconstruction.activation).carry(rho_hat)
     }
 
     fn after_step(self, carried: &[Tensor<2>], _ctx: &mut StepContext<'_>) -> Self {

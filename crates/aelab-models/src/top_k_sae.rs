@@ -24,6 +24,7 @@ use burn::tensor::{Tensor, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::OutputActivation;
 use crate::code_statistics::with_code_statistics;
 use crate::dictionary::{Dictionary, InitialBias};
 use crate::network::check_code_size;
@@ -113,7 +114,7 @@ impl Autoencoder for TopKSae {
             let auxiliary = squared_error(left_over, explained, batch.mask.as_ref()).mask_fill(none_is_dead, 0.0);
             objective = objective.term("auxiliary", auxiliary, weight.at(ctx.progress)).diagnostic("dead_latents", dead_fraction);
         }
-        with_code_statistics(objective, &z, 0.0, &x, &reconstruction).carry(z.greater_elem(0.0).float())
+        with_code_statistics(objective, &z, 0.0, &x, &reconstruction, OutputActivation::Linear).carry(z.greater_elem(0.0).float())
     }
 
     fn before_training(self, train: &dyn Examples, stream: &mut Stream) -> Self {

@@ -55,6 +55,12 @@ impl Activation {
 
     /// The function, on a tensor of any shape.
     pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        if self == Activation::Linear {
+            return x;
+        }
+        if let Some(y) = self.fused().and_then(|activation| aelab_kernels::activated(activation, &x)) {
+            return y;
+        }
         match self {
             Activation::Linear => x,
             Activation::Sigmoid => activation::sigmoid(x),
@@ -86,7 +92,7 @@ impl Activation {
 
     /// The function of an affine map, `activation(x W + b)`, or of `x W^T + b` where `transposed`, in as few passes as there
     /// are kernels for.
-    pub(crate) fn of_affine(self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, transposed: bool) -> Tensor<2> {
+    pub fn of_affine(self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, transposed: bool) -> Tensor<2> {
         match self.fused() {
             Some(activation) => aelab_kernels::dense(x, weight, bias, activation, transposed),
             None => self.apply(aelab_kernels::dense(x, weight, bias, aelab_kernels::Activation::Linear, transposed)),
@@ -106,6 +112,12 @@ impl Activation {
             Activation::Softplus => Some((output * -1.0).exp() * -1.0 + 1.0),
             Activation::Relu | Activation::LeakyRelu | Activation::Selu | Activation::Gelu | Activation::Silu => None,
         }
+    }
+
+    /// [`slope`](Self::slope) of a batch, in one pass where there is a kernel for it.
+    pub fn slope_of_batch(self, output: Tensor<2>) -> Option<Tensor<2>> {
+        let fused = self.fused().and_then(|activation| aelab_kernels::slope(activation, &output));
+        fused.or_else(|| self.slope(output))
     }
 
     /// Whether [`slope`](Self::slope) is known: what penalties on a Jacobian need.

@@ -1,7 +1,7 @@
 //! Convolutional encoders and decoders. Images come in and go out flattened.
 
 use aelab_core::{Initialization, Initializer};
-use aelab_kernels::Sliding;
+use aelab_kernels::{Sliding, convolution};
 use burn::module::{Module, Param};
 use burn::tensor::module::{conv_transpose2d, conv2d, interpolate, max_pool2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
@@ -40,38 +40,59 @@ impl Convolution {
         Self { weight, bias, batch_norm: batch_norm.then(|| BatchNorm::new(num_outputs, initializer)) }
     }
 
-    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize, activation: Activation) -> Tensor<4> {
-        let sliding = Sliding { stride, padding, output: [0, 0], transposed: false };
-        self.fused(&x, sliding, activation).unwrap_or_else(|| {
+    fn convolve(&self, x: Tensor<4>, stride: usize, padding: usize, ending: Ending<'_>) -> Tensor<4> {
+        let sliding = Sliding { stride, padding, output: [0, 0], transposed: false, flattened: ending.flattened };
+        self.fused(&x, sliding, ending).unwrap_or_else(|| {
             let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-            activation.apply(self.normalise(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
+            self.end(conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options), ending)
         })
     }
 
-    /// Of stride 2, to a map of height and width `output`.
-    fn convolve_transposed(&self, x: Tensor<4>, padding: usize, output: [usize; 2], activation: Activation) -> Tensor<4> {
-        let sliding = Sliding { stride: 2, padding, output, transposed: true };
-        self.fused(&x, sliding, activation).unwrap_or_else(|| {
-            let kernel_size = self.weight.lazy_shape()[2];
-            let [_, _, height, width] = x.dims();
-            let [rows, columns] =
-                [(output[0], height), (output[1], width)].map(|(large, small)| large + 2 * padding - (2 * (small - 1) + kernel_size));
-            let options = ConvTransposeOptions::new([2; 2], [padding; 2], [rows, columns], [1; 2], 1);
-            activation.apply(self.normalise(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)))
+    /// Of stride 2, from the map of level `level + 1` to that of `level`.
+    fn convolve_transposed(&self, x: Tensor<4>, layout: &ConvLayout, level: usize, ending: Ending<'_>) -> Tensor<4> {
+        let (padding, [_, height, width]) = (layout.padding(), layout.levels[level]);
+        let sliding = Sliding { stride: 2, padding, output: [height, width], transposed: true, flattened: ending.flattened };
+        self.fused(&x, sliding, ending).unwrap_or_else(|| {
+            let options = ConvTransposeOptions::new([2; 2], [padding; 2], layout.output_padding(level), [1; 2], 1);
+            self.end(conv_transpose2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options), ending)
         })
     }
 
-    /// As one operation, where there is a kernel for it and nothing to be normalised in between.
-    fn fused(&self, x: &Tensor<4>, sliding: Sliding, activation: Activation) -> Option<Tensor<4>> {
-        let (bias, activation) = (self.bias.as_ref().filter(|_| self.batch_norm.is_none())?, activation.fused()?);
-        aelab_kernels::convolution(x, &self.weight.val(), &bias.val(), activation, sliding)
-    }
-
-    fn normalise(&self, map: Tensor<4>) -> Tensor<4> {
-        match &self.batch_norm {
-            Some(batch_norm) => batch_norm.forward(map),
-            None => map,
+    /// As one operation, or as two with batch normalisation, where there are kernels.
+    fn fused(&self, x: &Tensor<4>, sliding: Sliding, ending: Ending<'_>) -> Option<Tensor<4>> {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let convolution = |residual, activation| convolution(x, &weight, bias.as_ref(), residual, activation, sliding);
+        match (&self.batch_norm, ending.activation.fused()) {
+            (None, Some(activation)) => convolution(ending.residual, activation),
+            _ => convolution(None, aelab_kernels::Activation::Linear).map(|map| self.end(map, ending)),
         }
+    }
+
+    /// What comes after the convolution.
+    fn end(&self, map: Tensor<4>, Ending { residual, activation, .. }: Ending<'_>) -> Tensor<4> {
+        match &self.batch_norm {
+            Some(batch_norm) => batch_norm.forward(map, residual, activation),
+            None => activation.apply(match residual {
+                Some(residual) => map + residual.clone(),
+                None => map,
+            }),
+        }
+    }
+}
+
+/// What comes after a convolution and its batch normalisation.
+#[derive(Clone, Copy)]
+struct Ending<'a> {
+    /// What is added before the activation.
+    residual: Option<&'a Tensor<4>>,
+    activation: Activation,
+    /// Whether the map is flattened next.
+    flattened: bool,
+}
+
+impl From<Activation> for Ending<'_> {
+    fn from(activation: Activation) -> Self {
+        Self { residual: None, activation, flattened: false }
     }
 }
 
@@ -93,8 +114,8 @@ impl ResidualBlock {
     }
 
     fn forward(&self, map: Tensor<4>, activation: Activation) -> Tensor<4> {
-        let change = self.second.convolve(self.first.convolve(map.clone(), 1, 1, activation), 1, 0, Activation::Linear);
-        activation.apply(map + change)
+        let inner = self.first.convolve(map.clone(), 1, 1, activation.into());
+        self.second.convolve(inner, 1, 0, Ending { residual: Some(&map), activation, flattened: false })
     }
 }
 
@@ -146,8 +167,11 @@ impl ConvEncoder {
         let mut map = x.reshape([batch_size, channels, height, width]);
         for (index, (convolution, &activation)) in self.convolutions.iter().zip(&self.activations).enumerate() {
             map = match layout.form {
-                ConvForm::Strided => convolution.convolve(map, 2, layout.padding(), activation),
-                ConvForm::Pooled => halve(convolution.convolve(map, 1, layout.padding(), activation)),
+                ConvForm::Strided => {
+                    let flattened = index + 1 == self.convolutions.len() && layout.residual_blocks == 0;
+                    convolution.convolve(map, 2, layout.padding(), Ending { residual: None, activation, flattened })
+                }
+                ConvForm::Pooled => halve(convolution.convolve(map, 1, layout.padding(), activation.into())),
             };
             let first = index * layout.residual_blocks;
             let blocks = &self.residual_blocks[first..first + layout.residual_blocks];
@@ -208,10 +232,9 @@ impl ConvDecoder {
             map = blocks.iter().fold(map, |map, block| block.forward(map, activation));
             let level = self.convolutions.len() - 1 - index;
             let activation = self.activations.get(index + 1).copied().unwrap_or(Activation::Linear);
-            let [_, height, width] = layout.levels[level];
             map = match layout.form {
-                ConvForm::Strided => convolution.convolve_transposed(map, layout.padding(), [height, width], activation),
-                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), activation),
+                ConvForm::Strided => convolution.convolve_transposed(map, layout, level, activation.into()),
+                ConvForm::Pooled => convolution.convolve(double(map, layout.levels[level]), 1, layout.padding(), activation.into()),
             };
         }
         map.reshape([batch_size, layout.levels[0].iter().product()])
@@ -220,13 +243,16 @@ impl ConvDecoder {
 
 /// Maxima over 2x2 squares; at an odd edge, over what is there.
 fn halve(map: Tensor<4>) -> Tensor<4> {
-    max_pool2d(map, MaxPoolOptions::new([2, 2]).with_ceil_mode(true))
+    aelab_kernels::halve(&map).unwrap_or_else(|| max_pool2d(map, MaxPoolOptions::new([2, 2]).with_ceil_mode(true)))
 }
 
 /// Every pixel four times, cut to the size of `level`.
 fn double(map: Tensor<4>, level: [usize; 3]) -> Tensor<4> {
-    let [batch_size, channels, height, width] = map.dims();
     let [_, full_height, full_width] = level;
+    if let Some(doubled) = aelab_kernels::double(&map, [full_height, full_width]) {
+        return doubled;
+    }
+    let [batch_size, channels, height, width] = map.dims();
     let doubled = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]);
     let map = interpolate(map, doubled);
     if [2 * height, 2 * width] == [full_height, full_width] {

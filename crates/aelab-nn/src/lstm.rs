@@ -11,10 +11,11 @@
 //! backward pass meets the padding first, with the zero state, and starts at each series' own end.
 
 use aelab_core::{Initialization, Initializer};
+use aelab_kernels::{LstmInput, LstmOutput, LstmPlan, is_ours, lstm};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, activation, assert_shape, module};
 
-use crate::{Presence, Steps};
+use crate::{Activation, Presence, Steps};
 
 /// Memory of one layer.
 #[derive(Debug, Clone)]
@@ -76,6 +77,16 @@ impl LstmCell {
         self.recurrent.lazy_shape()[0]
     }
 
+    /// Inputs and units.
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.input.lazy_shape()[0], self.num_units()]
+    }
+
+    /// `W`, `U` and `b` one after the other, as the kernel takes them.
+    pub(crate) fn flat(&self) -> [Tensor<1>; 3] {
+        [self.input.val().reshape([-1]), self.recurrent.val().reshape([-1]), self.bias.val()]
+    }
+
     /// The weights of a pass.
     pub fn joined(&self) -> JoinedWeights {
         JoinedWeights { weight: Tensor::cat(vec![self.input.val(), self.recurrent.val()], 0), bias: self.bias.val() }
@@ -89,7 +100,7 @@ impl LstmCell {
 
     /// `x W + b`, `[batch, 4 * unit]`: for an input that is the same at every step.
     pub fn project(&self, x: Tensor<2>) -> Tensor<2> {
-        module::linear(x, self.input.val(), Some(self.bias.val()))
+        Activation::Linear.of_affine(x, self.input.val(), Some(self.bias.val()), false)
     }
 
     /// The memory after a step whose input was [projected](Self::project).
@@ -159,6 +170,27 @@ fn run(cell: &LstmCell, inputs: &[Tensor<2>], steps: &Steps, order: impl Iterato
     (outputs, state.h)
 }
 
+/// Layers in one direction over `x`, `[batch, step * channel]`, by the kernel.
+fn read(cells: &[&LstmCell], x: &Tensor<2>, steps: &Steps, reverse: bool, output: LstmOutput) -> Option<Tensor<2>> {
+    let plan = LstmPlan {
+        layers: cells.iter().map(|cell| cell.sizes()).collect(),
+        num_steps: steps.num(),
+        reverse,
+        present: steps.present(),
+        input: LstmInput::Series,
+        output,
+    };
+    let parameters = Tensor::cat(cells.iter().flat_map(|cell| cell.flat()).collect(), 0);
+    lstm(plan, x, &parameters, None)
+}
+
+/// Features of each step beside each other; both `[batch, step * unit]`.
+fn beside(forward: Tensor<2>, backward: Tensor<2>, num_units: usize) -> Tensor<2> {
+    let [num_series, num] = forward.dims();
+    let steps = [forward, backward].map(|outputs| outputs.reshape([num_series, num / num_units, num_units]));
+    Tensor::cat(steps.into(), 2).reshape([num_series, 2 * num])
+}
+
 /// Layers over series, each fed with the outputs of the one before.
 #[derive(Module, Debug)]
 pub struct LstmEncoder {
@@ -194,6 +226,32 @@ impl LstmEncoder {
     pub fn forward(&self, x: Tensor<2>, steps: &Steps) -> Tensor<2> {
         let [num_steps, num_channels] = self.shape;
         assert_shape!(x, [_, num_steps * num_channels]);
+        self.fused(&x, steps).unwrap_or_else(|| self.step_by_step(x, steps))
+    }
+
+    /// The same by the kernel, where there is one for these tensors: all layers at once in one direction, else one by one.
+    fn fused(&self, x: &Tensor<2>, steps: &Steps) -> Option<Tensor<2>> {
+        if !is_ours(x) {
+            return None;
+        }
+        if self.layers.iter().all(|layer| layer.backward.is_none()) {
+            let cells: Vec<&LstmCell> = self.layers.iter().map(|layer| &layer.forward).collect();
+            return read(&cells, x, steps, false, LstmOutput::Last);
+        }
+        let mut x = x.clone();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let output = if index + 1 == self.layers.len() { LstmOutput::Last } else { LstmOutput::Every };
+            let forward = read(&[&layer.forward], &x, steps, false, output)?;
+            x = match &layer.backward {
+                None => forward,
+                Some(backward) => beside(forward, read(&[backward], &x, steps, true, output)?, layer.forward.num_units()),
+            };
+        }
+        Some(x)
+    }
+
+    fn step_by_step(&self, x: Tensor<2>, steps: &Steps) -> Tensor<2> {
+        let num_channels = self.shape[1];
         let mut inputs: Vec<Tensor<2>> = (0..steps.num()).map(|step| x.clone().narrow(1, step * num_channels, num_channels)).collect();
         let mut last = x;
         for layer in &self.layers {

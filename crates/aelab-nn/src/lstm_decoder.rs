@@ -1,10 +1,11 @@
 //! From a code to a series, step by step.
 
 use aelab_core::{Initialization, Initializer};
+use aelab_kernels::{LstmInput, LstmOutput, LstmPlan, is_ours, lstm};
 use burn::module::Module;
 use burn::tensor::{Tensor, assert_shape};
 
-use crate::{Linear, LstmCell, LstmState, Presence, Steps};
+use crate::{Activation, Linear, LstmCell, LstmState, Presence, Steps};
 
 /// Layers that write a series: every step's values are an affine map of the last layer's output.
 #[derive(Module, Debug)]
@@ -29,6 +30,24 @@ pub struct TeacherForcing {
     /// 1 where the truth is fed and 0 where the decoder's own values are, `[step, batch]`, in the order in which steps
     /// are written; `None` for the truth everywhere.
     pub given: Option<Tensor<2>>,
+}
+
+/// What makes the values that are fed back of what the affine map leaves, `[batch, channel]`.
+#[derive(Clone, Copy)]
+pub enum Feedback<'a> {
+    /// A function that kernels know.
+    Activated(Activation),
+    /// Any function.
+    Function(&'a dyn Fn(Tensor<2>) -> Tensor<2>),
+}
+
+impl Feedback<'_> {
+    fn apply(self, written: Tensor<2>) -> Tensor<2> {
+        match self {
+            Feedback::Activated(activation) => activation.apply(written),
+            Feedback::Function(function) => function(written),
+        }
+    }
 }
 
 impl LstmDecoder {
@@ -63,13 +82,10 @@ impl LstmDecoder {
     /// Series, `[batch, time * channel]`, from codes, `[batch, code]`: what the affine map leaves. `mean` makes of it
     /// the values that are fed back. What stands at steps that a series lacks means nothing, and is 0 beyond the
     /// longest series.
-    pub fn forward(
-        &self,
-        z: Tensor<2>,
-        steps: &Steps,
-        forcing: Option<&TeacherForcing>,
-        mean: impl Fn(Tensor<2>) -> Tensor<2>,
-    ) -> Tensor<2> {
+    pub fn forward(&self, z: Tensor<2>, steps: &Steps, forcing: Option<&TeacherForcing>, mean: Feedback<'_>) -> Tensor<2> {
+        if let Some(written) = self.fused(&z, steps, forcing, mean) {
+            return written;
+        }
         let written = if self.starts.is_empty() { self.write_from_code(z, steps) } else { self.write_recurrently(z, steps, forcing, mean) };
         let [num_series, num_written] = written.dims();
         let num_values = self.shape[0] * self.shape[1];
@@ -78,6 +94,42 @@ impl LstmDecoder {
         }
         let rest = Tensor::zeros([num_series, num_values - num_written], (&written.device(), written.dtype()));
         Tensor::cat(vec![written, rest], 1)
+    }
+
+    /// The same by the kernel, where there is one.
+    fn fused(&self, z: &Tensor<2>, steps: &Steps, forcing: Option<&TeacherForcing>, mean: Feedback<'_>) -> Option<Tensor<2>> {
+        let Feedback::Activated(activation) = mean else { return None };
+        let (activation, bias) = (activation.fused()?, self.output.bias.as_ref()?);
+        if !is_ours(z) {
+            return None;
+        }
+        let mut layers: Vec<[usize; 2]> = self.cells.iter().map(LstmCell::sizes).collect();
+        let mut parameters: Vec<Tensor<1>> = self.cells.iter().flat_map(LstmCell::flat).collect();
+        let (source, input) = if self.starts.is_empty() {
+            layers[0][0] = 0;
+            // What the code adds to the gates has the first layer's `W` and `b` in it.
+            parameters.drain(..3);
+            parameters.insert(0, self.cells[0].recurrent.val().reshape([-1]));
+            (self.cells[0].project(z.clone()), LstmInput::Code)
+        } else {
+            let memories = self.starts.iter().flat_map(|start| {
+                let LstmState { h, c } = first_memory(start.forward(z.clone()));
+                [h, c]
+            });
+            let given = forcing.and_then(|forcing| given_to(forcing, steps, z.dims()[0]));
+            let given = given.map(|given| given.iter().map(|&given| given != 0.0).collect());
+            (Tensor::cat(memories.collect(), 1), LstmInput::Fed { activation, given })
+        };
+        parameters.extend([self.output.weight.val().reshape([-1]), bias.val()]);
+        let plan = LstmPlan {
+            layers,
+            num_steps: steps.num(),
+            reverse: self.reverse,
+            present: steps.present(),
+            input,
+            output: LstmOutput::Affine { num_channels: self.shape[1], num_steps: self.shape[0] },
+        };
+        lstm(plan, &source, &Tensor::cat(parameters, 0), forcing.map(|forcing| &forcing.target))
     }
 
     /// Steps in the order in which they are written.
@@ -103,21 +155,12 @@ impl LstmDecoder {
         self.read_out(outputs)
     }
 
-    fn write_recurrently(
-        &self,
-        z: Tensor<2>,
-        steps: &Steps,
-        forcing: Option<&TeacherForcing>,
-        mean: impl Fn(Tensor<2>) -> Tensor<2>,
-    ) -> Tensor<2> {
+    fn write_recurrently(&self, z: Tensor<2>, steps: &Steps, forcing: Option<&TeacherForcing>, mean: Feedback<'_>) -> Tensor<2> {
         let (num_series, num_channels) = (z.dims()[0], self.shape[1]);
         let (device, dtype) = (z.device(), z.dtype());
         let weights: Vec<_> = self.cells.iter().map(LstmCell::joined).collect();
         let mut states: Vec<LstmState> = self.starts.iter().map(|start| first_memory(start.forward(z.clone()))).collect();
-        let given: Option<Vec<f32>> = forcing.and_then(|forcing| forcing.given.as_ref()).map(|given| {
-            assert_shape!(given, [steps.num(), num_series]);
-            given.to_data().convert::<f32>().try_to_vec().expect("the draws were converted to single precision")
-        });
+        let given = forcing.and_then(|forcing| given_to(forcing, steps, num_series));
         // Where the truth is fed at every step, nothing depends on what was written before, and all is read out at once.
         let at_once = forcing.is_some() && given.is_none();
         let zeros = Tensor::zeros([num_series, num_channels], (&device, dtype));
@@ -148,7 +191,7 @@ impl LstmDecoder {
                 outputs.push(input);
             } else {
                 let written = self.output.forward(input);
-                own = presence.choose(own, mean(written.clone()));
+                own = presence.choose(own, mean.apply(written.clone()));
                 outputs.push(written);
             }
         }
@@ -177,4 +220,11 @@ impl LstmDecoder {
 fn first_memory(values: Tensor<2>) -> LstmState {
     let num_units = values.dims()[1] / 2;
     LstmState { h: values.clone().narrow(1, 0, num_units).tanh(), c: values.narrow(1, num_units, num_units) }
+}
+
+/// The draws on the host, `[step, batch]`, if there are any.
+fn given_to(forcing: &TeacherForcing, steps: &Steps, num_series: usize) -> Option<Vec<f32>> {
+    let given = forcing.given.as_ref()?;
+    assert_shape!(given, [steps.num(), num_series]);
+    Some(given.to_data().convert::<f32>().try_to_vec().expect("the draws were converted to single precision"))
 }

@@ -53,7 +53,7 @@ impl Mlp {
         let mut slopes = Vec::with_capacity(self.layers.len());
         let output = self.layers.iter().zip(&self.activations).fold(x, |x, (layer, activation)| {
             let output = layer.forward_activated(x, *activation);
-            slopes.push(activation.slope(output.clone()).expect("the activation was checked to have a slope"));
+            slopes.push(activation.slope_of_batch(output.clone()).expect("the activation was checked to have a slope"));
             output
         });
         (output, slopes)

@@ -12,10 +12,13 @@
 //! How it learns is in `rbm_learning`, how its partition function is found in `rbm_partition`.
 
 use aelab_core::{Initialization, Initializer, Noise};
+use aelab_kernels::{Loss, bernoulli_states, reconstruction_loss, softplus_sums};
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::Activation;
 
 /// What values the units of one side take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -29,19 +32,27 @@ pub enum UnitKind {
 }
 
 impl UnitKind {
+    /// What makes means of the total input, bias included.
+    pub fn activation(self) -> Activation {
+        match self {
+            UnitKind::Bernoulli => Activation::Sigmoid,
+            UnitKind::Gaussian => Activation::Linear,
+        }
+    }
+
     /// Means given the total input, bias included; any shape.
     pub fn mean<const D: usize>(self, input: Tensor<D>) -> Tensor<D> {
-        match self {
-            UnitKind::Bernoulli => activation::sigmoid(input),
-            UnitKind::Gaussian => input,
-        }
+        self.activation().apply(input)
     }
 
     /// Independent samples of units with these means, `[batch, unit]`.
     pub fn sample(self, mean: Tensor<2>, noise: &mut dyn Noise) -> Tensor<2> {
         let (shape, device) = (mean.dims(), mean.device());
         match self {
-            UnitKind::Bernoulli => mean.greater(noise.uniform(shape, &device)).float(),
+            UnitKind::Bernoulli => {
+                let uniform = noise.uniform(shape, &device);
+                bernoulli_states(&mean, uniform).unwrap_or_else(|uniform| mean.greater(uniform).float())
+            }
             UnitKind::Gaussian => mean + noise.normal(shape, &device),
         }
     }
@@ -58,6 +69,11 @@ impl UnitKind {
     /// `log sum_u exp(u i - E(u))`, or the integral, for units with the input `i` from the other side, without their bias.
     /// `[batch, unit]` to `[batch]`.
     fn log_normalizer(self, input: Tensor<2>, bias: Tensor<1>) -> Tensor<1> {
+        if self == UnitKind::Bernoulli
+            && let Some(sums) = softplus_sums(&input, &bias)
+        {
+            return sums;
+        }
         let bias: Tensor<2> = bias.unsqueeze();
         let terms = match self {
             UnitKind::Bernoulli => softplus(input + bias),
@@ -65,6 +81,11 @@ impl UnitKind {
         };
         terms.sum_dim(1).squeeze_dim(1)
     }
+}
+
+/// `1/B sum_b |v - v'|^2`, `[1]`, of rows, `[batch, visible]`.
+pub fn squared_distance(v: Tensor<2>, reconstruction: Tensor<2>) -> Tensor<1> {
+    reconstruction_loss(Loss::SquaredError, &v, &reconstruction, None).unwrap_or_else(|| (v - reconstruction).square().sum_dim(1).mean())
 }
 
 /// `log(1 + exp(x))` without overflow.
@@ -136,12 +157,12 @@ impl Rbm {
     /// Means of the hidden units given the visible ones: probabilities where they are Bernoulli.
     /// `[batch, visible]` to `[batch, hidden]`.
     pub fn hidden_mean(&self, v: Tensor<2>) -> Tensor<2> {
-        self.hidden.mean(module::linear(v, self.weight.val(), Some(self.hidden_bias.val())))
+        self.hidden.activation().of_affine(v, self.weight.val(), Some(self.hidden_bias.val()), false)
     }
 
     /// Means of the visible units given the hidden ones. `[batch, hidden]` to `[batch, visible]`.
     pub fn visible_mean(&self, h: Tensor<2>) -> Tensor<2> {
-        self.visible.mean(module::linear(h, self.weight.val().transpose(), Some(self.visible_bias.val())))
+        self.visible.activation().of_affine(h, self.weight.val(), Some(self.visible_bias.val()), true)
     }
 
     /// A sample of the hidden units given the visible ones. `[batch, visible]` to `[batch, hidden]`.
@@ -170,7 +191,7 @@ impl Rbm {
     /// per example: what contrastive divergence sees on its way. `[batch, visible]` to `[1]`.
     pub fn reconstruction_error(&self, v: Tensor<2>, noise: &mut dyn Noise) -> Tensor<1> {
         let reconstruction = self.visible_mean(self.sample_hidden(v.clone(), noise));
-        (v - reconstruction).square().sum_dim(1).mean()
+        squared_distance(v, reconstruction)
     }
 
     /// Pseudo-log-likelihood by one feature per example, in nats per example:

@@ -1,5 +1,7 @@
 //! Which steps of which series there are.
 
+use std::sync::Arc;
+
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 /// The steps of a batch of series, on the host: how many have to be visited, and which of them a series has.
@@ -10,7 +12,7 @@ pub struct Steps {
     /// Steps to a row of `present`.
     stride: usize,
     /// Row after row, one per series; `None` where every series has every step.
-    present: Option<Vec<bool>>,
+    present: Option<Arc<[bool]>>,
 }
 
 impl Steps {
@@ -30,12 +32,17 @@ impl Steps {
             return Self::all(num_steps);
         }
         let longest = present.chunks_exact(num_steps).filter_map(|series| series.iter().rposition(|&present| present)).max();
-        Self { num: longest.map_or(1, |last| last + 1), stride: num_steps, present: Some(present) }
+        Self { num: longest.map_or(1, |last| last + 1), stride: num_steps, present: Some(present.into()) }
     }
 
     /// Steps to visit.
     pub fn num(&self) -> usize {
         self.num
+    }
+
+    /// Which steps a series has, `[batch, step]`, those that are not visited among them; `None` where all have all.
+    pub(crate) fn present(&self) -> Option<Arc<[bool]>> {
+        self.present.clone()
     }
 
     /// Which series have the given step.
@@ -96,7 +103,7 @@ mod tests {
         let rows = [[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]];
         let steps = Steps::observed(&Tensor::from_data(rows, &device), 4);
         assert_eq!(steps.num(), 3);
-        assert_eq!(steps.present, Some(vec![true, false, false, false, true, true, true, false]));
+        assert_eq!(steps.present, Some(vec![true, false, false, false, true, true, true, false].into()));
         assert!(matches!(steps.presence(0, &device), Presence::All));
         assert!(matches!(steps.presence(1, &device), Presence::Some(_)));
         assert!(matches!(steps.presence(3, &device), Presence::Nobody));

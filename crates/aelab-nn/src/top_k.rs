@@ -5,8 +5,13 @@ use burn::tensor::{Bool, Tensor, TensorData};
 /// The `k` largest values of each row as they are, and 0 in place of the others: `[batch, unit]` to the same.
 ///
 /// Exactly `k` are kept (all, where a row has no more): of equal values the one further left. Gradients pass
-/// through what is kept and not through the rest. Chosen on the host, so every backend keeps the same.
+/// through what is kept and not through the rest. The choice is the same on every backend.
 pub fn keep_largest(z: Tensor<2>, k: usize) -> Tensor<2> {
+    aelab_kernels::keep_largest(&z, k).unwrap_or_else(|| plain(z, k))
+}
+
+/// The same with a choice made on the host, for other backends.
+fn plain(z: Tensor<2>, k: usize) -> Tensor<2> {
     let dropped = all_but_largest(&z, k);
     z.mask_fill(dropped, 0.0)
 }
@@ -50,6 +55,26 @@ mod tests {
     #[test]
     fn of_equal_values_the_ones_further_left_are_kept() {
         assert_eq!(kept([[1.0; 5], [0.0, 2.0, 1.0, 1.0, 2.0]], 3), [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 2.0, 1.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn the_kernel_and_the_host_choose_alike() {
+        let device = Device::flex();
+        let mut state = 1_u32;
+        for width in [1, 7, 33, 130] {
+            let values: Vec<f32> = (0..3 * width)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    // Coarse, so that many are equal, and zeros of both signs are among them.
+                    ((state >> 24) as f32 / 64.0).floor() * if state & 1 == 0 { -1.0 } else { 1.0 }
+                })
+                .collect();
+            for k in [1, 2, width / 2, width] {
+                let z = Tensor::<2>::from_data(TensorData::new(values.clone(), [3, width]), &device);
+                let bits = |z: Tensor<2>| z.into_data().try_to_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+                assert_eq!(bits(keep_largest(z.clone(), k)), bits(plain(z, k)), "{k} of {width}");
+            }
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! `structural_similarity` does with `data_range=1, use_sample_covariance=False` and
 //! `gaussian_weights=True`, or `win_size=` that side.
 
+use aelab_kernels::Similarity;
+
 /// Side of the Gaussian window.
 pub(crate) const GAUSSIAN_SIDE: usize = 11;
 /// Standard deviation of the Gaussian window, in pixels.
@@ -22,21 +24,11 @@ const SIGMA: f64 = 1.5;
 const UNIFORM_SIDE: usize = 7;
 const C1: f64 = 0.01 * 0.01;
 const C2: f64 = 0.03 * 0.03;
-/// Filtered quantities: x, y, x^2 + y^2, x y. The two variances enter only as a sum.
-const NUM_MAPS: usize = 4;
-
 /// Structural similarity of images of one shape, with memory that is reused from image to image.
 #[derive(Debug, Clone)]
 pub struct Ssim {
     shape: [usize; 3],
-    /// The window in one direction, of odd length; symmetric, sums to 1.
-    window: Vec<f64>,
-    /// `[height, map, width]`.
-    maps: Vec<f64>,
-    /// One output row, filtered vertically: `[map, width]`.
-    vertical: Vec<f64>,
-    /// One output row, filtered in both directions: `[map, output column]`.
-    filtered: Vec<f64>,
+    planes: Similarity,
 }
 
 impl Ssim {
@@ -48,14 +40,7 @@ impl Ssim {
             return None;
         }
         let window = if side >= GAUSSIAN_SIDE { gaussian_window() } else { uniform_window(side) };
-        let columns = width + 1 - window.len();
-        Some(Self {
-            shape,
-            window,
-            maps: vec![0.0; height * NUM_MAPS * width],
-            vertical: vec![0.0; NUM_MAPS * width],
-            filtered: vec![0.0; NUM_MAPS * columns],
-        })
+        Some(Self { shape, planes: Similarity::new(height, width, window, [C1, C2]) })
     }
 
     /// The similarity of two images, flattened `[channel, height, width]`.
@@ -73,71 +58,11 @@ impl Ssim {
         assert!(x.len() == channels * size && y.len() == x.len(), "both sides are one image of the shape");
         let (mut similarity, mut contrast) = (0.0, 0.0);
         for (x, y) in x.chunks_exact(size).zip(y.chunks_exact(size)) {
-            let of_channel = self.channel(x, y);
+            let of_channel = self.planes.of(x, y);
             similarity += of_channel.0;
             contrast += of_channel.1;
         }
         (similarity / channels as f64, contrast / channels as f64)
-    }
-
-    /// Similarity and contrast of two planes of `height * width`.
-    fn channel<X: Copy + Into<f64>, R: Copy + Into<f64>>(&mut self, x: &[X], y: &[R]) -> (f64, f64) {
-        let [_, height, width] = self.shape;
-        let side = self.window.len();
-        let radius = side / 2;
-        let stride = NUM_MAPS * width;
-        for ((maps, x), y) in self.maps.chunks_exact_mut(stride).zip(x.chunks_exact(width)).zip(y.chunks_exact(width)) {
-            let (map_x, rest) = maps.split_at_mut(width);
-            let (map_y, rest) = rest.split_at_mut(width);
-            let (map_squares, map_product) = rest.split_at_mut(width);
-            let maps = map_x.iter_mut().zip(map_y).zip(map_squares).zip(map_product);
-            for ((((map_x, map_y), map_squares), map_product), (&x, &y)) in maps.zip(x.iter().zip(y)) {
-                let (x, y): (f64, f64) = (x.into(), y.into());
-                *map_x = x;
-                *map_y = y;
-                *map_squares = x * x + y * y;
-                *map_product = x * y;
-            }
-        }
-
-        let (rows, columns) = (height + 1 - side, width + 1 - side);
-        let (mut total, mut contrast) = (0.0, 0.0);
-        for row in 0..rows {
-            let line = |offset: usize| &self.maps[(row + offset) * stride..][..stride];
-            // The window is symmetric: rows at equal distance from the middle share a weight.
-            for (out, &middle) in self.vertical.iter_mut().zip(line(radius)) {
-                *out = self.window[radius] * middle;
-            }
-            for tap in 0..radius {
-                let weight = self.window[tap];
-                for ((out, &above), &below) in self.vertical.iter_mut().zip(line(tap)).zip(line(side - 1 - tap)) {
-                    *out += weight * (above + below);
-                }
-            }
-            for (out, vertical) in self.filtered.chunks_exact_mut(columns).zip(self.vertical.chunks_exact(width)) {
-                for (out, &middle) in out.iter_mut().zip(&vertical[radius..]) {
-                    *out = self.window[radius] * middle;
-                }
-                for tap in 0..radius {
-                    let weight = self.window[tap];
-                    for ((out, &left), &right) in out.iter_mut().zip(&vertical[tap..]).zip(&vertical[side - 1 - tap..]) {
-                        *out += weight * (left + right);
-                    }
-                }
-            }
-            let (mean_x, rest) = self.filtered.split_at(columns);
-            let (mean_y, rest) = rest.split_at(columns);
-            let (mean_squares, mean_product) = rest.split_at(columns);
-            for (((&mean_x, &mean_y), &mean_squares), &mean_product) in mean_x.iter().zip(mean_y).zip(mean_squares).zip(mean_product) {
-                let (product, squares) = (mean_x * mean_y, mean_x * mean_x + mean_y * mean_y);
-                let covariance = mean_product - product;
-                let variances = mean_squares - squares;
-                total += (2.0 * product + C1) * (2.0 * covariance + C2) / ((squares + C1) * (variances + C2));
-                contrast += (2.0 * covariance + C2) / (variances + C2);
-            }
-        }
-        let num = (rows * columns) as f64;
-        (total / num, contrast / num)
     }
 }
 

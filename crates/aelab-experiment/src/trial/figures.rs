@@ -49,16 +49,18 @@ fn narrowed(image: Image, max_width: usize) -> Image {
     let new_height = ((height as f64 / scale).round() as usize).max(1);
     let columns: Vec<Vec<(usize, f64)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
     let mut pixels = Vec::with_capacity(max_width * new_height * channels);
+    let mut line = vec![0.0f64; width * channels];
     for row in 0..new_height {
-        let rows = shares(row, height, new_height);
+        line.fill(0.0);
+        for (row, share) in shares(row, height, new_height) {
+            let source = &image.pixels[row * width * channels..][..width * channels];
+            line.iter_mut().zip(source).for_each(|(sum, &pixel)| *sum += share * f64::from(pixel));
+        }
         for columns in &columns {
             for channel in 0..channels {
-                let area = rows
-                    .iter()
-                    .flat_map(|&(row, of_row)| columns.iter().map(move |&(column, of_column)| (row, column, of_row * of_column)));
-                let mean: f64 =
-                    area.map(|(row, column, share)| share * f64::from(image.pixels[(row * width + column) * channels + channel])).sum();
-                pixels.push(mean.round() as u8);
+                let mean: f64 = columns.iter().map(|&(column, share)| share * line[column * channels + channel]).sum();
+                // Rounded: a conversion cuts off.
+                pixels.push((mean + 0.5) as u8);
             }
         }
     }

@@ -1,0 +1,122 @@
+//! Keeping the largest numbers of each row.
+
+use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::{Bytes, DType, Shape};
+use burn::tensor::Tensor;
+
+use crate::fused::{Fused, one};
+use crate::isa::compiled_for_each_isa;
+use crate::primitive::{is_ours, numbers, tensor_of};
+
+/// The `k` largest of each row as they are, 0 in place of the others: `[batch, unit]` to the same. Of equal numbers the one
+/// further left is kept; the order is that of `f32::total_cmp`. Gradients pass through what is kept. `None` where the tensor is
+/// not on `flex`.
+pub fn keep_largest(z: &Tensor<2>, k: usize) -> Option<Tensor<2>> {
+    (is_ours(z) && !z.dims().contains(&0)).then(|| one(z, KeepLargest { k }))
+}
+
+#[derive(Debug)]
+struct KeepLargest {
+    k: usize,
+}
+
+/// A number whose order among unsigned ones is that of `value` among floating-point ones.
+#[inline(always)]
+fn key(value: f32) -> u32 {
+    let bits = value.to_bits();
+    bits ^ (((bits as i32 >> 31) as u32) | 0x8000_0000)
+}
+
+#[inline(always)]
+fn count(keys: &[u32], least: u32) -> usize {
+    const LANES: usize = 32;
+    let mut counts = [0_u32; LANES];
+    let parts = keys.chunks_exact(LANES);
+    let rest = parts.remainder().iter().filter(|key| **key >= least).count();
+    for part in parts {
+        for lane in 0..LANES {
+            counts[lane] += u32::from(part[lane] >= least);
+        }
+    }
+    counts.iter().sum::<u32>() as usize + rest
+}
+
+/// The largest number that at least `k` keys reach, and how many reach it; found bit by bit. `0 < k <= keys.len()`.
+#[inline(always)]
+fn threshold_body<const FMA: bool>(keys: &mut [u32], row: &[f32], k: usize) -> (u32, usize) {
+    keys.iter_mut().zip(row).for_each(|(place, value)| *place = key(*value));
+    let (mut found, mut reaching) = (0_u32, keys.len());
+    for bit in (0..32).rev() {
+        if reaching == k {
+            break;
+        }
+        let higher = found | 1 << bit;
+        let num = count(keys, higher);
+        if num >= k {
+            (found, reaching) = (higher, num);
+        }
+    }
+    (found, reaching)
+}
+
+compiled_for_each_isa! {
+    fn threshold(keys: &mut [u32], row: &[f32], k: usize) -> (u32, usize) = threshold_body
+}
+
+impl Fused<1> for KeepLargest {
+    fn forward(&self, [z]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+        let shape = z.layout().shape().clone();
+        let (batch, width) = (shape[0], shape[1]);
+        let k = self.k.min(width);
+        let mut output = vec![0.0; batch * width];
+        let mut kept: Vec<u32> = Vec::with_capacity(batch * k);
+        let mut keys = vec![0; width];
+        if k > 0 {
+            for (row, output) in numbers(&z).chunks_exact(width).zip(output.chunks_exact_mut(width)) {
+                let (least, reaching) = threshold(&mut keys, row, k);
+                // Where more reach the threshold than are kept, those further right that equal it are left out.
+                let mut equal = if reaching > k { k - keys.iter().filter(|key| **key > least).count() } else { usize::MAX };
+                for (unit, key) in keys.iter().enumerate() {
+                    if *key > least || (*key == least && equal > 0) {
+                        if *key == least {
+                            equal -= 1;
+                        }
+                        output[unit] = row[unit];
+                        kept.push(unit as u32);
+                    }
+                }
+            }
+        }
+        let saved = if needs[0] && k > 0 {
+            vec![FlexTensor::new(Bytes::from_elems(kept), Layout::contiguous(Shape::new([batch, k])), DType::U32)]
+        } else {
+            Vec::new()
+        };
+        (tensor_of(output, shape), saved)
+    }
+
+    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let shape = gradient.layout().shape().clone();
+        let width = shape[1];
+        let mut passed = vec![0.0; shape.num_elements()];
+        if let [kept] = &saved[..] {
+            let k = kept.layout().shape()[1];
+            let rows = passed.chunks_exact_mut(width).zip(numbers(&gradient).chunks_exact(width));
+            for ((passed, gradient), kept) in rows.zip(kept.storage::<u32>().chunks_exact(k)) {
+                kept.iter().for_each(|unit| passed[*unit as usize] = gradient[*unit as usize]);
+            }
+        }
+        [Some(tensor_of(passed, shape))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_ordered_as_numbers_are() {
+        let rising = [-f32::NAN, f32::NEG_INFINITY, -2.0, -1e-40, -0.0, 0.0, 1e-40, 1.0, f32::INFINITY, f32::NAN];
+        assert!(rising.windows(2).all(|pair| key(pair[0]) < key(pair[1])));
+    }
+}
