@@ -85,9 +85,9 @@ fn convolutions(criterion: &mut Criterion) {
         let weight = tensor([64, 32, 3, 3], &device).require_grad();
         let bias = tensor([64], &device).require_grad();
         let shape = format!("{batch_size}x32x14x14 to 64x7x7");
-        let sliding = Sliding { stride: 2, padding: 1, output: [0, 0], transposed: false };
+        let sliding = Sliding { stride: 2, padding: 1, output: [0, 0], transposed: false, flattened: false };
         group.bench_function(BenchmarkId::new("kernel", &shape), |bencher| {
-            bencher.iter(|| convolution(&x, &weight, &bias, Activation::Relu, sliding).map(|y| y.sum().backward()));
+            bencher.iter(|| convolution(&x, &weight, Some(&bias), None, Activation::Relu, sliding).map(|y| y.sum().backward()));
         });
         group.bench_function(BenchmarkId::new("plain", &shape), |bencher| {
             let options = || ConvOptions::new([2; 2], [1; 2], [1; 2], 1);
@@ -97,9 +97,9 @@ fn convolutions(criterion: &mut Criterion) {
         let x = tensor([batch_size, 64, 7, 7], &device).require_grad();
         let bias = tensor([32], &device).require_grad();
         let shape = format!("{batch_size}x64x7x7 to 32x14x14");
-        let sliding = Sliding { stride: 2, padding: 1, output: [14, 14], transposed: true };
+        let sliding = Sliding { stride: 2, padding: 1, output: [14, 14], transposed: true, flattened: false };
         group.bench_function(BenchmarkId::new("kernel", &shape), |bencher| {
-            bencher.iter(|| convolution(&x, &weight, &bias, Activation::Relu, sliding).map(|y| y.sum().backward()));
+            bencher.iter(|| convolution(&x, &weight, Some(&bias), None, Activation::Relu, sliding).map(|y| y.sum().backward()));
         });
         group.bench_function(BenchmarkId::new("plain", &shape), |bencher| {
             let options = || ConvTransposeOptions::new([2; 2], [1; 2], [1; 2], [1; 2], 1);
@@ -112,19 +112,25 @@ fn convolutions(criterion: &mut Criterion) {
 fn losses(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let mut group = criterion.benchmark_group("loss");
-    for (loss, name) in [(Loss::SquaredError, "squared error"), (Loss::BinaryCrossEntropyFromLogits, "cross-entropy")] {
+    let all = [
+        (Loss::SquaredError, "squared error"),
+        (Loss::SquaredErrorOfSigmoid, "squared error of sigmoid"),
+        (Loss::BinaryCrossEntropyFromLogits, "cross-entropy"),
+    ];
+    for (loss, name) in all {
         for batch_size in BATCH_SIZES {
             let x = tensor([batch_size, 784], &device) * 0.5 + 0.5;
             let output = tensor([batch_size, 784], &device).require_grad();
             let shape = format!("{name} {batch_size}x784");
             group.bench_function(BenchmarkId::new("kernel", &shape), |bencher| {
-                bencher.iter(|| reconstruction_loss(loss, &x, &output).map(|loss| loss.backward()));
+                bencher.iter(|| reconstruction_loss(loss, &x, &output, None).map(|loss| loss.backward()));
             });
             group.bench_function(BenchmarkId::new("plain", &shape), |bencher| {
                 bencher.iter(|| {
                     let (x, output) = (x.clone(), output.clone());
                     let each = match loss {
                         Loss::SquaredError => (x - output).square(),
+                        Loss::SquaredErrorOfSigmoid => (x - activation::sigmoid(output)).square(),
                         Loss::BinaryCrossEntropyFromLogits => {
                             let magnitude = output.clone().abs();
                             magnitude.clone() * 0.5 + output * (x * -1.0 + 0.5) + (magnitude * -1.0).exp().log1p()
