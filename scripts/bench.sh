@@ -2,11 +2,12 @@
 # Time of a training step beside PyTorch, on this machine, as a Markdown table.
 #
 #   scripts/bench.sh [--rounds 5] [--seconds 1] [--threads "2 1"] [--batch-sizes "32 128 1024"] [--only "vae rbm"]
-#                    [--forms "eager compiled"] [--device cpu|cuda] [--keep LINES.jsonl] [--before LINES.jsonl] [--write]
+#                    [--forms "eager compiled"] [--device cpu|cuda] [--keep LINES.jsonl] [--before STEP_TIME] [--write]
 #
 # First both sides take 20 steps from the same parameters on the same data with the same noise, and their losses must agree.
 # Then each row's sides take turns, a round each, so that a busy machine slows both. The whole table takes about an hour:
-# nothing else should be running. `--write` puts it into docs/src/performance.md. The first run installs PyTorch from PyPI
+# nothing else should be running. `--write` puts it into docs/src/performance.md;
+# `--before` names the example step_time of an earlier version, as a third side. The first run installs PyTorch from PyPI
 # into a cache folder; AELAB_BENCH_PYTHON names a Python that has it.
 set -euo pipefail
 cd "$(dirname "$0")/.."

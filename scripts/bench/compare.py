@@ -1,6 +1,6 @@
 """Training steps of aelab beside PyTorch's, each row's sides directly after one another; called by scripts/bench.sh.
 
-    python compare.py --aelab FOLDER_OF_EXAMPLES [--floor AELAB] [--before LINES.jsonl] [--markdown docs/src/performance.md]
+    python compare.py --aelab FOLDER_OF_EXAMPLES [--floor AELAB] [--before STEP_TIME] [--markdown docs/src/performance.md]
 
 First the two sides take the same 20 steps, from the same parameters, on the same batch, with the same noise: where their
 losses part, nothing is timed. Then, row by row, the sides take turns for some rounds. A side's time is the median over
@@ -22,6 +22,8 @@ import torch
 import pytorch_step_time as pytorch
 
 AELAB = "aelab"
+# The example step_time of an earlier version, which takes turns with the others.
+BEFORE = "before"
 
 
 def run(command, threads=None, **options):
@@ -58,7 +60,7 @@ class Row:
 
     def reference(self):
         """PyTorch's fastest form."""
-        return min((side for side in self.rounds if side != AELAB), key=self.median)
+        return min((side for side in self.rounds if side not in (AELAB, BEFORE)), key=self.median)
 
     def ratio(self):
         """Below 1, aelab is faster."""
@@ -75,9 +77,8 @@ class Row:
 
 
 def measure(row, arguments, hows):
-    examples, device = arguments.aelab, arguments.device
     torch.set_num_threads(row.threads)
-    sides = pytorch.forms(row.name, row.batch_size, hows, device, **arguments.options)
+    sides = pytorch.forms(row.name, row.batch_size, hows, arguments.device, **arguments.options)
     for steps in sides:
         try:
             steps.warm_up()
@@ -88,15 +89,20 @@ def measure(row, arguments, hows):
             print(f"{row.name}: PyTorch does not compile it: {reason}", file=sys.stderr)
             sides = [other for other in sides if other is not steps]
     for _ in range(arguments.rounds):
-        command = aelab_command(examples, row, arguments)
-        row.add(AELAB, milliseconds_of_aelab(command, row))
+        if arguments.before:
+            row.add(BEFORE, milliseconds_of_aelab(step_time(arguments.before, row, arguments), row))
+        row.add(AELAB, milliseconds_of_aelab(aelab_command(row, arguments), row))
         for steps in sides:
             row.add(steps.form, statistics.median(steps.time(arguments.seconds)))
 
 
-def aelab_command(examples, row, arguments):
+def step_time(program, row, arguments):
+    return [program, str(arguments.seconds), row.name, str(row.batch_size)]
+
+
+def aelab_command(row, arguments):
     if arguments.device == "cpu":
-        return [examples / "step_time", str(arguments.seconds), row.name, str(row.batch_size)]
+        return step_time(arguments.aelab / "step_time", row, arguments)
     command = [arguments.floor, "bench", "--json", "--device", "cuda:0", "--only", row.name]
     return [*command, "--batch-size", str(row.batch_size), "--seconds", str(arguments.seconds)]
 
@@ -139,9 +145,9 @@ def cell(row, side):
     return number(statistics.median(rounds)) + spread
 
 
-def table(rows, before, has_compiler):
+def table(rows, has_before, has_compiler):
     """A Markdown table."""
-    heads = ["network", "batch", "threads", *(["before, ms"] if before else []), "aelab, ms", "PyTorch eager, ms"]
+    heads = ["network", "batch", "threads", *(["before, ms"] if has_before else []), "aelab, ms", "PyTorch eager, ms"]
     heads += ["torch.compile, ms"] if has_compiler else []
     heads += ["fastest form", "aelab / PyTorch", "floor, ms", "aelab / floor"]
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
@@ -152,23 +158,13 @@ def table(rows, before, has_compiler):
 
     for row in rows:
         cells = [row.name, str(row.batch_size), str(row.threads)]
-        if before:
-            earlier = before.get((row.name, row.batch_size, row.threads))
-            cells.append(number(earlier) if earlier else "")
+        cells += [cell(row, BEFORE)] if has_before else []
         cells += [cell(row, AELAB), fastest(row, "eager")]
         cells += [fastest(row, "compiled")] if has_compiler else []
         cells += [row.reference(), f"**{row.ratio():.2f}**" if row.ratio() <= 0.67 else f"{row.ratio():.2f}"]
         cells += [number(row.floor), f"{row.median(AELAB) / row.floor:.2f}"] if row.floor else ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def read_before(path):
-    """Lines of `step_time` with `threads` in each."""
-    earlier = {}
-    for line in map(json.loads, Path(path).read_text().splitlines()):
-        earlier.setdefault((line["network"], line["batch_size"], line["threads"]), []).append(line["milliseconds"])
-    return {row: statistics.median(values) for row, values in earlier.items()}
 
 
 def caption(arguments, no_compiler):
@@ -205,7 +201,7 @@ def read_arguments():
     parser.add_argument("--forms", nargs="+", choices=pytorch.FORMS, default=list(pytorch.FORMS))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--skip-agreement", action="store_true", help="for a row that was checked before")
-    parser.add_argument("--before", help="lines of an earlier version")
+    parser.add_argument("--before", type=Path, help="the example step_time of an earlier version")
     parser.add_argument("--keep", type=Path, help="a file for every round of every row, as JSON lines")
     parser.add_argument("--markdown", type=Path, help="a page between whose markers the table is written")
     parser.add_argument("--commit", default="unknown")
@@ -232,7 +228,6 @@ def main():
     if no_compiler:
         print(f"torch.compile does not work here: {no_compiler}", file=sys.stderr)
     hows = [how for how in arguments.forms if how != "compiled" or not no_compiler]
-    before = read_before(arguments.before) if arguments.before else {}
     # All rows of one number of threads first: compiled code is made for a number of threads.
     rows = [Row(name, size, threads) for threads in arguments.threads for name in names for size in arguments.batch_sizes]
     if arguments.floor:
@@ -248,7 +243,7 @@ def main():
             with arguments.keep.open("a") as lines:
                 lines.write(json.dumps(row.line()) + "\n")
     rows.sort(key=lambda row: (names.index(row.name), row.batch_size, -row.threads))
-    text = caption(arguments, no_compiler) + "\n\n" + table(rows, before, "compiled" in hows)
+    text = caption(arguments, no_compiler) + "\n\n" + table(rows, bool(arguments.before), "compiled" in hows)
     print(text)
     if arguments.markdown:
         write_between_markers(arguments.markdown, text)

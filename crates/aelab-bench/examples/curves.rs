@@ -12,6 +12,10 @@ use aelab_bench::{BenchmarkNetwork, Measurement, Rates, WIDTHS, measure, network
 use aelab_report::{ChartLine, LineChart, line_chart, write_figure};
 use burn::tensor::Device;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: aelab_kernels::ReusingAllocator = aelab_kernels::ReusingAllocator;
+
 /// Networks over the batch size, and a name for each that fits into a legend.
 const OVER_BATCH_SIZES: [&str; 4] = ["784-1000-500-250-30", "784-32", "conv 1-32-64-32", "vae 784-400-20"];
 const BATCH_SIZES: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
