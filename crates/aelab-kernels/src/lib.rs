@@ -19,6 +19,7 @@ mod parallel;
 mod primitive;
 mod product;
 mod slope;
+mod sparse_code;
 mod sparsity;
 mod top_k;
 
@@ -32,5 +33,6 @@ pub use likelihood::Loss;
 pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
 pub use primitive::with_slices;
 pub use slope::{slope, squared_norm_of_scaled_columns};
+pub use sparse_code::SparseCode;
 pub use sparsity::{kl_of_bernoulli, l1_norm, mean_of_units};
 pub use top_k::keep_largest;

@@ -8,7 +8,7 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// `e^x` for `x` up to 88; below -87 it stays at the smallest normal number.
+/// `e^x` for `x` up to 88; below -87.3, where it would be no normal number, 0.
 #[inline(always)]
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
@@ -19,7 +19,8 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     // Comparisons, not `min` and `max`, which would swallow not-a-number.
     let x = if x > 88.3 { 88.3 } else { x };
-    let x = if x < -87.3 { -87.3 } else { x };
+    let vanishes = x < -87.3;
+    let x = if vanishes { -87.3 } else { x };
     let shifted = multiply_add::<FMA>(x, LOG2_E, ROUND);
     let whole = shifted - ROUND;
     let rest = multiply_add::<FMA>(whole, -LN_2_HIGH, x);
@@ -31,7 +32,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     }
     let mantissa = multiply_add::<FMA>(polynomial, rest * rest, rest) + 1.0;
     let scale = f32::from_bits(shifted.to_bits().wrapping_shl(23).wrapping_add(0x3f80_0000));
-    mantissa * scale
+    if vanishes { 0.0 } else { mantissa * scale }
 }
 
 /// `log(1 + t)` for `t` of [0, 1].
