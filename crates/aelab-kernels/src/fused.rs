@@ -56,11 +56,38 @@ pub(crate) fn three<const D: usize, const OUT: usize>([a, b, c]: [&Tensor<D>; 3]
     Tensor::from_dispatch(<Dispatch as FusedOps>::three(a, b, c, Arc::new(operation)))
 }
 
+/// The operation on four tensors.
+pub(crate) fn four<const D: usize, const OUT: usize>([a, b, c, d]: [&Tensor<D>; 4], operation: impl Fused<4> + 'static) -> Tensor<OUT> {
+    let [a, b, c, d] = [a, b, c, d].map(|tensor| tensor.clone().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::four(a, b, c, d, Arc::new(operation)))
+}
+
+/// The operation on five tensors.
+pub(crate) fn five<const D: usize, const OUT: usize>([a, b, c, d, e]: [&Tensor<D>; 5], operation: impl Fused<5> + 'static) -> Tensor<OUT> {
+    let [a, b, c, d, e] = [a, b, c, d, e].map(|tensor| tensor.clone().into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::five(a, b, c, d, e, Arc::new(operation)))
+}
+
 #[backend_extension(Flex, Autodiff)]
 trait FusedOps: Backend {
     fn one(a: FloatTensor<Self>, operation: Arc<dyn Fused<1>>) -> FloatTensor<Self>;
     fn two(a: FloatTensor<Self>, b: FloatTensor<Self>, operation: Arc<dyn Fused<2>>) -> FloatTensor<Self>;
     fn three(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, operation: Arc<dyn Fused<3>>) -> FloatTensor<Self>;
+    fn four(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        operation: Arc<dyn Fused<4>>,
+    ) -> FloatTensor<Self>;
+    fn five(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        operation: Arc<dyn Fused<5>>,
+    ) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
@@ -74,6 +101,14 @@ impl FusedOps for Flex {
 
     fn three(a: FlexTensor, b: FlexTensor, c: FlexTensor, operation: Arc<dyn Fused<3>>) -> FlexTensor {
         operation.forward([a, b, c].map(contiguous), [false; 3]).0
+    }
+
+    fn four(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, operation: Arc<dyn Fused<4>>) -> FlexTensor {
+        operation.forward([a, b, c, d].map(contiguous), [false; 4]).0
+    }
+
+    fn five(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, e: FlexTensor, operation: Arc<dyn Fused<5>>) -> FlexTensor {
+        operation.forward([a, b, c, d, e].map(contiguous), [false; 5]).0
     }
 }
 
@@ -127,5 +162,26 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn three(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, operation: Arc<dyn Fused<3>>) -> FloatTensor<Self> {
         recorded::<C, 3>([a, b, c], operation)
+    }
+
+    fn four(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        operation: Arc<dyn Fused<4>>,
+    ) -> FloatTensor<Self> {
+        recorded::<C, 4>([a, b, c, d], operation)
+    }
+
+    fn five(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        operation: Arc<dyn Fused<5>>,
+    ) -> FloatTensor<Self> {
+        recorded::<C, 5>([a, b, c, d, e], operation)
     }
 }

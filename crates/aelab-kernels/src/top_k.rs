@@ -63,6 +63,20 @@ compiled_for_each_isa! {
     fn threshold(keys: &mut [u32], row: &[f32], k: usize) -> (u32, usize) = threshold_body
 }
 
+/// Appends to `kept` where the `k` largest of `row` stand, from left to right. `keys` is room for as many numbers;
+/// `0 < k <= row.len()`.
+pub(crate) fn largest(keys: &mut [u32], row: &[f32], k: usize, kept: &mut Vec<u32>) {
+    let (least, reaching) = threshold(keys, row, k);
+    // Where more reach the threshold than are kept, those further right that equal it are left out.
+    let mut equal = if reaching > k { k - keys.iter().filter(|key| **key > least).count() } else { usize::MAX };
+    for (unit, key) in keys.iter().enumerate() {
+        if *key > least || (*key == least && equal > 0) {
+            equal -= usize::from(*key == least);
+            kept.push(unit as u32);
+        }
+    }
+}
+
 impl Fused<1> for KeepLargest {
     fn forward(&self, [z]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
         let shape = z.layout().shape().clone();
@@ -73,18 +87,9 @@ impl Fused<1> for KeepLargest {
         let mut keys = vec![0; width];
         if k > 0 {
             for (row, output) in numbers(&z).chunks_exact(width).zip(output.chunks_exact_mut(width)) {
-                let (least, reaching) = threshold(&mut keys, row, k);
-                // Where more reach the threshold than are kept, those further right that equal it are left out.
-                let mut equal = if reaching > k { k - keys.iter().filter(|key| **key > least).count() } else { usize::MAX };
-                for (unit, key) in keys.iter().enumerate() {
-                    if *key > least || (*key == least && equal > 0) {
-                        if *key == least {
-                            equal -= 1;
-                        }
-                        output[unit] = row[unit];
-                        kept.push(unit as u32);
-                    }
-                }
+                let begin = kept.len();
+                largest(&mut keys, row, k, &mut kept);
+                kept[begin..].iter().for_each(|unit| output[*unit as usize] = row[*unit as usize]);
             }
         }
         let saved = if needs[0] && k > 0 {

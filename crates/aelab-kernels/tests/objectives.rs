@@ -1,8 +1,8 @@
 //! The kernels of objectives equal the plain expressions in tensors: values and gradients, over shapes of all kinds.
 
 use aelab_kernels::{
-    Activation, Loss, code_statistics, gaussian_log_density, gaussian_sample, keep_largest, kl_of_bernoulli, kl_to_standard_normal,
-    l1_norm, mean_of_units, reconstruction_loss, reconstruction_loss_of_each, slope, squared_norm_of_scaled_columns,
+    Activation, Loss, SparseCode, code_statistics, gaussian_log_density, gaussian_sample, keep_largest, kl_of_bernoulli,
+    kl_to_standard_normal, l1_norm, mean_of_units, reconstruction_loss, reconstruction_loss_of_each, slope, squared_norm_of_scaled_columns,
     standard_normal_log_density,
 };
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation};
@@ -286,5 +286,64 @@ fn a_logit_near_0_costs_what_its_series_says() {
         let expected = logit * 0.2 + log_sinh;
         assert!((f64::from(nll.into_scalar::<f32>()) - expected).abs() < 1e-6 * expected.abs().max(1.0), "{logit}");
         assert!((f64::from(gradient) - (mean - f64::from(0.3_f32))).abs() < 1e-6, "{logit}: {gradient}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn layers_around_a_sparse_code_equal_dense_layers_around_the_largest(
+        seed in 0_u64..1000, batch in 48_usize..90, input in 1_usize..170, unit in 16_usize..60, output in 1_usize..170, tied: bool, biased: bool,
+    ) {
+        let k = unit / 8;
+        let output = if tied { input } else { output };
+        let mut leaves = vec![([batch, input], -1.0, 1.0), ([input, unit], -1.0, 1.0), ([1, unit], -1.0, 1.0), ([1, output], -1.0, 1.0)];
+        if !tied {
+            leaves.push(([unit, output], -1.0, 1.0));
+        }
+        let what = format!("{batch}x{input}x{unit}x{output} tied {tied} biased {biased}");
+        let device = Device::flex().autodiff();
+        let run = |fused: bool| {
+            let leaf = |(index, (shape, low, high)): (usize, &([usize; 2], f64, f64))| {
+                tensor(Side::Kernel, seed + index as u64, *shape, *low, *high).require_grad()
+            };
+            let inputs: Vec<Tensor<2>> = leaves.iter().enumerate().map(leaf).collect();
+            let row = |index: usize| biased.then(|| inputs[index].clone().squeeze_dim::<1>(0));
+            let (z, y) = if fused {
+                let layers = SparseCode {
+                    weight: inputs[1].clone(),
+                    bias: row(2),
+                    decoder_weight: inputs.get(4).cloned(),
+                    decoder_bias: row(3),
+                    k,
+                };
+                layers.forward(&inputs[0]).unwrap()
+            } else {
+                let add = |y: Tensor<2>, bias: Option<Tensor<1>>| match bias {
+                    Some(bias) => y + bias.unsqueeze(),
+                    None => y,
+                };
+                let z = keep_largest(&add(inputs[0].clone().matmul(inputs[1].clone()), row(2)), k).unwrap();
+                let decoder = inputs.get(4).cloned().unwrap_or_else(|| inputs[1].clone().transpose());
+                (z.clone(), add(z.matmul(decoder), row(3)))
+            };
+            let upstream = Tensor::<2>::from_data(
+                TensorData::new(values(seed + 50, batch * output, -1.0, 1.0).iter().map(|v| *v as f32).collect::<Vec<f32>>(), [batch, output]),
+                &device,
+            );
+            let gradients = (y.clone() * upstream).sum().backward();
+            let of_inputs: Vec<Option<Vec<f32>>> = inputs.iter().map(|input| input.grad(&gradients).map(numbers)).collect();
+            (numbers(z), numbers(y), of_inputs)
+        };
+        let (found, expected) = (run(true), run(false));
+        assert_close(&found.0, &expected.0, &format!("{what}: code"));
+        assert_close(&found.1, &expected.1, &format!("{what}: output"));
+        for (index, (found, expected)) in found.2.iter().zip(&expected.2).enumerate() {
+            prop_assert_eq!(found.is_some(), expected.is_some(), "{}: gradient {}", what, index);
+            if let (Some(found), Some(expected)) = (found, expected) {
+                assert_close(found, expected, &format!("{what}: gradient {index}"));
+            }
+        }
     }
 }

@@ -75,8 +75,7 @@ impl Autoencoder for KSparse {
     }
 
     fn objective(&self, batch: &Batch, ctx: &mut StepContext<'_>) -> Objective {
-        let z = keep_largest(self.network.encode(batch.x.clone()), rounded(self.k(ctx.progress)));
-        let output = self.network.output(z.clone());
+        let (z, output) = self.network.through_largest(batch.x.clone(), rounded(self.k(ctx.progress)));
         let reconstruction = self.network.reconstruction();
         let (name, value) = reconstruction.term(batch.x.clone(), output.clone(), batch.mask.as_ref());
         with_code_statistics(Objective::new().term(name, value, 1.0), &z, 0.0, &batch.x, &output, reconstruction.activation)

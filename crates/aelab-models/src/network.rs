@@ -1,7 +1,8 @@
 //! The deterministic autoencoder that several models train with objectives of their own.
 
 use aelab_core::{ConfigError, DataSpec, Initialization, Initializer};
-use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization};
+use aelab_kernels::SparseCode;
+use aelab_nn::{Activation, Activations, Decoder, Encoder, Hidden, TiedMlp, check_initialization, keep_largest};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
@@ -46,6 +47,35 @@ impl AutoencoderNetwork {
     /// `[batch, feature]` to `[batch, code]`.
     pub fn encode(&self, x: Tensor<2>) -> Tensor<2> {
         self.encoder.forward(x)
+    }
+
+    /// The `k` largest of a linear code, 0 in place of the others, `[batch, code]`, without a tape, and what the last layer
+    /// leaves of them, before the output activation, `[batch, feature]`.
+    pub fn through_largest(&self, x: Tensor<2>, k: usize) -> (Tensor<2>, Tensor<2>) {
+        self.through_sparse_code(&x, k).unwrap_or_else(|| {
+            let z = keep_largest(self.encode(x), k);
+            (z.clone().detach(), self.output(z))
+        })
+    }
+
+    /// The same by the kernel, where the layers on both sides of the code are dense.
+    fn through_sparse_code(&self, x: &Tensor<2>, k: usize) -> Option<(Tensor<2>, Tensor<2>)> {
+        let encoder = self.encoder.dense()?;
+        let ((layer, before), activations) = (encoder.layers().split_last()?, encoder.activations());
+        if activations.last() != Some(&Activation::Linear) {
+            return None;
+        }
+        let (decoder_weight, decoder_bias) = match &self.decoder {
+            MaybeTied::Tied(decoder) if before.is_empty() => (None, decoder.biases().first().map(Param::val)),
+            MaybeTied::Untied(Decoder::Dense(decoder)) if decoder.layers().len() == 1 => {
+                let layer = &decoder.layers()[0];
+                (Some(layer.weight.val()), layer.bias.as_ref().map(Param::val))
+            }
+            _ => return None,
+        };
+        let reached = before.iter().zip(activations).fold(x.clone(), |x, (layer, activation)| layer.forward_activated(x, *activation));
+        let bias = layer.bias.as_ref().map(Param::val);
+        SparseCode { weight: layer.weight.val(), bias, decoder_weight, decoder_bias, k }.forward(&reached)
     }
 
     /// `[batch, code]` to reconstructions, `[batch, feature]`.
