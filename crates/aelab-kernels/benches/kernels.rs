@@ -135,6 +135,7 @@ fn losses(criterion: &mut Criterion) {
                             let magnitude = output.clone().abs();
                             magnitude.clone() * 0.5 + output * (x * -1.0 + 0.5) + (magnitude * -1.0).exp().log1p()
                         }
+                        other => panic!("{other:?} is not in the list above"),
                     };
                     each.sum_dim(1).mean().backward()
                 });

@@ -104,11 +104,17 @@ mod tests {
                 [("forward", y), ("backward", gradient), ("sums", sums)].map(|(name, found)| (format!("{activation:?} {name}"), found)),
             );
         }
-        for loss in [Loss::SquaredError, Loss::BinaryCrossEntropyFromLogits] {
+        for loss in [
+            Loss::SquaredError,
+            Loss::SquaredErrorOfSigmoid,
+            Loss::BinaryCrossEntropyFromLogits,
+            Loss::ContinuousBernoulliFromLogits,
+            Loss::MultinomialFromLogits,
+        ] {
             let target = values(4, num, 0.5);
             let mut gradient = vec![0.0; num];
-            let both = value_and_gradient(loss, &target, &x, 0.25, &mut gradient);
-            results.push((format!("{loss:?}"), vec![both, value(loss, &target, &x)]));
+            let both = value_and_gradient(loss, &target, &x, &[], 0.25, &mut gradient);
+            results.push((format!("{loss:?}"), vec![both, value(loss, &target, &x, &[])]));
             results.push((format!("{loss:?} gradient"), gradient));
         }
         let squares = || values(5, num, 0.1).iter().map(|value| value.abs() + 0.01).collect::<Vec<f32>>();

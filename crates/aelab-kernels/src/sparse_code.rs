@@ -7,12 +7,12 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Bytes, DType, Flex, Shape};
 use burn::tensor::Tensor;
 
-use crate::activation::{Activation, forward};
+use crate::activation::{Activation, forward_columns};
 use crate::fused::{Fused, five, four};
 use crate::isa::compiled_for_each_isa;
 use crate::parallel::rows_with_values;
 use crate::primitive::{is_ours, numbers, tensor_of};
-use crate::product::{Matrix, product};
+use crate::product::{Matrix, product_with};
 use crate::top_k::largest;
 
 /// The weights around a sparse code.
@@ -218,9 +218,10 @@ impl AroundCode {
     fn run(&self, inputs: &[FlexTensor], needs: bool) -> (FlexTensor, Vec<FlexTensor>) {
         let k = self.k;
         let ([batch, inner], units) = (shape_of(&inputs[0]), shape_of(&inputs[1])[1]);
-        let weight = numbers(&inputs[1]);
-        let mut code = product(Matrix::new(numbers(&inputs[0]), batch, inner), Matrix::new(weight, inner, units));
-        forward(Activation::Linear, &mut code, units, Some(numbers(&inputs[2])));
+        let (x, weight, bias) = (numbers(&inputs[0]), numbers(&inputs[1]), numbers(&inputs[2]));
+        let mut code = product_with(Matrix::new(x, batch, inner), Matrix::new(weight, inner, units), &|first, row| {
+            forward_columns(Activation::Linear, row, first, Some(bias));
+        });
         let (mut kept, mut values, mut keys) = (Vec::with_capacity(batch * k), Vec::with_capacity(batch * k), vec![0; units]);
         for row in code.chunks_exact_mut(units) {
             let begin = kept.len();
