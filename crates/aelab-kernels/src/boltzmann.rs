@@ -5,12 +5,12 @@ use burn::backend::Flex;
 use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::isa::compiled_for_each_isa;
 use crate::math::{multiply_add, softplus};
+use crate::parallel::Parts;
 use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
-use crate::product::{Matrix, product_added_scaled};
+use crate::product::{Matrix, product_with};
 use crate::vector::add_scaled;
 
 /// What multiplies statistics, a velocity and a weight in one update.
@@ -115,11 +115,22 @@ fn update_body<const FMA: bool>(update: BoltzmannUpdate, gradient: &[f32], veloc
 }
 
 compiled_for_each_isa! {
-    fn update_panel(update: BoltzmannUpdate, gradient: &[f32], velocity: &mut [f32], weight: &mut [f32]) = update_body
+    fn update_row(update: BoltzmannUpdate, gradient: &[f32], velocity: &mut [f32], weight: &mut [f32]) = update_body
 }
 
-/// Numbers of the statistics that are computed at a time; they stay in the cache until they are used.
-const PANEL_SIZE: usize = 1 << 17;
+/// Rows of the data above rows of the model, `[batch + chain, unit]`, each times the factor of its side.
+fn stacked(data: &FlexTensor, model: &FlexTensor, factors: Option<[f32; 2]>) -> Vec<f32> {
+    let (data, model) = (numbers(data), numbers(model));
+    let mut all = Vec::with_capacity(data.len() + model.len());
+    match factors {
+        Some([of_data, of_model]) => {
+            all.extend(data.iter().map(|value| value * of_data));
+            all.extend(model.iter().map(|value| value * of_model));
+        }
+        None => [data, model].into_iter().for_each(|side| all.extend_from_slice(side)),
+    }
+    all
+}
 
 /// Weight and velocity after
 ///
@@ -145,25 +156,18 @@ pub fn boltzmann_update(
     }
     let [mut weight, mut velocity] = [weight, velocity].map(|tensor| contiguous(primitive(tensor)));
     let [num_visible, num_hidden] = [0, 1].map(|dim| weight.layout().shape()[dim]);
-    let rows = (PANEL_SIZE / num_hidden.max(1)).clamp(1, num_visible.max(1));
-    let sides = [(&v, &h, 1.0), (&v_model, &h_model, -1.0)].map(|(v, h, sign)| {
-        let batch = v.layout().shape()[0];
-        (Matrix::new(numbers(v), batch, num_visible), Matrix::new(numbers(h), batch, num_hidden), sign / batch as f32)
+    let [batch, num_chains] = [&v, &v_model].map(|v| v.layout().shape()[0]);
+    // Both expectations in one product: the rows of the chains count negative.
+    let visible = stacked(&v, &v_model, None);
+    let hidden = stacked(&h, &h_model, Some([1.0 / batch as f32, -1.0 / num_chains as f32]));
+    let visible = Matrix::new(&visible, batch + num_chains, num_visible).transposed();
+    let hidden = Matrix::new(&hidden, batch + num_chains, num_hidden);
+    let (weights, velocities) = (Parts::new(numbers_mut(&mut weight)), Parts::new(numbers_mut(&mut velocity)));
+    product_with(visible, hidden, &|row, column, gradient| {
+        let at = row * num_hidden + column..row * num_hidden + column + gradient.len();
+        // SAFETY: every number of the product, and so of these two arrays of its shape, is passed once.
+        let (velocity, weight) = unsafe { (velocities.part(at.clone()), weights.part(at)) };
+        update_row(update, gradient, velocity, weight);
     });
-    numbers_mut(&mut weight)
-        .par_chunks_mut((rows * num_hidden).max(1))
-        .zip(numbers_mut(&mut velocity).par_chunks_mut((rows * num_hidden).max(1)))
-        .enumerate()
-        .for_each_init(Vec::new, |gradient: &mut Vec<f32>, (index, (weight, velocity))| {
-            gradient.resize(rows * num_hidden, 0.0);
-            let gradient = &mut gradient[..weight.len()];
-            let mut keep = 0.0;
-            for (v, h, factor) in sides {
-                let v = v.columns_from(index * rows, weight.len() / num_hidden);
-                product_added_scaled(gradient, keep, v.transposed(), h, factor);
-                keep = 1.0;
-            }
-            update_panel(update, gradient, velocity, weight);
-        });
     Ok([weight, velocity].map(Tensor::from_primitive::<Flex>))
 }

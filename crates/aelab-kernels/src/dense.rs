@@ -89,7 +89,7 @@ fn layer(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, activation
     let y = if activation == Activation::Linear && bias.is_none() {
         product(left, right)
     } else {
-        product_with(left, right, &|first, row| forward_columns(activation, row, first, bias))
+        product_with(left, right, &|_, first, row| forward_columns(activation, row, first, bias))
     };
     tensor_of(y, Shape::new([rows, width]))
 }

@@ -26,7 +26,7 @@ use crate::activation::{backward_row, forward_row};
 use crate::lstm_gates;
 use crate::packed::{LANES, Packed, Start};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
-use crate::product::{Matrix, accumulate, product_added};
+use crate::product::{Matrix, accumulate, add_product};
 use crate::vector::{add, add_scaled};
 
 /// Layers, each fed with the outputs of the one before, and how they go through series.
@@ -626,7 +626,7 @@ impl Pass<'_> {
                     let joined = &memory.joined[visit * num * layer.joined()..][..rows * layer.joined()];
                     let gates = &memory.gates[visit * num * layer.gates()..][..rows * layer.gates()];
                     let (joined, gates) = (Matrix::new(joined, rows, layer.joined()), Matrix::new(gates, rows, layer.gates()));
-                    product_added(sum, joined.transposed(), gates);
+                    add_product(sum, joined.transposed(), gates);
                 }
                 pending = visit;
             }

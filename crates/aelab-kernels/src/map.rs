@@ -7,6 +7,7 @@ use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 
 use crate::isa::compiled_for_each_isa;
+use crate::parallel::for_bands;
 use crate::primitive::{contiguous, numbers, numbers_mut, tensor_of};
 
 /// What runs fastest in memory within an example. A map of one channel or of one pixel is both and counts as the second.
@@ -147,18 +148,17 @@ fn transpose_tile(mut tile: [[f32; TILE]; TILE]) -> [[f32; TILE]; TILE] {
     tile
 }
 
-/// Gives each number of the transpose to `put` with its place.
+/// Gives each number of the transpose to `put` with its place; rows of `from` begin `stride` numbers apart.
 #[inline(always)]
-fn transpose_with<T>(from: &[f32], rows: usize, into: &mut [T], put: impl Fn(&mut T, f32)) {
-    assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
-    let columns = from.len() / rows;
-    assert_eq!(from.len(), rows * columns, "a matrix has whole rows");
+fn transpose_with<T>(from: &[f32], stride: usize, rows: usize, into: &mut [T], put: impl Fn(&mut T, f32)) {
+    let columns = into.len() / rows;
+    assert_eq!(into.len(), rows * columns, "a matrix has whole rows");
     let (tiled_rows, tiled_columns) = (rows - rows % TILE, columns - columns % TILE);
     for row in (0..tiled_rows).step_by(TILE) {
         for column in (0..tiled_columns).step_by(TILE) {
             let mut tile = [[0.0; TILE]; TILE];
             for (index, line) in tile.iter_mut().enumerate() {
-                line.copy_from_slice(&from[(row + index) * columns + column..][..TILE]);
+                line.copy_from_slice(&from[(row + index) * stride + column..][..TILE]);
             }
             for (index, line) in transpose_tile(tile).iter().enumerate() {
                 let into = &mut into[(column + index) * rows + row..][..TILE];
@@ -168,24 +168,39 @@ fn transpose_with<T>(from: &[f32], rows: usize, into: &mut [T], put: impl Fn(&mu
     }
     for row in 0..rows {
         for column in if row < tiled_rows { tiled_columns } else { 0 }..columns {
-            put(&mut into[column * rows + row], from[row * columns + column]);
+            put(&mut into[column * rows + row], from[row * stride + column]);
         }
     }
 }
 
 #[inline(always)]
-fn transpose_body<const FMA: bool>(from: &[f32], rows: usize, into: &mut [f32]) {
-    transpose_with(from, rows, into, |into, value| *into = value);
+fn transpose_body<const FMA: bool>(from: &[f32], stride: usize, rows: usize, into: &mut [f32]) {
+    transpose_with(from, stride, rows, into, |into, value| *into = value);
 }
 
 #[inline(always)]
 fn transpose_new_body<const FMA: bool>(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) {
-    transpose_with(from, rows, into, |into, value| _ = into.write(value));
+    assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
+    transpose_with(from, from.len() / rows, rows, into, |into, value| _ = into.write(value));
 }
 
 compiled_for_each_isa! {
-    /// A matrix of `rows` rows to its transpose; each number of `into` is written.
-    pub(crate) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) = transpose_body
+    /// [`transpose`] of a matrix whose rows begin `stride` numbers apart.
+    fn transpose_strided(from: &[f32], stride: usize, rows: usize, into: &mut [f32]) = transpose_body
+}
+
+/// A matrix of `rows` rows to its transpose; each number of `into` is written.
+pub(crate) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) {
+    assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
+    transpose_strided(from, from.len() / rows, rows, into);
+}
+
+/// The transpose of a large matrix, `[any, columns]`, on all threads.
+pub(crate) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    let mut output = vec![0.0; matrix.len()];
+    let rows = matrix.len() / columns;
+    for_bands(&mut output, rows * TILE, matrix.len(), |band, into| transpose_strided(&matrix[band * TILE..], columns, rows, into));
+    output
 }
 
 compiled_for_each_isa! {

@@ -14,17 +14,17 @@ const NUMBERS_OF_A_TASK: usize = 1 << 13;
 const COLUMNS_OF_A_TASK: usize = 64;
 
 /// An array of which several threads change different parts.
-struct Parts<'a> {
-    numbers: *mut f32,
+pub(crate) struct Parts<'a, T = f32> {
+    numbers: *mut T,
     len: usize,
-    lent: PhantomData<&'a mut [f32]>,
+    lent: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it gives out only parts that, as its caller vouches, do not overlap.
-unsafe impl Sync for Parts<'_> {}
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
-impl<'a> Parts<'a> {
-    fn new(numbers: &'a mut [f32]) -> Self {
+impl<'a, T> Parts<'a, T> {
+    pub(crate) fn new(numbers: &'a mut [T]) -> Self {
         Self { numbers: numbers.as_mut_ptr(), len: numbers.len(), lent: PhantomData }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Parts<'a> {
     /// # Safety
     /// No two parts that overlap may be in use at once.
     #[expect(clippy::mut_from_ref, reason = "the caller vouches that parts do not overlap")]
-    unsafe fn part(&self, range: Range<usize>) -> &mut [f32] {
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "a part lies within its array");
         // SAFETY: the range lies within the array, which is lent to `self`; the caller vouches that nothing else uses it.
         unsafe { std::slice::from_raw_parts_mut(self.numbers.add(range.start), range.len()) }
@@ -56,6 +56,20 @@ pub(crate) fn for_rows(values: &mut [f32], width: usize, work: impl Fn(&mut [f32
         // SAFETY: tasks have different numbers, and so different parts.
         let rows = unsafe { values.part(task * size..((task + 1) * size).min(num)) };
         rows.chunks_exact_mut(width).for_each(&work);
+    });
+}
+
+/// Does `work` on the number of each band of `values`, all of `size` numbers but the last, and on the band; `num_read` numbers are
+/// looked at in all.
+pub(crate) fn for_bands<T: Send>(values: &mut [T], size: usize, num_read: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    if size == 0 {
+        return;
+    }
+    let num = values.len();
+    let values = Parts::new(values);
+    run(num_read, num.div_ceil(size), |band| {
+        // SAFETY: tasks have different numbers, and so different bands.
+        work(band, unsafe { values.part(band * size..((band + 1) * size).min(num)) });
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use crate::team;
 
@@ -22,13 +23,6 @@ impl<'a> Matrix<'a> {
         Self { numbers, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    /// Some neighbouring columns of a matrix that lies row after row.
-    pub(crate) fn columns_from(self, first: usize, num: usize) -> Self {
-        assert!(self.column_stride == 1 && first + num <= self.columns, "the columns are there");
-        // The last element is now (rows - 1) row_stride + num - 1 numbers after the first, `first` numbers before the end or earlier.
-        Self { numbers: &self.numbers[first..], columns: num, ..self }
-    }
-
     /// The transpose, without moving a number.
     pub(crate) fn transposed(self) -> Self {
         Self { rows: self.columns, columns: self.rows, row_stride: self.column_stride, column_stride: self.row_stride, ..self }
@@ -42,14 +36,14 @@ const WORTH_SHARING: usize = 1 << 20;
 pub(crate) fn product_into(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
     // SAFETY: `output` has room for the product, as was just checked.
-    unsafe { multiply(output.as_mut_ptr(), false, a, b, gemm::Parallelism::None) }
+    unsafe { multiply(output.as_mut_ptr(), false, a, b) }
 }
 
 /// `output <- output + a b` on this thread alone.
 pub(crate) fn add_product(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
     // SAFETY: `output` has room for the product, as was just checked, and its numbers are there to be read.
-    unsafe { multiply(output.as_mut_ptr(), true, a, b, gemm::Parallelism::None) }
+    unsafe { multiply(output.as_mut_ptr(), true, a, b) }
 }
 
 /// [`product_into`] of what was not written before.
@@ -57,7 +51,7 @@ pub(crate) fn product_into_new<'a>(output: &'a mut [MaybeUninit<f32>], a: Matrix
     assert_eq!(output.len(), a.rows * b.columns, "the product has its place");
     // SAFETY: `output` has room for the product, as was just checked; `multiply` reads nothing of it and writes each number.
     unsafe {
-        multiply(output.as_mut_ptr().cast(), false, a, b, gemm::Parallelism::None);
+        multiply(output.as_mut_ptr().cast(), false, a, b);
         output.assume_init_mut()
     }
 }
@@ -71,73 +65,15 @@ pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
 ///
 /// # Safety
 /// `output` must have room for as many numbers as `a` has rows times `b` columns; with `add`, they must have been written.
-unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>, parallelism: gemm::Parallelism) {
+unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
-    // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of
-    // its transpose, so that every element read lies within its slice; the caller vouches for the output, which is not read.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            output,
-            1,
-            b.columns as isize,
-            add,
-            a.numbers.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.numbers.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            if add { 1.0_f32 } else { 0.0 },
-            1.0_f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
+    // SAFETY: all rows and all columns lie within the factors; the caller vouches for the output.
+    unsafe { multiply_part(output, [b.columns, 1], add, a, 0..a.rows, b, 0..b.columns) }
 }
 
-/// `sum <- sum + a b` on this thread alone; `sum`: `[rows of a, columns of b]`.
-pub(crate) fn product_added(sum: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
-    product_added_scaled(sum, 1.0, a, b, 1.0);
-}
-
-/// `sum <- keep sum + factor a b` on this thread alone, where a `keep` of 0 reads nothing of it; `sum`: `[rows of a, columns of b]`.
-pub(crate) fn product_added_scaled(sum: &mut [f32], keep: f32, a: Matrix<'_>, b: Matrix<'_>, factor: f32) {
-    assert_eq!(sum.len(), a.rows * b.columns, "the product has its place");
-    assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
-    // SAFETY: every element of a `Matrix` lies within its slice (see `multiply`); `sum` has the product's numbers, as was just checked, and
-    // as a mutable slice overlaps with neither.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            sum.as_mut_ptr(),
-            1,
-            b.columns as isize,
-            keep != 0.0,
-            a.numbers.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.numbers.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            keep,
-            factor,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
-
-/// What a tile of a product is passed to when it is done: its first column, and one row of it after the other.
-pub(crate) type Finish<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+/// What a tile of a product is passed to when it is done, one row of it after the other: the row and the first column within the
+/// whole, and the numbers from there on. Every number of the product is passed once.
+pub(crate) type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
 
 /// `a b`, one row after the other.
 pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
@@ -287,19 +223,19 @@ unsafe fn compute_tile(job: &Job<'_>, number: usize) {
         if tiles.turned {
             TURNED.with_borrow_mut(|scratch| {
                 scratch.reserve(rows * columns);
-                multiply_part(scratch.as_mut_ptr(), [1, rows], *a, row, rows, *b, column, columns);
+                multiply_part(scratch.as_mut_ptr(), [1, rows], false, *a, row..row + rows, *b, column..column + columns);
                 scratch.set_len(rows * columns);
                 turn(scratch, rows, columns, corner, width);
                 scratch.clear();
             });
         } else {
-            multiply_part(corner, [width, 1], *a, row, rows, *b, column, columns);
+            multiply_part(corner, [width, 1], false, *a, row..row + rows, *b, column..column + columns);
         }
     }
     if let Some(finish) = finish {
-        for row in 0..rows {
+        for below in 0..rows {
             // SAFETY: a row of this tile, just written.
-            finish(column, unsafe { std::slice::from_raw_parts_mut(corner.add(row * width), columns) });
+            finish(row + below, column, unsafe { std::slice::from_raw_parts_mut(corner.add(below * width), columns) });
         }
     }
 }
@@ -327,40 +263,40 @@ unsafe fn turn(source: &[f32], rows: usize, columns: usize, output: *mut f32, wi
     }
 }
 
-/// Writes `rows` of `a` from `row` on times `columns` of `b` from `column` on to `output`, whose neighbours in a column and
-/// in a row are `strides` apart, and reads nothing of it.
+/// Writes some rows of `a` times some columns of `b` to `output`, whose neighbours in a column and in a row are `strides` apart, and
+/// reads nothing of it; with `add`, adds them.
 ///
 /// # Safety
-/// The rows and columns must lie within the factors, and the output must have room.
-#[expect(clippy::too_many_arguments, reason = "the geometry of three matrices")]
+/// The rows and columns must lie within the factors, and the output must have room; with `add`, it must have been written.
 unsafe fn multiply_part(
     output: *mut f32,
     strides: [usize; 2],
+    add: bool,
     a: Matrix<'_>,
-    row: usize,
-    rows: usize,
+    rows: Range<usize>,
     b: Matrix<'_>,
-    column: usize,
-    columns: usize,
+    columns: Range<usize>,
 ) {
+    // Of a factor without a number there is no place to begin at.
+    let [first_row, first_column] = if a.columns == 0 { [0; 2] } else { [rows.start * a.row_stride, columns.start * b.column_stride] };
     // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of its
     // transpose, so that every element of the rows and columns, within the factors as the caller vouches, is within its slice.
     unsafe {
         gemm::gemm(
-            rows,
-            columns,
+            rows.len(),
+            columns.len(),
             a.columns,
             output,
             strides[1] as isize,
             strides[0] as isize,
-            false,
-            a.numbers.as_ptr().add(if a.columns == 0 { 0 } else { row * a.row_stride }),
+            add,
+            a.numbers.as_ptr().add(first_row),
             a.column_stride as isize,
             a.row_stride as isize,
-            b.numbers.as_ptr().add(if a.columns == 0 { 0 } else { column * b.column_stride }),
+            b.numbers.as_ptr().add(first_column),
             b.column_stride as isize,
             b.row_stride as isize,
-            0.0_f32,
+            if add { 1.0_f32 } else { 0.0 },
             1.0_f32,
             false,
             false,
@@ -426,9 +362,11 @@ mod tests {
                     );
                 }
                 assert_eq!(many.install(|| product(a, b)), found, "{shape:?} {turned:?}");
-                let finished = many
-                    .install(|| product_with(a, b, &|first, row| row.iter_mut().zip(first..).for_each(|(y, column)| *y += column as f32)));
-                let expected: Vec<f32> = found.iter().enumerate().map(|(index, y)| y + (index % columns) as f32).collect();
+                let finished = many.install(|| {
+                    product_with(a, b, &|at, first, row| row.iter_mut().zip(first..).for_each(|(y, column)| *y += (at + 2 * column) as f32))
+                });
+                let expected: Vec<f32> =
+                    found.iter().enumerate().map(|(index, y)| y + (index / columns + 2 * (index % columns)) as f32).collect();
                 assert_eq!(finished, expected, "{shape:?} {turned:?}");
                 let [first, second] = many.install(|| two_products([a, b], [b.transposed(), a.transposed()]));
                 assert_eq!(first, found, "{shape:?} {turned:?}");

@@ -10,10 +10,11 @@ use burn::tensor::Tensor;
 use crate::activation::{Activation, forward_columns};
 use crate::fused::{Fused, five, four};
 use crate::isa::compiled_for_each_isa;
+use crate::map::transposed;
 use crate::parallel::rows_with_values;
 use crate::primitive::{is_ours, numbers, tensor_of};
 use crate::product::{Matrix, product_with};
-use crate::top_k::largest;
+use crate::top_k::largest_of_rows;
 
 /// The weights around a sparse code.
 #[derive(Debug, Clone)]
@@ -146,41 +147,6 @@ compiled_for_each_isa! {
     fn dots(dots: &mut [f32], vector: &[f32], rows: &[f32], indices: &[u32]) = dots_body
 }
 
-#[inline(always)]
-fn turn_body<const FMA: bool>(output: &mut [f32], matrix: &[f32], columns: usize) {
-    const SIDE: usize = 16;
-    let rows = matrix.len() / columns;
-    for row in (0..rows / SIDE * SIDE).step_by(SIDE) {
-        for column in (0..columns / SIDE * SIDE).step_by(SIDE) {
-            let mut block = [[0.0_f32; SIDE]; SIDE];
-            for (offset, line) in block.iter_mut().enumerate() {
-                line.copy_from_slice(&matrix[(row + offset) * columns + column..][..SIDE]);
-            }
-            for (offset, output) in output[column * rows..(column + SIDE) * rows].chunks_exact_mut(rows).enumerate() {
-                let line: [f32; SIDE] = std::array::from_fn(|place| block[place][offset]);
-                output[row..row + SIDE].copy_from_slice(&line);
-            }
-        }
-    }
-    let (whole_rows, whole_columns) = (rows / SIDE * SIDE, columns / SIDE * SIDE);
-    for row in 0..rows {
-        for column in if row < whole_rows { whole_columns } else { 0 }..columns {
-            output[column * rows + row] = matrix[row * columns + column];
-        }
-    }
-}
-
-compiled_for_each_isa! {
-    /// The transpose of `matrix`, `[any, columns]`.
-    fn turn(output: &mut [f32], matrix: &[f32], columns: usize) = turn_body
-}
-
-fn turned(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let mut output = vec![0.0; matrix.len()];
-    turn(&mut output, matrix, columns);
-    output
-}
-
 /// For each unit the rows that keep it, in order, and the places of these in the list of what is kept.
 struct ByUnit {
     /// Where the entries of a unit begin; one more than there are units.
@@ -219,20 +185,19 @@ impl AroundCode {
         let k = self.k;
         let ([batch, inner], units) = (shape_of(&inputs[0]), shape_of(&inputs[1])[1]);
         let (x, weight, bias) = (numbers(&inputs[0]), numbers(&inputs[1]), numbers(&inputs[2]));
-        let mut code = product_with(Matrix::new(x, batch, inner), Matrix::new(weight, inner, units), &|first, row| {
+        let mut code = product_with(Matrix::new(x, batch, inner), Matrix::new(weight, inner, units), &|_, first, row| {
             forward_columns(Activation::Linear, row, first, Some(bias));
         });
-        let (mut kept, mut values, mut keys) = (Vec::with_capacity(batch * k), Vec::with_capacity(batch * k), vec![0; units]);
-        for row in code.chunks_exact_mut(units) {
-            let begin = kept.len();
-            largest(&mut keys, row, k, &mut kept);
-            values.extend(kept[begin..].iter().map(|unit| row[*unit as usize]));
+        let kept = largest_of_rows(&code, units, k);
+        let mut values = vec![0.0; batch * k];
+        for ((row, kept), values) in code.chunks_exact_mut(units).zip(kept.chunks_exact(k)).zip(values.chunks_exact_mut(k)) {
+            values.iter_mut().zip(kept).for_each(|(value, unit)| *value = row[*unit as usize]);
             row.fill(0.0);
-            kept[begin..].iter().zip(&values[begin..]).for_each(|(unit, value)| row[*unit as usize] = *value);
+            kept.iter().zip(values).for_each(|(unit, value)| row[*unit as usize] = *value);
         }
         let decoder = match inputs.get(4) {
             Some(decoder) => decoder.clone(),
-            None => tensor_of(turned(weight, units), Shape::new([units, inner])),
+            None => tensor_of(transposed(weight, units), Shape::new([units, inner])),
         };
         let outputs = shape_of(&decoder)[1];
         let mut output = numbers(&inputs[3]).repeat(batch);
@@ -280,7 +245,7 @@ impl AroundCode {
             let mut sums = vec![0.0; units * inner];
             add(&mut sums, numbers(x), &slopes_by_unit);
             let sums = if tied { of_decoder(sums) } else { sums };
-            tensor_of(turned(&sums, inner), Shape::new([inner, units]))
+            tensor_of(transposed(&sums, inner), Shape::new([inner, units]))
         });
         let of_bias = needs[2].then(|| {
             let sums = by_unit.begins.windows(2).map(|range| slopes_by_unit[range[0]..range[1]].iter().sum()).collect();
@@ -294,7 +259,7 @@ impl AroundCode {
             tensor_of(sums, Shape::new([1, outputs]))
         });
         let of_x = needs[0].then(|| {
-            let upright = if tied { Vec::new() } else { turned(numbers(weight), units) };
+            let upright = if tied { Vec::new() } else { transposed(numbers(weight), units) };
             let rows = if tied { rows } else { &upright };
             let mut of_x = vec![0.0; batch * inner];
             rows_with_values(&mut of_x, inner, &mut vec![0.0; batch], |row, of_x, _| {

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::fused::{Fused, one};
 use crate::isa::compiled_for_each_isa;
+use crate::parallel::for_bands;
 use crate::primitive::{is_ours, numbers, tensor_of};
 
 /// The `k` largest of each row as they are, 0 in place of the others: `[batch, unit]` to the same. Of equal numbers the one
@@ -41,40 +42,71 @@ fn count(keys: &[u32], least: u32) -> usize {
     counts.iter().sum::<u32>() as usize + rest
 }
 
-/// The largest number that at least `k` keys reach, and how many reach it; found bit by bit. `0 < k <= keys.len()`.
+/// Bits that are found over all keys; the others over those keys alone that share them.
+const COMMON_BITS: u32 = 12;
+
+/// The largest number that at least `k` keys reach, and how many reach it; found bit by bit. `0 < k <= keys.len()`. `few` is
+/// room to work in.
 #[inline(always)]
-fn threshold_body<const FMA: bool>(keys: &mut [u32], row: &[f32], k: usize) -> (u32, usize) {
+fn threshold_body<const FMA: bool>(keys: &mut [u32], few: &mut Vec<u32>, row: &[f32], k: usize) -> (u32, usize) {
     keys.iter_mut().zip(row).for_each(|(place, value)| *place = key(*value));
     let (mut found, mut reaching) = (0_u32, keys.len());
-    for bit in (0..32).rev() {
-        if reaching == k {
-            break;
+    let mut take = |bits: std::ops::Range<u32>, keys: &[u32], above: usize| {
+        for bit in bits.rev() {
+            if reaching == k {
+                break;
+            }
+            let higher = found | 1 << bit;
+            let num = above + count(keys, higher);
+            if num >= k {
+                (found, reaching) = (higher, num);
+            }
         }
-        let higher = found | 1 << bit;
-        let num = count(keys, higher);
-        if num >= k {
-            (found, reaching) = (higher, num);
-        }
+        (found, reaching)
+    };
+    let (prefix, reaching) = take(32 - COMMON_BITS..32, keys, 0);
+    if reaching == k {
+        return (prefix, reaching);
     }
-    (found, reaching)
+    few.clear();
+    few.extend(keys.iter().filter(|key| **key >> (32 - COMMON_BITS) == prefix >> (32 - COMMON_BITS)));
+    take(0..32 - COMMON_BITS, few, reaching - few.len())
 }
 
 compiled_for_each_isa! {
-    fn threshold(keys: &mut [u32], row: &[f32], k: usize) -> (u32, usize) = threshold_body
+    fn threshold(keys: &mut [u32], few: &mut Vec<u32>, row: &[f32], k: usize) -> (u32, usize) = threshold_body
 }
 
-/// Appends to `kept` where the `k` largest of `row` stand, from left to right. `keys` is room for as many numbers;
-/// `0 < k <= row.len()`.
-pub(crate) fn largest(keys: &mut [u32], row: &[f32], k: usize, kept: &mut Vec<u32>) {
-    let (least, reaching) = threshold(keys, row, k);
+/// Where the `k` largest of `row` stand, from left to right, to `kept`, `[k]`. `keys`, `[row.len()]`, and `few` are room to
+/// work in; `0 < k <= row.len()`.
+fn largest(keys: &mut [u32], few: &mut Vec<u32>, row: &[f32], kept: &mut [u32]) {
+    let k = kept.len();
+    let (least, reaching) = threshold(keys, few, row, k);
     // Where more reach the threshold than are kept, those further right that equal it are left out.
     let mut equal = if reaching > k { k - keys.iter().filter(|key| **key > least).count() } else { usize::MAX };
+    let mut kept = kept.iter_mut();
     for (unit, key) in keys.iter().enumerate() {
         if *key > least || (*key == least && equal > 0) {
             equal -= usize::from(*key == least);
-            kept.push(unit as u32);
+            if let Some(place) = kept.next() {
+                *place = unit as u32;
+            }
         }
     }
+}
+
+/// Rows of a task.
+const ROWS: usize = 8;
+
+/// Where the `k` largest of each row of `values`, `[batch, width]`, stand, from left to right: `[batch, k]`. `0 < k <= width`.
+pub(crate) fn largest_of_rows(values: &[f32], width: usize, k: usize) -> Vec<u32> {
+    let mut kept = vec![0; values.len() / width * k];
+    for_bands(&mut kept, ROWS * k, values.len(), |band, kept| {
+        let (mut keys, mut few) = (vec![0; width], Vec::new());
+        let rows = values[band * ROWS * width..].chunks_exact(width);
+        rows.zip(kept.chunks_exact_mut(k)).for_each(|(row, kept)| largest(&mut keys, &mut few, row, kept));
+    });
+    kept
 }
 
 impl Fused<1> for KeepLargest {
@@ -83,14 +115,10 @@ impl Fused<1> for KeepLargest {
         let (batch, width) = (shape[0], shape[1]);
         let k = self.k.min(width);
         let mut output = vec![0.0; batch * width];
-        let mut kept: Vec<u32> = Vec::with_capacity(batch * k);
-        let mut keys = vec![0; width];
-        if k > 0 {
-            for (row, output) in numbers(&z).chunks_exact(width).zip(output.chunks_exact_mut(width)) {
-                let begin = kept.len();
-                largest(&mut keys, row, k, &mut kept);
-                kept[begin..].iter().for_each(|unit| output[*unit as usize] = row[*unit as usize]);
-            }
+        let kept = if k > 0 { largest_of_rows(numbers(&z), width, k) } else { Vec::new() };
+        let rows = numbers(&z).chunks_exact(width).zip(output.chunks_exact_mut(width));
+        for ((row, output), kept) in rows.zip(kept.chunks_exact(k.max(1))) {
+            kept.iter().for_each(|unit| output[*unit as usize] = row[*unit as usize]);
         }
         let saved = if needs[0] && k > 0 {
             vec![FlexTensor::new(Bytes::from_elems(kept), Layout::contiguous(Shape::new([batch, k])), DType::U32)]

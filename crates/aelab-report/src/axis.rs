@@ -6,6 +6,8 @@ use crate::palette;
 
 /// Beyond this even differences of doubles overflow.
 const LARGEST: f64 = 1e300;
+/// The smallest value that logarithmic axes reach.
+const SMALLEST: f64 = 1e-300;
 /// Size of tick labels in pixels.
 pub(crate) const TICK_SIZE: f64 = 21.0;
 /// Size of axis labels in pixels.
@@ -34,7 +36,7 @@ impl Axis {
         let (low, high) = values
             .into_iter()
             .filter(usable)
-            .map(|value| value.clamp(-LARGEST, LARGEST))
+            .map(|value| value.clamp(if scale == Scale::Log { SMALLEST } else { -LARGEST }, LARGEST))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         let (low, high) = if low > high { (if scale == Scale::Log { 0.1 } else { 0.0 }, 1.0) } else { (low, high) };
         let (low, high) = match scale {
@@ -317,6 +319,12 @@ mod tests {
     fn log_ticks_are_decades_and_finer_where_these_are_few() {
         assert_eq!(labels(&Axis::around([1e-5, 1.0], Scale::Log, 0.0)), ["10⁻⁵", "10⁻⁴", "0.001", "0.01", "0.1", "1"]);
         assert_eq!(labels(&Axis::around([10.0, 100.0], Scale::Log, 0.0)), ["10", "20", "50", "100"]);
+    }
+
+    #[test]
+    fn the_smallest_of_all_numbers_has_an_axis() {
+        let axis = Axis::around([f64::from_bits(1)], Scale::Log, 0.05);
+        assert!(axis.span() > 0.0 && axis.low > 0.0);
     }
 
     #[test]
