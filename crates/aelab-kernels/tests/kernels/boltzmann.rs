@@ -1,5 +1,6 @@
 //! The passes of contrastive divergence equal the plain expressions in tensors.
 
+use crate::the_same_cases;
 use aelab_kernels::{BoltzmannUpdate, bernoulli_states, boltzmann_update, difference_of_means, softplus_sums};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use proptest::prelude::*;
@@ -46,7 +47,7 @@ fn updated(seed: u64, [batch, chains, visible, hidden]: [usize; 4], fused: bool)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(the_same_cases(60))]
 
     #[test]
     fn an_update_equals_the_plain_expression(

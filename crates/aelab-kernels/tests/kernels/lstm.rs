@@ -1,5 +1,6 @@
 //! The layers of LSTM equal the plain expression in tensors, step by step: values and all gradients, under masks, in each form.
 
+use crate::the_same_cases;
 use std::sync::Arc;
 
 use aelab_kernels::{Activation, LstmInput, LstmOutput, LstmPlan, lstm};
@@ -197,7 +198,7 @@ fn presence(seed: u64, batch: usize, num_steps: usize) -> Arc<[bool]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(the_same_cases(60))]
 
     #[test]
     fn layers_over_series_equal_the_plain_expression(

@@ -1,5 +1,6 @@
 //! The kernels of objectives equal the plain expressions in tensors: values and gradients, over shapes of all kinds.
 
+use crate::the_same_cases;
 use aelab_kernels::{
     Activation, Loss, SparseCode, code_statistics, gaussian_log_density, gaussian_sample, keep_largest, kl_of_bernoulli,
     kl_to_standard_normal, l1_norm, mean_of_units, reconstruction_loss, reconstruction_loss_of_each, slope, squared_norm_of_scaled_columns,
@@ -98,7 +99,7 @@ fn plain_loss(loss: Loss, x: Tensor<2>, r: Tensor<2>) -> Tensor<2> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(the_same_cases(40))]
 
     #[test]
     fn losses_equal_the_plain_expression_masked_or_not_of_each_or_of_all(
@@ -290,7 +291,7 @@ fn a_logit_near_0_costs_what_its_series_says() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(30))]
+    #![proptest_config(the_same_cases(30))]
 
     #[test]
     fn layers_around_a_sparse_code_equal_dense_layers_around_the_largest(
