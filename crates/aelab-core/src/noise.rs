@@ -24,6 +24,9 @@ pub trait Noise {
 #[derive(Debug, Clone)]
 pub struct StreamNoise(pub Stream);
 
+/// Words that are drawn at a time: four blocks of ChaCha, as many as the generator makes at once.
+const WORDS: usize = 64;
+
 impl StreamNoise {
     fn tensor(&mut self, shape: [usize; 2], device: &Device, draw: impl Fn(&mut Stream) -> f32) -> Tensor<2> {
         let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| draw(&mut self.0)).collect();
@@ -37,7 +40,17 @@ impl Noise for StreamNoise {
     }
 
     fn uniform(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
-        self.tensor(shape, device, |rng| rng.random())
+        let mut values = vec![0.0; shape[0] * shape[1]];
+        let mut bytes = [0; 4 * WORDS];
+        for values in values.chunks_mut(WORDS) {
+            let bytes = &mut bytes[..4 * values.len()];
+            self.0.fill_bytes(bytes);
+            for (value, word) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                // The upper 24 bits, as many as a number in [0.5, 1) has.
+                *value = (u32::from_le_bytes(*word) >> 8) as f32 / 16_777_216.0;
+            }
+        }
+        Tensor::from_data(TensorData::new(values, shape), device)
     }
 
     fn bernoulli(&mut self, shape: [usize; 2], probability: f64, device: &Device) -> Tensor<2> {
@@ -77,5 +90,27 @@ impl Noise for FixedNoise {
 
     fn bernoulli(&mut self, shape: [usize; 2], _probability: f64, device: &Device) -> Tensor<2> {
         self.next(shape, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Purpose, stream};
+
+    #[test]
+    fn uniform_values_are_those_that_are_drawn_one_by_one_wherever_the_stream_stands() {
+        let device = Device::flex();
+        for num_before in [0, 1, 63, 64] {
+            for shape in [[1, 1], [3, 21], [2, 32], [7, 100]] {
+                let mut one_by_one = stream(1, Purpose::Training, 0, 0);
+                (0..num_before).for_each(|_| _ = one_by_one.next_u32());
+                let mut noise = StreamNoise(one_by_one.clone());
+                let found: Vec<f32> = noise.uniform(shape, &device).into_data().try_to_vec().unwrap();
+                let expected: Vec<f32> = (0..shape[0] * shape[1]).map(|_| one_by_one.random()).collect();
+                assert_eq!(found, expected);
+                assert_eq!(noise.0.next_u64(), one_by_one.next_u64());
+            }
+        }
     }
 }

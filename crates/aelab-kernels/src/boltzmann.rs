@@ -48,6 +48,7 @@ compiled_for_each_isa! {
 
 /// 1 where `mean` is above `uniform`, 0 elsewhere, of the same shape, in the place of `uniform`; that as it was, in `Err`, where the
 /// tensors are not on `flex` without a tape.
+#[expect(clippy::result_large_err, reason = "tensors come back as they were: there is nothing to box")]
 pub fn bernoulli_states(mean: &Tensor<2>, uniform: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
     let Some(mean) = untaped(mean).filter(|_| is_untaped(&uniform)) else { return Err(uniform) };
     let mut uniform = contiguous(primitive(uniform));
@@ -142,6 +143,7 @@ fn stacked(data: &FlexTensor, model: &FlexTensor, factors: Option<[f32; 2]>) -> 
 ///
 /// # Shapes
 /// `weight`, `velocity`: `[visible, hidden]`; `data`, `model`: `v`, `[batch, visible]`, and `h`, `[batch, hidden]`.
+#[expect(clippy::result_large_err, reason = "tensors come back as they were: there is nothing to box")]
 pub fn boltzmann_update(
     update: BoltzmannUpdate,
     [weight, velocity]: [Tensor<2>; 2],

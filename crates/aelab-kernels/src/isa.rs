@@ -40,14 +40,17 @@ impl Isa {
 macro_rules! compiled_for_each_isa {
     ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? = $body:ident) => {
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments, reason = "those of the body, named there")]
         $visibility fn $name($($argument: $type),*) $(-> $output)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "those of the body, named there")]
                 fn avx512($($argument: $type),*) $(-> $output)? {
                     $body::<true>($($argument),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments, reason = "those of the body, named there")]
                 fn avx2($($argument: $type),*) $(-> $output)? {
                     $body::<true>($($argument),*)
                 }
@@ -118,7 +121,7 @@ mod tests {
             results.push((format!("{loss:?} gradient"), gradient));
         }
         let squares = || values(5, num, 0.1).iter().map(|value| value.abs() + 0.01).collect::<Vec<f32>>();
-        let mut optimizer = |name: &str, step: &dyn Fn(&mut [f32], &mut [f32], &mut [f32], &mut [f32])| {
+        let mut optimizer = |name: &str, step: Update<'_>| {
             let (mut parameter, mut gradient, mut first, mut second) = (x.clone(), upstream.clone(), values(6, num, 0.02), squares());
             step(&mut parameter, &mut gradient, &mut first, &mut second);
             results.extend(
@@ -139,6 +142,9 @@ mod tests {
         optimizer("adagrad", &|p, g, _, v| ada_grad(&ada_grad_step, p, g, v));
         results
     }
+
+    /// Parameter, gradient and two moments, changed in place.
+    type Update<'a> = &'a dyn Fn(&mut [f32], &mut [f32], &mut [f32], &mut [f32]);
 
     #[test]
     fn every_instruction_set_of_the_machine_gives_the_same_to_rounding() {

@@ -13,7 +13,7 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // ln 2 in two parts: the first has so few digits that its product with a whole number is exact.
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting it rounds to a whole number, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
@@ -56,7 +56,7 @@ pub(crate) fn log<const FMA: bool>(x: f32) -> f32 {
     let exponent = exponent as f32;
     // ln 2 in two parts, the product with the first being exact.
     let log = log_near_1::<FMA>(fraction - 1.0);
-    multiply_add::<FMA>(exponent, 0.693_359_375, multiply_add::<FMA>(exponent, -2.121_944_4e-4, log))
+    multiply_add::<FMA>(exponent, 355.0 / 512.0, multiply_add::<FMA>(exponent, -2.121_944_4e-4, log))
 }
 
 /// `log(1 + z)` for `z` of [-0.3, 0.42], by the coefficients of the Cephes library.
@@ -64,7 +64,7 @@ pub(crate) fn log<const FMA: bool>(x: f32) -> f32 {
 fn log_near_1<const FMA: bool>(z: f32) -> f32 {
     let mut polynomial = 7.037_683_6e-2;
     for coefficient in
-        [-1.151_461e-1, 1.167_699_9e-1, -1.242_014_1e-1, 1.424_932_3e-1, -1.666_805_8e-1, 2.000_071_5e-1, -2.499_999_4e-1, 3.333_333_1e-1]
+        [-1.151_461e-1, 1.167_699_9e-1, -1.242_014_1e-1, 1.424_932_3e-1, -1.666_805_8e-1, 2.000_071_5e-1, -2.499_999_4e-1, 3.333_333e-1]
     {
         polynomial = multiply_add::<FMA>(polynomial, z, coefficient);
     }
@@ -85,7 +85,7 @@ pub(crate) fn tanh<const FMA: bool>(x: f32) -> f32 {
     let far = 1.0 - 2.0 / (exp::<FMA>(magnitude + magnitude) + 1.0);
     let square = x * x;
     let mut polynomial = -5.704_988_7e-3;
-    for coefficient in [2.063_908_9e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1] {
+    for coefficient in [2.063_909e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328e-1] {
         polynomial = multiply_add::<FMA>(polynomial, square, coefficient);
     }
     let near = multiply_add::<FMA>(polynomial * square, x, x);

@@ -45,6 +45,7 @@ pub fn gaussian_nll_of_each(x: Tensor<2>, mean: Tensor<2>, variance: f64, mask: 
 }
 
 /// How many features of an example count.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and briefly")]
 enum Counted {
     All(usize),
     /// The sum of its mask, `[batch, 1]`.
