@@ -5,7 +5,7 @@
 #                    [--forms "eager compiled"] [--device cpu|cuda] [--keep LINES.jsonl] [--before STEP_TIME] [--write]
 #
 # First both sides take 20 steps from the same parameters on the same data with the same noise, and their losses must agree.
-# Then each row's sides take turns, a round each, so that a busy machine slows both. The whole table takes about an hour:
+# Then each row's sides take turns, a round each, so that a busy machine slows both. The whole table takes long, most of it to compile:
 # nothing else should be running. `--write` puts it into docs/src/performance.md;
 # `--before` names the example step_time of an earlier version, as a third side. The first run installs PyTorch from PyPI
 # into a cache folder; AELAB_BENCH_PYTHON names a Python that has it.
