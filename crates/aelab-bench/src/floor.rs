@@ -27,7 +27,8 @@ pub struct Rates {
     copy_seconds: BTreeMap<u64, f64>,
 }
 
-/// The least time that a step can take.
+/// An estimate of the least time that a step takes: its products at the measured rate of a large one of the plain backend, which a
+/// step in tiles can beat, and its update as a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Floor {
     /// Multiply-adds of its matrix products.

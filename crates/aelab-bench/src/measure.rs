@@ -25,7 +25,7 @@ pub struct Measurement {
     pub fast_milliseconds: f64,
     /// Nine of ten steps take less.
     pub slow_milliseconds: f64,
-    /// What no implementation can fall below.
+    /// An estimate of the least that it takes.
     #[serde(flatten)]
     pub floor: Floor,
     /// The median over the floor.
