@@ -149,7 +149,7 @@ fn optimizers(criterion: &mut Criterion) {
     let device = Device::flex();
     let mut group = criterion.benchmark_group("adam");
     for [rows, columns] in [[784, 32], [784, 1000]] {
-        let step = AdamStep::new(0.9, 0.999, 1e-8, 1e-3, 10);
+        let step = AdamStep::new([0.9, 0.999], 1e-8, 1e-3, 10);
         let shape = format!("{rows}x{columns}");
         let fresh = || [0, 1, 2, 3].map(|_| tensor([rows, columns], &device).abs());
         let mut tensors = Some(fresh());

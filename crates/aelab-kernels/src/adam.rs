@@ -7,10 +7,10 @@ use crate::parallel::for_pieces;
 /// The numbers of one step of Adam (Kingma & Ba 2015, Algorithm 1, in the order of operations at the end of its section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// Decay of the first moment.
-    pub beta_1: f32,
-    /// Decay of the second moment.
-    pub beta_2: f32,
+    /// Decay of the first moment, and what is left to the gradient.
+    pub beta_1: [f32; 2],
+    /// Decay of the second moment, and what is left to the square of the gradient.
+    pub beta_2: [f32; 2],
     /// What the first moment is multiplied with: the learning rate with both corrections of bias.
     pub step_size: f32,
     /// What is added to the root of the second moment, its correction of bias in it.
@@ -23,21 +23,29 @@ pub struct AdamStep {
 
 impl AdamStep {
     /// Step number `time`, from 1.
-    pub fn new(beta_1: f32, beta_2: f32, epsilon: f32, learning_rate: f64, time: i32) -> Self {
+    ///
+    /// In double precision: in single precision `1 - 0.999^time` is known to four digits only.
+    pub fn new([beta_1, beta_2]: [f64; 2], epsilon: f64, learning_rate: f64, time: i32) -> Self {
         let root = (1.0 - beta_2.powi(time)).sqrt();
-        let factor = root / (1.0 - beta_1.powi(time));
-        Self { beta_1, beta_2, step_size: learning_rate as f32 * factor, epsilon: epsilon * root, weight_decay: 0.0, keep: 1.0 }
+        let step_size = learning_rate * root / (1.0 - beta_1.powi(time));
+        let [beta_1, beta_2] = [beta_1, beta_2].map(with_rest);
+        Self { beta_1, beta_2, step_size: step_size as f32, epsilon: (epsilon * root) as f32, weight_decay: 0.0, keep: 1.0 }
     }
+}
+
+/// What a running mean keeps, and what is left to the next value: their sum is 1 before they are rounded.
+pub fn with_rest(decay: f64) -> [f32; 2] {
+    [decay, 1.0 - decay].map(|factor| factor as f32)
 }
 
 #[inline(always)]
 fn update_body<const FMA: bool>(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) {
-    let (rest_1, rest_2) = (1.0 - step.beta_1, 1.0 - step.beta_2);
+    let ([beta_1, rest_1], [beta_2, rest_2]) = (step.beta_1, step.beta_2);
     let rows = parameter.iter_mut().zip(gradient).zip(moment_1).zip(moment_2);
     rows.for_each(|(((parameter, gradient), moment_1), moment_2)| {
         let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *moment_1 = multiply_add::<FMA>(gradient, rest_1, step.beta_1 * *moment_1);
-        *moment_2 = multiply_add::<FMA>(gradient * gradient, rest_2, step.beta_2 * *moment_2);
+        *moment_1 = multiply_add::<FMA>(gradient, rest_1, beta_1 * *moment_1);
+        *moment_2 = multiply_add::<FMA>(gradient * gradient, rest_2, beta_2 * *moment_2);
         let denominator = moment_2.sqrt() + step.epsilon;
         *parameter = step.keep * *parameter - step.step_size * *moment_1 / denominator;
     });

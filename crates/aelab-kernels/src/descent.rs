@@ -22,8 +22,8 @@ pub struct SgdStep {
 pub struct RmsPropStep {
     /// What the change is multiplied with.
     pub learning_rate: f32,
-    /// Decay of the mean square, and of the mean.
-    pub alpha: f32,
+    /// Decay of the mean square and of the mean, and what is left to the gradient.
+    pub alpha: [f32; 2],
     /// What the buffer keeps.
     pub momentum: f32,
     /// Added to the root.
@@ -100,11 +100,12 @@ fn roll_body<const FMA: bool>(step: &SgdStep, parameter: &mut [f32], gradient: &
 /// The gradient over the root of its mean square, or of its variance.
 #[inline(always)]
 fn scaled<const FMA: bool>(step: &RmsPropStep, gradient: f32, square: &mut f32, mean: Option<&mut f32>) -> f32 {
-    *square = multiply_add::<FMA>(step.alpha, *square, (1.0 - step.alpha) * (gradient * gradient));
+    let [alpha, rest] = step.alpha;
+    *square = multiply_add::<FMA>(alpha, *square, rest * (gradient * gradient));
     let spread = match mean {
         None => *square,
         Some(mean) => {
-            *mean = multiply_add::<FMA>(step.alpha, *mean, (1.0 - step.alpha) * gradient);
+            *mean = multiply_add::<FMA>(alpha, *mean, rest * gradient);
             let variance = *square - *mean * *mean;
             // Rounding takes the variance of gradients that stay the same below zero. The comparison lets not-a-number through.
             if variance < 0.0 { 0.0 } else { variance }

@@ -128,12 +128,12 @@ mod tests {
                 [("parameter", parameter), ("first", first), ("second", second)].map(|(array, found)| (format!("{name} {array}"), found)),
             );
         };
-        let adam_step = AdamStep { weight_decay: 0.1, ..AdamStep::new(0.9, 0.999, 1e-8, 0.01, 3) };
+        let adam_step = AdamStep { weight_decay: 0.1, ..AdamStep::new([0.9, 0.999], 1e-8, 0.01, 3) };
         optimizer("adam", &|p, g, m, v| adam(&adam_step, p, g, m, v));
         let sgd_step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 };
         optimizer("sgd", &|p, g, _, _| sgd(&sgd_step, p, g));
         optimizer("sgd with momentum", &|p, g, m, _| sgd_with_momentum(&sgd_step, p, g, m));
-        let rms_prop_step = RmsPropStep { learning_rate: 0.01, alpha: 0.9, momentum: 0.5, epsilon: 1e-8, weight_decay: 0.1 };
+        let rms_prop_step = RmsPropStep { learning_rate: 0.01, alpha: [0.9, 0.1], momentum: 0.5, epsilon: 1e-8, weight_decay: 0.1 };
         optimizer("rmsprop", &|p, g, _, v| rms_prop(&rms_prop_step, p, g, v, None, None));
         optimizer("rmsprop centred", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, Some(m), None));
         optimizer("rmsprop with momentum", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, None, Some(m)));

@@ -39,7 +39,7 @@ mod top_k;
 mod vector;
 
 pub use activation::Activation;
-pub use adam::{AdamStep, adam};
+pub use adam::{AdamStep, adam, with_rest};
 pub use allocator::ReusingAllocator;
 pub use batch_norm::{Normalisation, batch_norm, channel_statistics};
 pub use boltzmann::{BoltzmannUpdate, bernoulli_states, boltzmann_update, difference_of_means, softplus_sums};

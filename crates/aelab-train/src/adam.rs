@@ -7,9 +7,8 @@ use burn::tensor::{Device, Tensor};
 /// Adam (Kingma & Ba 2015, Algorithm 1).
 #[derive(Clone)]
 pub(crate) struct Adam {
-    pub(crate) beta_1: f32,
-    pub(crate) beta_2: f32,
-    pub(crate) epsilon: f32,
+    pub(crate) betas: [f64; 2],
+    pub(crate) epsilon: f64,
     pub(crate) decay: Decay,
 }
 
@@ -36,7 +35,7 @@ impl Optimizer for Adam {
             Some(AdamState { momentum }) => (momentum.time + 1, momentum.moment_1, momentum.moment_2),
             None => (1, gradient.zeros_like(), gradient.zeros_like()),
         };
-        let mut step = AdamStep::new(self.beta_1, self.beta_2, self.epsilon, learning_rate, i32::try_from(time).unwrap_or(i32::MAX));
+        let mut step = AdamStep::new(self.betas, self.epsilon, learning_rate, i32::try_from(time).unwrap_or(i32::MAX));
         match self.decay {
             Decay::Gradient(decay) => step.weight_decay = decay,
             Decay::Decoupled(decay) => step.keep = (1.0 - learning_rate * decay) as f32,
@@ -57,8 +56,8 @@ impl Optimizer for Adam {
 /// The same in tensors, for other backends.
 fn plain<const D: usize>(step: &AdamStep, [parameter, gradient, moment_1, moment_2]: [Tensor<D>; 4]) -> [Tensor<D>; 4] {
     let gradient = if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay };
-    let moment_1 = moment_1 * step.beta_1 + gradient.clone() * (1.0 - step.beta_1);
-    let moment_2 = moment_2 * step.beta_2 + gradient.clone().square() * (1.0 - step.beta_2);
+    let moment_1 = moment_1 * step.beta_1[0] + gradient.clone() * step.beta_1[1];
+    let moment_2 = moment_2 * step.beta_2[0] + gradient.clone().square() * step.beta_2[1];
     let change = moment_1.clone() * step.step_size / (moment_2.clone().sqrt() + step.epsilon);
     [parameter * step.keep - change, gradient, moment_1, moment_2]
 }

@@ -141,11 +141,11 @@ impl OptimizerConfig {
             }
             OptimizerConfig::Adam { beta_1, beta_2, epsilon, weight_decay, .. } => {
                 let decay = Decay::Gradient(*weight_decay as f32);
-                ModuleOptimizer::from(Adam { beta_1: *beta_1 as f32, beta_2: *beta_2 as f32, epsilon: *epsilon as f32, decay })
+                ModuleOptimizer::from(Adam { betas: [*beta_1, *beta_2], epsilon: *epsilon, decay })
             }
             OptimizerConfig::AdamW { beta_1, beta_2, epsilon, weight_decay, .. } => {
                 let decay = Decay::Decoupled(*weight_decay);
-                ModuleOptimizer::from(Adam { beta_1: *beta_1 as f32, beta_2: *beta_2 as f32, epsilon: *epsilon as f32, decay })
+                ModuleOptimizer::from(Adam { betas: [*beta_1, *beta_2], epsilon: *epsilon, decay })
             }
             OptimizerConfig::RmsProp { alpha, momentum, epsilon, centered, weight_decay, .. } => {
                 RmsProp { alpha: *alpha, momentum: *momentum, epsilon: *epsilon, centered: *centered, weight_decay: *weight_decay }.into()

@@ -1,6 +1,6 @@
 //! RMSprop with burn's formula and burn's record, in one pass over memory where there is a kernel for it.
 
-use aelab_kernels::{RmsPropStep, with_slices};
+use aelab_kernels::{RmsPropStep, with_rest, with_slices};
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
 
@@ -61,7 +61,7 @@ impl Optimizer for RmsProp {
     ) -> (Tensor<D>, Option<RmsPropState<D>>) {
         let step = RmsPropStep {
             learning_rate: learning_rate as f32,
-            alpha: self.alpha as f32,
+            alpha: with_rest(self.alpha),
             momentum: self.momentum as f32,
             epsilon: self.epsilon as f32,
             weight_decay: self.weight_decay as f32,
@@ -129,8 +129,9 @@ fn plain<const D: usize>(
     buffer: Option<Tensor<D>>,
 ) -> Updated<D> {
     let gradient = if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay };
-    let square = square * step.alpha + gradient.clone().square() * (1.0 - step.alpha);
-    let mean = mean.map(|mean| mean * step.alpha + gradient.clone() * (1.0 - step.alpha));
+    let [alpha, rest] = step.alpha;
+    let square = square * alpha + gradient.clone().square() * rest;
+    let mean = mean.map(|mean| mean * alpha + gradient.clone() * rest);
     let spread = match &mean {
         Some(mean) => (square.clone() - mean.clone().square()).clamp_min(0.0),
         None => square.clone(),
