@@ -1,9 +1,10 @@
-//! Convolutions and transposed convolutions with bias, residual and activation as one operation, as matrix products over patches.
+//! Convolutions and transposed convolutions with bias, residual and activation as one operation.
 //!
 //! In memory a map is `[batch, height, width, channel]`: a row of a patch is then one run of numbers, and what a product gives
 //! is a map already. To the outside it is `[batch, channel, height, width]`, a view. Maps that come from flattened features
 //! or are flattened next lie the other way round; they are turned block by block while they are in the cache.
-//! Work goes on in blocks of examples whose patches stay in the cache, and in groups of blocks that add up their gradients;
+//! Where channels fill whole vectors, sums are taken straight from the maps (`direct`), else as matrix products over patches.
+//! Work goes on in blocks of examples that stay in the cache, and in groups of blocks that add up their gradients;
 //! neither depends on the number of threads.
 
 use std::cell::RefCell;
@@ -16,14 +17,16 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, Shape, backend_extension};
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::Activation;
 use crate::activation::{backward_block, forward_block};
+use crate::direct::Direct;
 use crate::map::{Map, Order, map_of, room, settled_order, to_channels_first, to_channels_last, transpose, zeroed};
+use crate::parallel::{Parts, for_bands};
 use crate::patches::{Sizes, gather, scatter};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
-use crate::product::{Matrix, accumulate, add_product, product_into_new};
+use crate::product::{Matrix, add_product, product_into_new};
+use crate::vector::add;
 
 /// Strides and borders; a kernel is square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,10 +91,11 @@ trait ConvolutionOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Numbers of a block: patches and both maps. Half of a usual second-level cache.
+/// Numbers of a block: patches or borders, and both maps. Half of a usual second-level cache.
 const BLOCK_SIZE: usize = 1 << 17;
-/// Gradients of weights are added up over the blocks of a group, and then over so many groups at most.
+/// Gradients of weights are added up over so many groups of examples at most, of so many examples at least.
 const NUM_GROUPS: usize = 16;
+const LEAST_OF_A_GROUP: usize = 4;
 
 /// What a convolution is apart from its numbers.
 #[derive(Debug, Clone, Copy)]
@@ -133,124 +137,162 @@ impl Layer {
         if self.transposed { self.sizes.num_small() } else { self.sizes.num_large() }
     }
 
-    /// Numbers of the patches of an example.
-    fn num_in_patches(&self) -> usize {
-        self.sizes.num_patches() * self.sizes.patch_size()
+    /// Examples of a group, and of a block of it; both are about equal.
+    fn group(&self) -> [usize; 2] {
+        let group = self.batch.div_ceil(self.batch.div_ceil(LEAST_OF_A_GROUP).clamp(1, NUM_GROUPS)).max(1);
+        let patches = self.sizes.num_patches() * self.sizes.patch_size();
+        let between = Direct::down(&self.sizes).map_or(patches, |direct| direct.len());
+        let most = (BLOCK_SIZE / (between + self.num_inputs() + self.num_outputs()).max(1)).max(1);
+        [group, group.div_ceil(group.div_ceil(most))]
+    }
+}
+
+/// The smaller map from the larger one: the way of a convolution, and of the gradient by the input of a transposed one.
+struct Down<'a> {
+    sizes: &'a Sizes,
+    direct: Option<Direct>,
+}
+
+impl<'a> Down<'a> {
+    fn new(sizes: &'a Sizes) -> Self {
+        Self { sizes, direct: Direct::down(sizes) }
     }
 
-    /// Examples of a block; blocks are about equal.
-    fn block(&self) -> usize {
-        let most = (BLOCK_SIZE / (self.num_in_patches() + self.num_inputs() + self.num_outputs()).max(1)).max(1);
-        self.batch.div_ceil(self.batch.div_ceil(most).max(1)).max(1)
-    }
-
-    /// Examples of a group.
-    fn group(&self) -> usize {
-        let block = self.block();
-        self.batch.div_ceil(block).div_ceil(NUM_GROUPS).max(1) * block
-    }
-
-    /// The smaller map of a block of examples as `[pixel, channel]`.
-    fn small<'a>(&self, numbers: &'a [f32]) -> Matrix<'a> {
-        let channels = self.sizes.small[0];
-        Matrix::new(numbers, numbers.len() / channels, channels)
-    }
-
-    /// The weight as `[small channel, patch]`.
-    fn matrix<'a>(&self, weight: &'a [f32]) -> Matrix<'a> {
-        Matrix::new(weight, self.sizes.small[0], self.sizes.patch_size())
-    }
-
-    /// The patches of a block of larger maps.
-    fn patches<'a>(&self, large: &'a [f32], scratch: &'a mut Vec<f32>) -> Matrix<'a> {
-        if !self.sizes.is_identity() {
-            let num = large.len() / self.sizes.num_large();
-            gather(&self.sizes, large, room(scratch, num * self.num_in_patches()));
+    /// A weight `[small channel, large channel, kernel, kernel]` as [`Down::small`] reads it.
+    fn weight(&self, weight: &[f32]) -> Vec<f32> {
+        let ([small, ..], [large, ..], taps) = (self.sizes.small, self.sizes.large, self.sizes.kernel.pow(2));
+        match &self.direct {
+            Some(direct) => {
+                let mut turned = vec![0.0; weight.len()];
+                transpose(weight, small, &mut turned);
+                direct.strips(exchanged(turned, [large, taps, small]))
+            }
+            None => turned_rows(weight, large * taps, large),
         }
-        self.gathered(large, scratch)
     }
 
-    /// The patches of a block of larger maps, which lie in `scratch` already.
-    fn gathered<'a>(&self, large: &'a [f32], scratch: &'a [f32]) -> Matrix<'a> {
-        let num = large.len() / self.sizes.num_large();
-        self.sizes.matrix(if self.sizes.is_identity() { large } else { &scratch[..num * self.num_in_patches()] }, num)
+    /// What the sums over a block of larger maps read: these with borders, or their patches.
+    fn gathered<'b>(&self, large: &'b [f32], scratch: &'b mut Vec<f32>) -> &'b [f32] {
+        match &self.direct {
+            Some(direct) => direct.with_border(large, scratch),
+            None if self.sizes.is_identity() => large,
+            None => {
+                let num = large.len() / self.sizes.num_large();
+                let patches = room(scratch, num * self.sizes.num_patches() * self.sizes.patch_size());
+                gather(self.sizes, large, patches);
+                patches
+            }
+        }
     }
 
-    /// The larger maps from the product of smaller ones and the weight.
-    fn spread<'a>(
-        &self,
-        small: Matrix<'_>,
-        weight: Matrix<'_>,
-        scratch: &mut Vec<f32>,
-        large: &'a mut [MaybeUninit<f32>],
-    ) -> &'a mut [f32] {
-        if self.sizes.is_identity() {
+    fn small<'b>(&self, gathered: &[f32], weight: &[f32], small: &'b mut [MaybeUninit<f32>]) -> &'b mut [f32] {
+        match &self.direct {
+            Some(direct) => direct.sums(weight, gathered, small),
+            None => {
+                let num = small.len() / self.sizes.num_small();
+                product_into_new(small, self.sizes.matrix(gathered, num), weight_matrix(self.sizes, weight).transposed())
+            }
+        }
+    }
+
+    /// Adds the gradient by the weight, in an order of its own.
+    fn add_of_weight(&self, gathered: &[f32], small: &[f32], of_weight: &mut [f32]) {
+        match &self.direct {
+            Some(direct) => direct.add_of_weight(gathered, small, of_weight),
+            None => {
+                let num = small.len() / self.sizes.num_small();
+                add_product(of_weight, small_matrix(self.sizes, small).transposed(), self.sizes.matrix(gathered, num));
+            }
+        }
+    }
+
+    /// The gradient by the weight, `[small channel, large channel, kernel, kernel]`, from what [`Down::add_of_weight`] has added up.
+    fn of_weight(&self, sum: Vec<f32>) -> Vec<f32> {
+        let ([small, ..], [large, ..], taps) = (self.sizes.small, self.sizes.large, self.sizes.kernel.pow(2));
+        if self.direct.is_none() {
+            return turned_rows(&sum, large * taps, taps);
+        }
+        let mut turned = vec![0.0; sum.len()];
+        transpose(&exchanged(sum, [taps, large, small]), taps * large, &mut turned);
+        turned
+    }
+}
+
+/// The larger map from the smaller one: the way of a transposed convolution, and of the gradient by the input of the other one.
+struct Up<'a> {
+    sizes: &'a Sizes,
+    direct: Option<Direct>,
+    weight: Vec<f32>,
+}
+
+impl<'a> Up<'a> {
+    /// With a weight `[small channel, large channel, kernel, kernel]`.
+    fn new(sizes: &'a Sizes, weight: &[f32]) -> Self {
+        let ([small, ..], [large, ..], taps) = (sizes.small, sizes.large, sizes.kernel.pow(2));
+        let (direct, weight) = (Direct::up(sizes), turned_rows(weight, large * taps, large));
+        let weight = match &direct {
+            Some(direct) => direct.strips(exchanged(weight, [small, taps, large])),
+            None => weight,
+        };
+        Self { sizes, direct, weight }
+    }
+
+    fn large<'b>(&self, small: &[f32], scratch: &mut Vec<f32>, large: &'b mut [MaybeUninit<f32>]) -> &'b mut [f32] {
+        let sizes = self.sizes;
+        if let Some(direct) = &self.direct {
+            return direct.sums(&self.weight, direct.with_border(small, scratch), large);
+        }
+        let (small, weight) = (small_matrix(sizes, small), weight_matrix(sizes, &self.weight));
+        if sizes.is_identity() {
             return product_into_new(large, small, weight);
         }
-        let patches = room(scratch, large.len() / self.sizes.num_large() * self.num_in_patches());
-        self.sizes.product_into(patches, small, weight);
+        let patches = room(scratch, large.len() / sizes.num_large() * sizes.num_patches() * sizes.patch_size());
+        sizes.product_into(patches, small, weight);
         let large = zeroed(large);
-        scatter(&self.sizes, patches, large);
+        scatter(sizes, patches, large);
         large
     }
+}
 
-    /// The result for a block of examples, channels last. `bias` and `weight` as in [`Layer::matrix`].
-    fn forward<'a>(
-        &self,
-        x: &[f32],
-        weight: &[f32],
-        bias: &[f32],
-        residual: Option<&[f32]>,
-        scratch: &mut Vec<f32>,
-        y: &'a mut [MaybeUninit<f32>],
-    ) -> &'a mut [f32] {
-        let weight = self.matrix(weight);
-        let y = if self.transposed {
-            self.spread(self.small(x), weight, scratch, y)
-        } else {
-            product_into_new(y, self.patches(x, scratch), weight.transposed())
-        };
-        if let Some(residual) = residual {
-            accumulate(y, residual);
-        }
-        forward_block(self.activation, y, bias);
-        y
-    }
+/// The smaller map of a block of examples as `[pixel, channel]`.
+fn small_matrix<'a>(sizes: &Sizes, small: &'a [f32]) -> Matrix<'a> {
+    Matrix::new(small, small.len() / sizes.small[0], sizes.small[0])
+}
 
-    /// Adds the gradient by the weight, from that before the activation and from `x`, both of a block of examples and channels
-    /// last.
-    fn add_of_weight(&self, gradient: &[f32], x: &[f32], scratch: &mut Vec<f32>, of_weight: &mut [f32]) {
-        if self.transposed {
-            add_product(of_weight, self.small(x).transposed(), self.patches(gradient, scratch));
-        } else {
-            add_product(of_weight, self.small(gradient).transposed(), self.patches(x, scratch));
-        }
-    }
+/// The weight as `[small channel, patch]`.
+fn weight_matrix<'a>(sizes: &Sizes, weight: &'a [f32]) -> Matrix<'a> {
+    Matrix::new(weight, sizes.small[0], sizes.patch_size())
+}
 
-    /// Writes the gradient by `x`, channels last. `is_gathered`: whether `scratch` comes from [`Layer::add_of_weight`] of the same
-    /// block.
-    fn of_x<'a>(
-        &self,
-        gradient: &[f32],
-        weight: &[f32],
-        is_gathered: bool,
-        scratch: &mut Vec<f32>,
-        of_x: &'a mut [MaybeUninit<f32>],
-    ) -> &'a mut [f32] {
-        let weight = self.matrix(weight);
-        if self.transposed {
-            let patches = if is_gathered { self.gathered(gradient, scratch) } else { self.patches(gradient, scratch) };
-            product_into_new(of_x, patches, weight.transposed())
-        } else {
-            self.spread(self.small(gradient), weight, scratch, of_x)
-        }
+/// `[outer, inner, width]` as `[inner, outer, width]`.
+fn exchanged(from: Vec<f32>, [outer, inner, width]: [usize; 3]) -> Vec<f32> {
+    if outer == 1 || inner == 1 {
+        return from;
     }
+    let mut into = Vec::with_capacity(from.len());
+    for index in 0..inner {
+        from.chunks_exact(width).skip(index).step_by(inner).for_each(|row| into.extend_from_slice(row));
+    }
+    into
+}
+
+/// Each row of `len` numbers, a matrix of `rows` rows, as its transpose.
+fn turned_rows(weight: &[f32], len: usize, rows: usize) -> Vec<f32> {
+    if rows == 1 || rows == len {
+        return weight.to_vec();
+    }
+    let mut turned = vec![0.0; weight.len()];
+    for (from, into) in weight.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
+        transpose(from, rows, into);
+    }
+    turned
 }
 
 /// What a thread works on; kept from call to call.
 #[derive(Default)]
 struct Scratch {
-    patches: Vec<f32>,
+    gathered: Vec<f32>,
+    spread: Vec<f32>,
     x: Vec<f32>,
     y: Vec<f32>,
     other: Vec<f32>,
@@ -278,44 +320,45 @@ fn write_block(
     }
 }
 
-/// The weight `[small channel, large channel, kernel, kernel]` as `[small channel, kernel, kernel, large channel]`, which is
-/// how patches lie.
-fn patch_weight(weight: FlexTensor) -> FlexTensor {
-    let weight = contiguous(weight);
-    let [small, large, kernel] = [0, 1, 2].map(|axis| weight.layout().shape()[axis]);
-    if large == 1 || kernel == 1 {
-        return weight;
-    }
-    tensor_of(turned_rows(numbers(&weight), large * kernel * kernel, large), Shape::new([small, large, kernel, kernel]))
+/// How a layer computes its result.
+enum Forward<'a> {
+    Down(Down<'a>, Vec<f32>),
+    Up(Up<'a>),
 }
 
-/// Each row of `len` numbers, a matrix of `rows` rows, as its transpose.
-fn turned_rows(weight: &[f32], len: usize, rows: usize) -> Vec<f32> {
-    let mut turned = vec![0.0; weight.len()];
-    for (from, into) in weight.chunks_exact(len).zip(turned.chunks_exact_mut(len)) {
-        transpose(from, rows, into);
-    }
-    turned
-}
-
-fn forward(layer: &Layer, x: &Map, weight: &FlexTensor, bias: FlexTensor, residual: Option<&Map>) -> FlexTensor {
-    let bias = contiguous(bias);
-    let (weight, bias) = (numbers(weight), numbers(&bias));
-    let (block, len) = (layer.block(), layer.num_outputs());
+fn forward(layer: &Layer, x: &Map, weight: FlexTensor, bias: FlexTensor, residual: Option<&Map>) -> FlexTensor {
+    let (weight, bias) = (contiguous(weight), contiguous(bias));
+    let bias = numbers(&bias);
+    let ways = if layer.transposed {
+        Forward::Up(Up::new(&layer.sizes, numbers(&weight)))
+    } else {
+        let down = Down::new(&layer.sizes);
+        let weight = down.weight(numbers(&weight));
+        Forward::Down(down, weight)
+    };
+    let ([_, block], len) = (layer.group(), layer.num_outputs());
     let num = layer.batch * len;
     let mut y = Vec::with_capacity(num);
-    y.spare_capacity_mut()[..num].par_chunks_mut(block * len).enumerate().for_each(|(index, y)| {
+    for_bands(&mut y.spare_capacity_mut()[..num], block * len, usize::MAX, |index, y| {
         SCRATCH.with_borrow_mut(|scratch| {
             let examples = index * block..index * block + y.len() / len;
             let x = x.block(examples.clone(), &mut scratch.x);
             let residual = residual.map(|residual| residual.block(examples, &mut scratch.other));
             write_block(layer.order, layer.output(), y, &mut scratch.new, |y| {
-                layer.forward(x, weight, bias, residual, &mut scratch.patches, y)
+                let y = match &ways {
+                    Forward::Down(down, weight) => down.small(down.gathered(x, &mut scratch.gathered), weight, y),
+                    Forward::Up(up) => up.large(x, &mut scratch.spread, y),
+                };
+                if let Some(residual) = residual {
+                    add(y, residual);
+                }
+                forward_block(layer.activation, y, bias);
+                y
             });
         });
     });
-    // SAFETY: the capacity was asked for, and the blocks, which make up the whole, have been written: `Layer::forward` gives what it
-    // was given back as written, and `write_block` copies all of it.
+    // SAFETY: the capacity was asked for, and the blocks, which make up the whole, have been written: `Down::small` and `Up::large` give
+    // what they were given back as written, and `write_block` copies all of it.
     unsafe { y.set_len(num) };
     map_of(y, layer.order, layer.batch, layer.output())
 }
@@ -330,7 +373,7 @@ fn convolve(
 ) -> FlexTensor {
     let x = Map::new(x);
     let layer = Layer::new(&x, &weight, activation, sliding);
-    forward(&layer, &x, &patch_weight(weight), bias, residual.map(Map::new).as_ref())
+    forward(&layer, &x, weight, bias, residual.map(Map::new).as_ref())
 }
 
 impl ConvolutionOps for Flex {
@@ -358,16 +401,17 @@ struct ConvolutionBackward<const N: usize>;
 struct ConvolutionState {
     layer: Layer,
     x: Map,
-    /// As in [`Layer::matrix`].
     weight: FlexTensor,
     /// None where the activation is linear.
     y: Option<Map>,
 }
 
 /// What a group of examples gives.
+#[derive(Default)]
 struct GroupGradients {
     bias: Vec<f32>,
-    weight: Option<Vec<f32>>,
+    /// Empty where nobody asks for it.
+    weight: Vec<f32>,
 }
 
 impl<const N: usize> Backward<Flex, N> for ConvolutionBackward<N> {
@@ -382,54 +426,57 @@ impl<const N: usize> Backward<Flex, N> for ConvolutionBackward<N> {
         let mut gradient = if node_residual.is_some() { Map::channels_last(gradient) } else { Map::new(gradient) };
         let (order, output) = (gradient.order, layer.output());
         let (num_inputs, num_outputs) = (layer.num_inputs(), layer.num_outputs());
-        let (block, group) = (layer.block(), layer.group());
+        let [group, block] = layer.group();
+        let down = Down::new(&layer.sizes);
+        let weight = contiguous(weight);
+        // Which of the two ways the gradient by `x` goes.
+        let (down_weight, up) = match (node_x.is_some(), layer.transposed) {
+            (false, _) => (None, None),
+            (true, true) => (Some(down.weight(numbers(&weight))), None),
+            (true, false) => (None, Some(Up::new(&layer.sizes, numbers(&weight)))),
+        };
         let num_of_x = if node_x.is_some() { layer.batch * num_inputs } else { 0 };
         let mut of_x = Vec::with_capacity(num_of_x);
-        let mut of_x_groups: Vec<Option<&mut [MaybeUninit<f32>]>> =
-            of_x.spare_capacity_mut()[..num_of_x].chunks_mut(group * num_inputs).map(Some).collect();
-        of_x_groups.resize_with(layer.batch.div_ceil(group), || None);
-        let gradients: Vec<GroupGradients> = gradient
-            .numbers_mut()
-            .par_chunks_mut(group * num_outputs)
-            .zip(of_x_groups)
-            .enumerate()
-            .map(|(index, (gradient, mut of_x))| {
-                let mut sums = GroupGradients {
-                    bias: vec![0.0; output[0]],
-                    weight: node_weight.is_some().then(|| vec![0.0; layer.sizes.small[0] * layer.sizes.patch_size()]),
-                };
-                SCRATCH.with_borrow_mut(|scratch| {
-                    for (part, gradient) in gradient.chunks_mut(block * num_outputs).enumerate() {
-                        let start = index * group + part * block;
-                        let examples = start..start + gradient.len() / num_outputs;
-                        let of_x = of_x.as_deref_mut().map(|of_x| {
-                            let start = part * block * num_inputs;
-                            &mut of_x[start..start + examples.len() * num_inputs]
-                        });
-                        let gradient = match order {
-                            Order::ChannelsLast => gradient,
-                            Order::ChannelsFirst => to_channels_last(gradient, output, &mut scratch.other),
-                        };
-                        let y = y.as_ref().map_or(&[][..], |y| y.block(examples.clone(), &mut scratch.y));
-                        // Summed by blocks first: the rounding of a sum grows with its length.
-                        let mut of_bias = vec![0.0; output[0]];
-                        backward_block(layer.activation, gradient, y, &mut of_bias);
-                        accumulate(&mut sums.bias, &of_bias);
-                        let values = x.block(examples, &mut scratch.x);
-                        if let Some(of_weight) = &mut sums.weight {
-                            layer.add_of_weight(gradient, values, &mut scratch.patches, of_weight);
-                        }
-                        if let Some(of_x) = of_x {
-                            let (weight, patches, is_gathered) = (numbers(&weight), &mut scratch.patches, sums.weight.is_some());
-                            write_block(x.order, x.size, of_x, &mut scratch.new, |of_x| {
-                                layer.of_x(gradient, weight, is_gathered, patches, of_x)
-                            });
-                        }
+        let of_x_parts = Parts::new(&mut of_x.spare_capacity_mut()[..num_of_x]);
+        let num_weights = if node_weight.is_some() { numbers(&weight).len() } else { 0 };
+        let mut sums: Vec<GroupGradients> = Vec::new();
+        sums.resize_with(layer.batch.div_ceil(group), GroupGradients::default);
+        let gradient_parts = Parts::new(gradient.numbers_mut());
+        for_bands(&mut sums, 1, usize::MAX, |index, sums| {
+            sums[0] = GroupGradients { bias: vec![0.0; output[0]], weight: vec![0.0; num_weights] };
+            SCRATCH.with_borrow_mut(|scratch| {
+                let last = layer.batch.min((index + 1) * group);
+                for start in (index * group..last).step_by(block) {
+                    let examples = start..last.min(start + block);
+                    // SAFETY: groups and their blocks are of different examples.
+                    let gradient = unsafe { gradient_parts.part(examples.start * num_outputs..examples.end * num_outputs) };
+                    let gradient = match order {
+                        Order::ChannelsLast => gradient,
+                        Order::ChannelsFirst => to_channels_last(gradient, output, &mut scratch.other),
+                    };
+                    let y = y.as_ref().map_or(&[][..], |y| y.block(examples.clone(), &mut scratch.y));
+                    // Summed by blocks first: the rounding of a sum grows with its length.
+                    let mut of_bias = vec![0.0; output[0]];
+                    backward_block(layer.activation, gradient, y, &mut of_bias);
+                    add(&mut sums[0].bias, &of_bias);
+                    let values = x.block(examples.clone(), &mut scratch.x);
+                    let (large, small) = if layer.transposed { (&*gradient, values) } else { (values, &*gradient) };
+                    let gathered = if num_weights > 0 || down_weight.is_some() { down.gathered(large, &mut scratch.gathered) } else { &[] };
+                    if num_weights > 0 {
+                        down.add_of_weight(gathered, small, &mut sums[0].weight);
                     }
-                });
-                sums
-            })
-            .collect();
+                    if num_of_x > 0 {
+                        // SAFETY: as above.
+                        let of_x = unsafe { of_x_parts.part(examples.start * num_inputs..examples.end * num_inputs) };
+                        write_block(x.order, x.size, of_x, &mut scratch.new, |of_x| match (&down_weight, &up) {
+                            (_, Some(up)) => up.large(gradient, &mut scratch.spread, of_x),
+                            (Some(weight), None) => down.small(gathered, weight, of_x),
+                            (None, None) => zeroed(of_x),
+                        });
+                    }
+                }
+            });
+        });
         if let Some(node) = node_x {
             // SAFETY: the capacity was asked for, and the groups, which make up the whole, have been written block by block.
             unsafe { of_x.set_len(num_of_x) };
@@ -437,14 +484,17 @@ impl<const N: usize> Backward<Flex, N> for ConvolutionBackward<N> {
         }
         if let Some(node) = node_weight {
             let Sizes { small: [small, ..], large: [large, ..], kernel, .. } = layer.sizes;
-            let mut sum = vec![0.0; small * layer.sizes.patch_size()];
-            gradients.iter().filter_map(|group| group.weight.as_ref()).for_each(|weight| accumulate(&mut sum, weight));
+            let mut sum = vec![0.0; num_weights];
+            for_bands(&mut sum, 1 << 12, num_weights * sums.len(), |band, sum| {
+                let range = (band << 12)..(band << 12) + sum.len();
+                sums.iter().for_each(|group| add(sum, &group.weight[range.clone()]));
+            });
             let shape = Shape::new([small, large, kernel, kernel]);
-            grads.register::<Flex>(node.id, tensor_of(turned_rows(&sum, large * kernel * kernel, kernel * kernel), shape));
+            grads.register::<Flex>(node.id, tensor_of(down.of_weight(sum), shape));
         }
         if let Some(node) = node_bias {
             let mut sum = vec![0.0; output[0]];
-            gradients.iter().for_each(|group| accumulate(&mut sum, &group.bias));
+            sums.iter().for_each(|group| add(&mut sum, &group.bias));
             grads.register::<Flex>(node.id, tensor_of(sum, Shape::new([output[0]])));
         }
         if let Some(node) = node_residual {
@@ -502,8 +552,7 @@ fn tracked(
 ) -> (FlexTensor, ConvolutionState) {
     let x = Map::new(x);
     let layer = Layer::new(&x, &weight, activation, sliding);
-    let weight = patch_weight(weight);
-    let y = forward(&layer, &x, &weight, bias, residual.map(Map::new).as_ref());
+    let y = forward(&layer, &x, weight.clone(), bias, residual.map(Map::new).as_ref());
     let state = ConvolutionState { layer, x, weight, y: (activation != Activation::Linear).then(|| Map::new(y.clone())) };
     (y, state)
 }

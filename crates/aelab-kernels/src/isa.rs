@@ -68,6 +68,12 @@ macro_rules! compiled_for_each_isa {
 }
 pub(crate) use compiled_for_each_isa;
 
+/// Does `work` with each instruction set of this machine in turn, on this thread.
+#[cfg(test)]
+pub(crate) fn on_each_isa(work: impl FnMut(Isa)) {
+    tests::sets().into_iter().for_each(tests::forced(work));
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -80,6 +86,28 @@ mod tests {
     thread_local! {
         /// What [`Isa::detect`] finds on this thread.
         pub(super) static FORCED: Cell<Option<Isa>> = const { Cell::new(None) };
+    }
+
+    /// The instruction sets that this machine has.
+    pub(super) fn sets() -> Vec<Isa> {
+        let mut sets = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let best = Isa::detect();
+            sets.extend((best != Isa::Portable).then_some(Isa::Avx2));
+            sets.extend((best == Isa::Avx512).then_some(Isa::Avx512));
+        }
+        sets
+    }
+
+    /// `work` with only the instruction set that it is given.
+    pub(super) fn forced<T>(mut work: impl FnMut(Isa) -> T) -> impl FnMut(Isa) -> T {
+        move |isa| {
+            FORCED.set(Some(isa));
+            let found = work(isa);
+            FORCED.set(None);
+            found
+        }
     }
 
     fn values(seed: usize, num: usize, scale: f32) -> Vec<f32> {
@@ -148,23 +176,9 @@ mod tests {
 
     #[test]
     fn every_instruction_set_of_the_machine_gives_the_same_to_rounding() {
-        let mut sets = vec![Isa::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let best = Isa::detect();
-            sets.extend((best != Isa::Portable).then_some(Isa::Avx2));
-            sets.extend((best == Isa::Avx512).then_some(Isa::Avx512));
-        }
+        let sets = sets();
         for num in [0, 1, 15, 33, 257] {
-            let of_sets: Vec<_> = sets
-                .iter()
-                .map(|isa| {
-                    FORCED.set(Some(*isa));
-                    let found = results(num);
-                    FORCED.set(None);
-                    found
-                })
-                .collect();
+            let of_sets: Vec<_> = sets.iter().copied().map(forced(|_| results(num))).collect();
             for (isa, of_set) in sets.iter().zip(&of_sets) {
                 for ((name, found), (_, expected)) in of_set.iter().zip(&of_sets[0]) {
                     let size = expected.iter().fold(1.0_f32, |size, value| size.max(value.abs()));

@@ -23,8 +23,9 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::activation::{backward_row, forward_row};
+use crate::lanes::LANES;
 use crate::lstm_gates;
-use crate::packed::{LANES, Packed, Start};
+use crate::packed::{Packed, Start};
 use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
 use crate::product::{Matrix, accumulate, add_product};
 use crate::vector::{add, add_scaled};

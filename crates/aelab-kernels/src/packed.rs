@@ -1,9 +1,8 @@
 //! Products of a few rows with one matrix, again and again: the matrix is laid out for it once, and nothing is set up per product.
 
 use crate::isa::Isa;
+use crate::lanes::{LANES, Lanes, lanes, lanes_mut};
 
-/// Columns that are worked on as one, and what rows are padded to.
-pub(crate) const LANES: usize = 16;
 /// Matrices of so few columns are kept by columns: a product with one is a sum along the row.
 const NARROW: usize = 4;
 
@@ -78,48 +77,12 @@ impl Packed {
     }
 }
 
-/// Sixteen numbers that are worked on at once.
-trait Lanes: Copy {
-    fn load(from: &[f32; LANES]) -> Self;
-    fn splat(value: f32) -> Self;
-    /// `self + a b`.
-    fn add_product(self, a: Self, b: Self) -> Self;
-    fn store(self, to: &mut [f32; LANES]);
-}
-
-impl Lanes for [f32; LANES] {
-    #[inline(always)]
-    fn load(from: &[f32; LANES]) -> Self {
-        *from
-    }
-
-    #[inline(always)]
-    fn splat(value: f32) -> Self {
-        [value; LANES]
-    }
-
-    #[inline(always)]
-    fn add_product(mut self, a: Self, b: Self) -> Self {
-        for lane in 0..LANES {
-            self[lane] = crate::math::multiply_add::<{ cfg!(target_arch = "aarch64") }>(a[lane], b[lane], self[lane]);
-        }
-        self
-    }
-
-    #[inline(always)]
-    fn store(self, to: &mut [f32; LANES]) {
-        *to = self;
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_set1_ps, _mm512_storeu_ps,
-    };
+    use std::arch::x86_64::__m512;
 
-    use super::{LANES, Lanes, Packed, Start, multiply};
+    use super::{Packed, Start, multiply};
+    use crate::lanes::Pair;
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
     pub(super) fn multiply_avx512(packed: &Packed, a: &[f32], stride: usize, start: Start<'_>, output: &mut [f32]) {
@@ -130,80 +93,6 @@ mod x86 {
     pub(super) fn multiply_avx2(packed: &Packed, a: &[f32], stride: usize, start: Start<'_>, output: &mut [f32]) {
         multiply::<Pair, 2>(packed, a, stride, start, output);
     }
-
-    impl Lanes for __m512 {
-        #[inline(always)]
-        fn load(from: &[f32; LANES]) -> Self {
-            // SAFETY: the array has the 16 numbers that are read, and only `multiply_avx512`, which is compiled for AVX-512, uses
-            // this form of `Lanes`.
-            unsafe { _mm512_loadu_ps(from.as_ptr()) }
-        }
-
-        #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: only `multiply_avx512` uses this form.
-            unsafe { _mm512_set1_ps(value) }
-        }
-
-        #[inline(always)]
-        fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: only `multiply_avx512` uses this form.
-            unsafe { _mm512_fmadd_ps(a, b, self) }
-        }
-
-        #[inline(always)]
-        fn store(self, to: &mut [f32; LANES]) {
-            // SAFETY: the array has room for the 16 numbers that are written, and only `multiply_avx512` uses this form.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
-        }
-    }
-
-    /// Sixteen numbers in two vectors of eight.
-    #[derive(Clone, Copy)]
-    struct Pair(__m256, __m256);
-
-    impl Lanes for Pair {
-        #[inline(always)]
-        fn load(from: &[f32; LANES]) -> Self {
-            // SAFETY: the array has 16 numbers, eight from its start and eight from its middle, and only `multiply_avx2`, which is
-            // compiled for AVX2 and FMA, uses this form of `Lanes`.
-            unsafe { Self(_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))) }
-        }
-
-        #[inline(always)]
-        fn splat(value: f32) -> Self {
-            // SAFETY: only `multiply_avx2` uses this form.
-            let half = unsafe { _mm256_set1_ps(value) };
-            Self(half, half)
-        }
-
-        #[inline(always)]
-        fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: only `multiply_avx2` uses this form.
-            unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
-        }
-
-        #[inline(always)]
-        fn store(self, to: &mut [f32; LANES]) {
-            // SAFETY: the array has room for 16 numbers, eight from its start and eight from its middle; only `multiply_avx2` uses
-            // this form.
-            unsafe {
-                _mm256_storeu_ps(to.as_mut_ptr(), self.0);
-                _mm256_storeu_ps(to.as_mut_ptr().add(8), self.1);
-            }
-        }
-    }
-}
-
-/// Sixteen numbers from `at` on.
-#[inline(always)]
-fn lanes(numbers: &[f32], at: usize) -> &[f32; LANES] {
-    numbers[at..at + LANES].try_into().expect("a range of so many numbers")
-}
-
-#[inline(always)]
-fn lanes_mut(numbers: &mut [f32], at: usize) -> &mut [f32; LANES] {
-    (&mut numbers[at..at + LANES]).try_into().expect("a range of so many numbers")
 }
 
 #[inline(always)]
