@@ -6,7 +6,7 @@ use std::ops::Range;
 use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 
-use crate::isa::compiled_for_each_isa;
+use crate::isa::Isa;
 use crate::parallel::for_bands;
 use crate::primitive::{contiguous, numbers, numbers_mut, tensor_of};
 
@@ -128,84 +128,115 @@ pub(crate) fn zeroed(numbers: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 /// Rows and columns of a tile: a row of it fills the widest register.
 const TILE: usize = 16;
 
-/// The transpose of a tile by four perfect shuffles of its numbers: each moves the highest bit of the row's index to the end of
-/// the column's, and the highest bit of the column's index to the end of the row's.
-#[inline(always)]
-fn transpose_tile(mut tile: [[f32; TILE]; TILE]) -> [[f32; TILE]; TILE] {
-    for _ in 0..TILE.ilog2() {
-        let mut shuffled = [[0.0; TILE]; TILE];
-        for row in 0..TILE / 2 {
-            let (first, second) = (tile[row], tile[row + TILE / 2]);
-            for column in 0..TILE / 2 {
-                shuffled[2 * row][2 * column] = first[column];
-                shuffled[2 * row][2 * column + 1] = second[column];
-                shuffled[2 * row + 1][2 * column] = first[TILE / 2 + column];
-                shuffled[2 * row + 1][2 * column + 1] = second[TILE / 2 + column];
-            }
-        }
-        tile = shuffled;
-    }
-    tile
-}
-
-/// Gives each number of the transpose to `put` with its place; rows of `from` begin `stride` numbers apart.
-#[inline(always)]
-fn transpose_with<T>(from: &[f32], stride: usize, rows: usize, into: &mut [T], put: impl Fn(&mut T, f32)) {
+/// Writes the transpose of a matrix whose rows begin `stride` numbers apart: all of `into`, whose rows have `rows` numbers.
+fn transpose_strided(from: &[f32], stride: usize, rows: usize, into: &mut [MaybeUninit<f32>]) {
     let columns = into.len() / rows;
-    assert_eq!(into.len(), rows * columns, "a matrix has whole rows");
-    let (tiled_rows, tiled_columns) = (rows - rows % TILE, columns - columns % TILE);
-    for row in (0..tiled_rows).step_by(TILE) {
-        for column in (0..tiled_columns).step_by(TILE) {
-            let mut tile = [[0.0; TILE]; TILE];
-            for (index, line) in tile.iter_mut().enumerate() {
-                line.copy_from_slice(&from[(row + index) * stride + column..][..TILE]);
-            }
-            for (index, line) in transpose_tile(tile).iter().enumerate() {
-                let into = &mut into[(column + index) * rows + row..][..TILE];
-                into.iter_mut().zip(line).for_each(|(into, value)| put(into, *value));
+    assert!(into.len() == rows * columns && (rows == 0 || (rows - 1) * stride + columns <= from.len()), "a matrix has whole rows");
+    for row in (0..rows).step_by(TILE) {
+        for column in (0..columns).step_by(TILE) {
+            let size = [TILE.min(rows - row), TILE.min(columns - column)];
+            let (from, into) = (&from[row * stride + column..], &mut into[column * rows + row..]);
+            match Isa::detect() {
+                // SAFETY: `detect` has found AVX-512. Rows and columns of the tile lie within the matrix, and the transposed tile within
+                // the transpose, both of which have whole rows.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => unsafe { x86::transpose_tile(from.as_ptr(), stride, size, into.as_mut_ptr().cast(), rows) },
+                _ => {
+                    for (line, column) in (0..size[0]).flat_map(|line| (0..size[1]).map(move |column| (line, column))) {
+                        into[column * rows + line].write(from[line * stride + column]);
+                    }
+                }
             }
         }
     }
-    for row in 0..rows {
-        for column in if row < tiled_rows { tiled_columns } else { 0 }..columns {
-            put(&mut into[column * rows + row], from[row * stride + column]);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        __m512, __mmask16, _mm512_castpd_ps, _mm512_castps_pd, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_setzero_ps,
+        _mm512_shuffle_f32x4, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+
+    use super::TILE;
+
+    fn first(num: usize) -> __mmask16 {
+        (u32::MAX >> (32 - num)) as __mmask16
+    }
+
+    /// The transpose of a tile of `rows` times `columns` numbers, at least one and at most 16 of each.
+    ///
+    /// # Safety
+    /// The machine must have AVX-512; numbers `row * stride + column` must lie within what `from` points to, and
+    /// `column * into_stride + row` within what `into` points to.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn transpose_tile(from: *const f32, stride: usize, [rows, columns]: [usize; 2], into: *mut f32, into_stride: usize) {
+        let (of_rows, of_columns) = (first(rows), first(columns));
+        let mut lines = [_mm512_setzero_ps(); TILE];
+        for (row, line) in lines.iter_mut().enumerate() {
+            if row < rows {
+                // SAFETY: only the first `columns` numbers of a row are read.
+                *line = unsafe { _mm512_maskz_loadu_ps(of_columns, from.add(row * stride)) };
+            }
+        }
+        // Of every four rows and four columns the transpose, within quarters of registers.
+        for four in lines.as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = *four;
+            let (ab, ab_high) = (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(a, b)));
+            let (cd, cd_high) = (_mm512_castps_pd(_mm512_unpacklo_ps(c, d)), _mm512_castps_pd(_mm512_unpackhi_ps(c, d)));
+            *four = [
+                _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high)),
+            ];
+        }
+        // Then the quarters change places.
+        for column in 0..TILE / 4 {
+            let [a, b, c, d]: [__m512; 4] = [lines[column], lines[column + 4], lines[column + 8], lines[column + 12]];
+            let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let (later_even, later_odd) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            lines[column] = _mm512_shuffle_f32x4::<0x88>(even, later_even);
+            lines[column + 4] = _mm512_shuffle_f32x4::<0x88>(odd, later_odd);
+            lines[column + 8] = _mm512_shuffle_f32x4::<0xdd>(even, later_even);
+            lines[column + 12] = _mm512_shuffle_f32x4::<0xdd>(odd, later_odd);
+        }
+        for (column, line) in lines.iter().enumerate() {
+            if column < columns {
+                // SAFETY: only the first `rows` numbers of a column are written.
+                unsafe { _mm512_mask_storeu_ps(into.add(column * into_stride), of_rows, *line) };
+            }
         }
     }
 }
 
-#[inline(always)]
-fn transpose_body<const FMA: bool>(from: &[f32], stride: usize, rows: usize, into: &mut [f32]) {
-    transpose_with(from, stride, rows, into, |into, value| *into = value);
-}
-
-#[inline(always)]
-fn transpose_new_body<const FMA: bool>(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) {
-    assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
-    transpose_with(from, from.len() / rows, rows, into, |into, value| _ = into.write(value));
-}
-
-compiled_for_each_isa! {
-    /// [`transpose`] of a matrix whose rows begin `stride` numbers apart.
-    fn transpose_strided(from: &[f32], stride: usize, rows: usize, into: &mut [f32]) = transpose_body
+/// Numbers that are to be written, and are not read before.
+fn to_be_written(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: both have the same layout, and who holds this in this file writes only numbers.
+    unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<f32>]) }
 }
 
 /// A matrix of `rows` rows to its transpose; each number of `into` is written.
 pub(crate) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) {
+    transpose_new(from, rows, to_be_written(into));
+}
+
+/// [`transpose`] to what was not written before.
+fn transpose_new(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) {
     assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
-    transpose_strided(from, from.len() / rows, rows, into);
+    if rows > 0 {
+        transpose_strided(from, from.len() / rows, rows, into);
+    }
 }
 
 /// The transpose of a large matrix, `[any, columns]`, on all threads.
 pub(crate) fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     let mut output = vec![0.0; matrix.len()];
     let rows = matrix.len() / columns;
-    for_bands(&mut output, rows * TILE, matrix.len(), |band, into| transpose_strided(&matrix[band * TILE..], columns, rows, into));
+    for_bands(&mut output, rows * TILE, matrix.len(), |band, into| {
+        transpose_strided(&matrix[band * TILE..], columns, rows, to_be_written(into));
+    });
     output
-}
-
-compiled_for_each_isa! {
-    /// [`transpose`] to what was not written before.
-    fn transpose_new(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) = transpose_new_body
 }
 
 /// The numbers of a block of examples, `[.., channel, pixel]`, as `[.., pixel, channel]` in `scratch`.
@@ -229,18 +260,22 @@ pub(crate) fn to_channels_first(block: &[f32], size: [usize; 3], into: &mut [May
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isa::on_each_isa;
 
     #[test]
-    fn a_transpose_has_each_number_in_its_place() {
-        for (rows, columns) in [(1, 1), (1, 40), (16, 16), (64, 49), (17, 33), (33, 15), (5, 64)] {
-            let from: Vec<f32> = (0..rows * columns).map(|index| index as f32).collect();
-            let (mut into, mut new) = (vec![-1.0; from.len()], vec![MaybeUninit::new(-1.0); from.len()]);
-            transpose(&from, rows, &mut into);
-            transpose_new(&from, rows, &mut new);
-            let expected: Vec<f32> = (0..columns).flat_map(|column| (0..rows).map(move |row| (row * columns + column) as f32)).collect();
-            assert_eq!(into, expected, "{rows} x {columns}");
-            // SAFETY: the numbers were written when they were made.
-            assert_eq!(unsafe { new.assume_init_ref() }, expected, "{rows} x {columns}");
-        }
+    fn a_transpose_has_each_number_in_its_place_on_every_instruction_set() {
+        on_each_isa(|isa| {
+            for (rows, columns) in [(1, 1), (1, 40), (16, 16), (64, 49), (17, 33), (33, 15), (5, 64), (3, 0)] {
+                let from: Vec<f32> = (0..rows * columns).map(|index| index as f32).collect();
+                let mut into = vec![-1.0; from.len()];
+                transpose(&from, rows, &mut into);
+                let expected: Vec<f32> =
+                    (0..columns).flat_map(|column| (0..rows).map(move |row| (row * columns + column) as f32)).collect();
+                assert_eq!(into, expected, "{rows} x {columns}, {isa:?}");
+                if columns > 0 {
+                    assert_eq!(transposed(&from, columns), expected, "{rows} x {columns}, {isa:?}");
+                }
+            }
+        });
     }
 }
