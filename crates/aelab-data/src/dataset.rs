@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aelab_core::{ClassRef, DataSpec, Domain, Examples, Factors, Purpose, Stream, stream};
+use aelab_kernels::prefetch;
 use aelab_map::Numbers;
 
 use crate::decoded::{Decoded, Kept};
@@ -11,6 +12,9 @@ use crate::options::Options;
 use crate::partition::{Partition, Rows, partition};
 use crate::transform::{Binarize, Scale, Scaling, Transform, check_range, draw};
 use crate::{DataError, Origin};
+
+/// So many examples before its turn a row is asked for: a shuffled one comes from far, and takes longer than several take to read.
+const ROWS_AHEAD: usize = 4;
 
 /// Values of all examples of a file, row after row, shared by the splits.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +43,14 @@ impl Values {
             Values::Floats(data) => Values::Floats(Numbers::owned(
                 data.iter().zip(hidden).map(|(&value, &hidden)| if hidden == 1 { 0.0 } else { value }).collect(),
             )),
+        }
+    }
+
+    /// Asks for values that are read soon.
+    fn prefetch(&self, range: std::ops::Range<usize>) {
+        match self {
+            Values::Bytes { data, .. } => prefetch(&data[range]),
+            Values::Floats(data) => prefetch(&data[range]),
         }
     }
 
@@ -383,6 +395,10 @@ impl Examples for DataSplit {
         out.reserve(indices.len() * width);
         let mut at = 0;
         while at < indices.len() {
+            if let Some(&soon) = indices.get(at + ROWS_AHEAD) {
+                let row = self.rows.row(soon);
+                self.values.prefetch(row * width..(row + 1) * width);
+            }
             let first = self.rows.row(indices[at]);
             let mut count = 1;
             while at + count < indices.len() && self.rows.row(indices[at + count]) == first + count {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aelab_core::{ConfigError, Domain, Stream};
+use aelab_kernels::{append_fractions, fraction};
 use rand::Rng;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
@@ -347,7 +348,7 @@ impl Transform {
     pub(crate) fn append(&self, stored: &Values, range: std::ops::Range<usize>, out: &mut Vec<f32>) {
         let start = out.len();
         match (&self.map, stored) {
-            (Map::Fraction(parts), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| fraction(byte, *parts))),
+            (Map::Fraction(parts), Values::Bytes { data, .. }) => append_fractions(&data[range], *parts, out),
             (Map::Table(table), Values::Bytes { data, .. }) => out.extend(data[range].iter().map(|&byte| table[usize::from(byte)])),
             (Map::Copy, Values::Floats(data)) => out.extend_from_slice(&data[range]),
             (Map::Affine { center, factor, clamp, threshold }, stored) => {
@@ -393,10 +394,6 @@ fn parts_of_fraction(divisor: f32) -> Option<[f32; 2]> {
     let high = f32::from_bits((1.0 / divisor).to_bits() & 0xffff_ff00);
     let parts = [high, (1.0 / f64::from(divisor) - f64::from(high)) as f32];
     (0..=u8::MAX).all(|byte| fraction(byte, parts).to_bits() == (f32::from(byte) / divisor).to_bits()).then_some(parts)
-}
-
-fn fraction(byte: u8, [high, low]: [f32; 2]) -> f32 {
-    f32::from(byte) * high + f32::from(byte) * low
 }
 
 fn above(value: f32, threshold: f32) -> f32 {

@@ -141,8 +141,10 @@ struct Tiles {
     turned: bool,
 }
 
-/// Columns of a tile: two of the widest that the product's innermost loop works on.
+/// Columns of a tile at most: two of the widest that the product's innermost loop works on.
 const TILE_COLUMNS: usize = 128;
+/// Columns that are worked on as one.
+const LANES: usize = 16;
 /// Columns of a tile that is turned.
 const TURNED_COLUMNS: usize = 256;
 /// Rows of a tile of an output of many columns, and of one of few.
@@ -164,7 +166,8 @@ impl Tiles {
             _ => (NARROW_TILE_ROWS, TILE_COLUMNS),
         };
         let even = |size: usize, most: usize, unit: usize| size.div_ceil(size.div_ceil(most)).next_multiple_of(unit);
-        let columns_of_a_tile = even(columns, most_columns, if turned { 12 } else { TILE_COLUMNS / 2 });
+        // Whole vectors: where tiles are of equal width, none is left with a vector or two, which the innermost loop is slow at.
+        let columns_of_a_tile = even(columns, most_columns, if turned { 12 } else { LANES });
         let rows_of_a_tile = if rows > most_rows { even(rows, most_rows, 12) } else { rows };
         Self {
             rows: rows_of_a_tile,
@@ -250,18 +253,54 @@ thread_local! {
 /// # Safety
 /// `output` must have room for it.
 unsafe fn turn(source: &[f32], rows: usize, columns: usize, output: *mut f32, width: usize) {
-    const SIDE: usize = 16;
-    for first_row in (0..rows).step_by(SIDE) {
-        for first_column in (0..columns).step_by(SIDE) {
-            for row in first_row..(first_row + SIDE).min(rows) {
-                for column in first_column..(first_column + SIDE).min(columns) {
-                    // SAFETY: `row < rows` and `column < columns`.
-                    unsafe { *output.add(row * width + column) = source[column * rows + row] };
+    assert!(columns * rows <= source.len(), "there is a number for each place");
+    // Squares of 16, whole cache lines on both sides, and in them squares of 4.
+    for first_row in (0..rows).step_by(16) {
+        for first_column in (0..columns).step_by(16) {
+            for row in (first_row..rows.min(first_row + 16)).step_by(4) {
+                for column in (first_column..columns.min(first_column + 16)).step_by(4) {
+                    #[cfg(target_arch = "x86_64")]
+                    if row + 4 <= rows && column + 4 <= columns {
+                        // SAFETY: the square lies within the source, as was just checked, and within the output, for which the
+                        // caller vouches.
+                        unsafe { turn_square(source.as_ptr().add(column * rows + row), rows, output.add(row * width + column), width) };
+                        continue;
+                    }
+                    for row in row..rows.min(row + 4) {
+                        for column in column..columns.min(column + 4) {
+                            // SAFETY: `row < rows` and `column < columns`.
+                            unsafe { *output.add(row * width + column) = source[column * rows + row] };
+                        }
+                    }
                 }
             }
         }
     }
 }
+
+/// Turns 4 x 4 numbers; rows of the source are `from_stride` apart, those of the output `to_stride`.
+///
+/// # Safety
+/// There must be 4 numbers at each of the 4 rows on both sides.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn turn_square(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+    // SAFETY: every x86-64 has SSE; the caller vouches for the numbers.
+    unsafe {
+        let [mut a, mut b, mut c, mut d] = [0, 1, 2, 3].map(|row| _mm_loadu_ps(from.add(row * from_stride)));
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        for (row, numbers) in [a, b, c, d].into_iter().enumerate() {
+            _mm_storeu_ps(to.add(row * to_stride), numbers);
+        }
+    }
+}
+
+/// The second factor is rearranged for the innermost loop where more rows of the first than this, counted in sixes as the loop takes
+/// them, share the cost: with fewer, reading it where it lies is faster.
+const WORTH_PACKING: usize = 48;
+/// The same where rows of the second factor lie so far apart that they compete for the same places in the caches.
+const WORTH_PACKING_AGAINST_CONFLICTS: usize = 8;
 
 /// Writes some rows of `a` times some columns of `b` to `output`, whose neighbours in a column and in a row are `strides` apart, and
 /// reads nothing of it; with `add`, adds them.
@@ -277,6 +316,9 @@ unsafe fn multiply_part(
     b: Matrix<'_>,
     columns: Range<usize>,
 ) {
+    // A setting of the whole process, which decides about time only: what is added to what does not depend on it.
+    let conflicts = b.row_stride.is_multiple_of(1024);
+    gemm::set_lhs_packing_threshold_single_thread(if conflicts { WORTH_PACKING_AGAINST_CONFLICTS } else { WORTH_PACKING });
     // Of a factor without a number there is no place to begin at.
     let [first_row, first_column] = if a.columns == 0 { [0; 2] } else { [rows.start * a.row_stride, columns.start * b.column_stride] };
     // SAFETY: `Matrix::new` has checked that each slice holds rows x columns numbers, and strides are those of that order or of its
