@@ -21,7 +21,6 @@ mod isa;
 mod likelihood;
 mod loss;
 mod lstm;
-mod lstm_gates;
 mod map;
 mod math;
 mod packed;
