@@ -158,8 +158,8 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     fn fused<const N: usize, O: Fused<N>>(inputs: Inputs<Self>, operation: O) -> FloatTensor<Self> {
         let inputs: [FloatTensor<Self>; N] = inputs.into_array();
         let needs = inputs.each_ref().map(|input| input.is_tracked());
-        let primitives = inputs.each_ref().map(|input| O::laid_out(input.primitive().clone()));
-        let nodes = inputs.map(|input| input.into_parts().1);
+        let nodes = inputs.each_ref().map(|input| input.node());
+        let primitives = inputs.map(|input| O::laid_out(input.into_parts().0));
         let (result, state) = operation.forward(primitives, needs);
         OnTape { operation, state }.prepare::<C>(nodes).compute_bound().stateless(result)
     }
