@@ -3,20 +3,17 @@
 
 use std::mem::MaybeUninit;
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, Shape, backend_extension};
+use burn::backend::{Flex, Shape};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::Activation;
 use crate::activation::{backward_row_body, forward_row_body};
+use crate::fused::{Fused, fused_of, given, or_empty};
 use crate::isa::compiled_for_each_isa;
 use crate::map::{Map, Order, map_of};
-use crate::primitive::{contiguous, is_ours, numbers, tensor_of};
+use crate::primitive::{contiguous, is_ours, numbers, tensor_of, without_tape};
 
 /// How maps are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,8 +31,7 @@ pub fn channel_statistics(map: &Tensor<4>) -> Option<[Tensor<1>; 2]> {
     if !is_ours(map) {
         return None;
     }
-    let map = if map.device().is_autodiff() { map.clone().inner() } else { map.clone() };
-    let map = Map::channels_last(map.try_into_primitive::<Flex>().ok()?);
+    let map = Map::channels_last(without_tape(map).try_into_primitive::<Flex>().ok()?);
     let width = map.size[0];
     let moments: Vec<Moments> = map.numbers().par_chunks(block(width)).map(|block| moments(block, width)).collect();
     let mut all = moments.into_iter();
@@ -61,37 +57,9 @@ pub fn batch_norm(
     if !(is_ours(map) && vectors.into_iter().all(is_ours) && residual.is_none_or(is_ours)) {
         return None;
     }
-    let [mean, variance, gamma, beta] = vectors.map(|vector| vector.clone().into_dispatch());
-    let map = map.clone().into_dispatch();
-    Some(Tensor::from_dispatch(match residual {
-        Some(residual) => {
-            let residual = residual.clone().into_dispatch();
-            <Dispatch as BatchNormOps>::batch_norm_with_residual(map, mean, variance, gamma, beta, residual, how)
-        }
-        None => <Dispatch as BatchNormOps>::fused_batch_norm(map, mean, variance, gamma, beta, how),
-    }))
-}
-
-#[backend_extension(Flex, Autodiff)]
-trait BatchNormOps: Backend {
-    fn fused_batch_norm(
-        map: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        how: Normalisation,
-    ) -> FloatTensor<Self>;
-
-    fn batch_norm_with_residual(
-        map: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        residual: FloatTensor<Self>,
-        how: Normalisation,
-    ) -> FloatTensor<Self>;
+    let [mean, variance] = [mean, variance].map(|vector| without_tape(vector).into_dispatch());
+    let [gamma, beta] = [gamma, beta].map(|vector| vector.clone().into_dispatch());
+    Some(fused_of([map.clone().into_dispatch(), mean, variance, gamma, beta, or_empty(residual)], how))
 }
 
 /// Numbers of a block of whole pixels; a few blocks fit into a second-level cache.
@@ -144,7 +112,7 @@ compiled_for_each_isa! {
 }
 
 /// What each channel is multiplied by and moved by.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Channels {
     mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
@@ -242,78 +210,46 @@ compiled_for_each_isa! {
     fn through_statistics(gradient: &mut [f32], x: &[f32], channels: &Channels, sums: &[f32], products: &[f32]) = through_statistics_body
 }
 
-/// A map on its way, with what its gradient is computed from.
-fn forward(
-    map: FlexTensor,
-    [mean, variance, gamma, beta]: [FlexTensor; 4],
-    residual: Option<FlexTensor>,
-    how: Normalisation,
-) -> (FlexTensor, BatchNormState) {
-    let x = Map::channels_last(map);
-    let residual = residual.map(Map::channels_last);
-    let [mean, variance, gamma, beta] = [mean, variance, gamma, beta].map(contiguous);
-    let inverse_deviation: Vec<f32> = numbers(&variance).iter().map(|variance| 1.0 / (variance + how.epsilon).sqrt()).collect();
-    let scale = numbers(&gamma).iter().zip(&inverse_deviation).map(|(gamma, inverse)| gamma * inverse).collect();
-    let channels = Channels { mean: numbers(&mean).to_vec(), inverse_deviation, scale };
-    let (beta, block, num) = (numbers(&beta), block(x.size[0]), x.numbers().len());
-    let mut y = Vec::with_capacity(num);
-    y.spare_capacity_mut()[..num].par_chunks_mut(block).zip(x.numbers().par_chunks(block)).enumerate().for_each(|(index, (y, x))| {
-        let residual = residual.as_ref().map(|residual| &residual.numbers()[index * block..index * block + x.len()]);
-        normalise(how.activation, x, &channels, beta, residual, y);
-    });
-    // SAFETY: the capacity was asked for, and `normalise` has written every number of each block.
-    unsafe { y.set_len(num) };
-    let y = map_of(y, Order::ChannelsLast, x.batch, x.size);
-    let kept = (how.activation != Activation::Linear).then(|| Map::new(y.clone()));
-    (y, BatchNormState { x, y: kept, channels, how })
-}
-
-impl BatchNormOps for Flex {
-    fn fused_batch_norm(
-        map: FlexTensor,
-        mean: FlexTensor,
-        variance: FlexTensor,
-        gamma: FlexTensor,
-        beta: FlexTensor,
-        how: Normalisation,
-    ) -> FlexTensor {
-        forward(map, [mean, variance, gamma, beta], None, how).0
-    }
-
-    fn batch_norm_with_residual(
-        map: FlexTensor,
-        mean: FlexTensor,
-        variance: FlexTensor,
-        gamma: FlexTensor,
-        beta: FlexTensor,
-        residual: FlexTensor,
-        how: Normalisation,
-    ) -> FlexTensor {
-        forward(map, [mean, variance, gamma, beta], Some(residual), how).0
-    }
-}
-
-#[derive(Debug)]
-struct BatchNormBackward<const N: usize>;
-
 /// What the gradient is computed from.
-#[derive(Debug, Clone)]
-struct BatchNormState {
+#[derive(Debug)]
+pub(crate) struct BatchNormState {
     x: Map,
     /// None where the activation is linear.
     y: Option<Map>,
     channels: Channels,
-    how: Normalisation,
 }
 
-impl<const N: usize> Backward<Flex, N> for BatchNormBackward<N> {
+impl Fused<6> for Normalisation {
     type State = BatchNormState;
 
-    fn backward(self, ops: Ops<BatchNormState, N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let BatchNormState { x, y, channels, how } = ops.state;
-        let mut gradient = Map::channels_last(grads.consume::<Flex>(&ops.node));
-        let mut parents = ops.parents.into_iter();
-        let [node_x, node_gamma, node_beta, node_residual] = std::array::from_fn(|_| parents.next().flatten());
+    fn laid_out(tensor: FlexTensor) -> FlexTensor {
+        tensor
+    }
+
+    fn forward(&self, inputs: [FlexTensor; 6], _needs: [bool; 6]) -> (FlexTensor, BatchNormState) {
+        let [map, mean, variance, gamma, beta, residual] = inputs;
+        let (x, residual) = (Map::channels_last(map), given(residual).map(Map::channels_last));
+        let [mean, variance, gamma, beta] = [mean, variance, gamma, beta].map(contiguous);
+        let inverse_deviation: Vec<f32> = numbers(&variance).iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
+        let scale = numbers(&gamma).iter().zip(&inverse_deviation).map(|(gamma, inverse)| gamma * inverse).collect();
+        let channels = Channels { mean: numbers(&mean).to_vec(), inverse_deviation, scale };
+        let (beta, block, num) = (numbers(&beta), block(x.size[0]), x.numbers().len());
+        let mut y = Vec::with_capacity(num);
+        y.spare_capacity_mut()[..num].par_chunks_mut(block).zip(x.numbers().par_chunks(block)).enumerate().for_each(|(index, (y, x))| {
+            let residual = residual.as_ref().map(|residual| &residual.numbers()[index * block..index * block + x.len()]);
+            normalise(self.activation, x, &channels, beta, residual, y);
+        });
+        // SAFETY: the capacity was asked for, and `normalise` has written every number of each block.
+        unsafe { y.set_len(num) };
+        let y = map_of(y, Order::ChannelsLast, x.batch, x.size);
+        let kept = (self.activation != Activation::Linear).then(|| Map::new(y.clone()));
+        (y, BatchNormState { x, y: kept, channels })
+    }
+
+    fn backward(&self, gradient: FlexTensor, state: BatchNormState, needs: [bool; 6]) -> [Option<FlexTensor>; 6] {
+        let BatchNormState { x, y, channels } = state;
+        let [needs_map, _, _, needs_gamma, needs_beta, needs_residual] = needs;
+        let mut gradient = Map::channels_last(gradient);
         let (width, block) = (x.size[0], block(x.size[0]));
         let of_blocks: Vec<[Vec<f32>; 2]> = gradient
             .numbers_mut()
@@ -324,7 +260,7 @@ impl<const N: usize> Backward<Flex, N> for BatchNormBackward<N> {
                 let mut sums = [vec![0.0; width], vec![0.0; width]];
                 let y = y.as_ref().map_or(&[][..], |y| &y.numbers()[index * block..index * block + x.len()]);
                 let [of_beta, of_gamma] = &mut sums;
-                sum_gradients(how.activation, gradient, y, x, &channels, of_beta, of_gamma);
+                sum_gradients(self.activation, gradient, y, x, &channels, of_beta, of_gamma);
                 sums
             })
             .collect();
@@ -334,63 +270,20 @@ impl<const N: usize> Backward<Flex, N> for BatchNormBackward<N> {
             sums
         };
         let (of_beta, of_gamma) = (total(0), total(1));
-        if let Some(node) = node_residual {
-            // Shared from here on: the map's gradient is then written to a copy.
-            grads.register::<Flex>(node.id, gradient.clone().into_tensor());
-        }
-        if let Some(node) = node_x {
-            let num = if how.of_batch { (x.numbers().len() / width) as f64 } else { f64::INFINITY };
+        // Shared from here on: the map's gradient is then written to a copy.
+        let of_residual = needs_residual.then(|| gradient.clone().into_tensor());
+        let of_map = needs_map.then(|| {
+            let num = if self.of_batch { (x.numbers().len() / width) as f64 } else { f64::INFINITY };
             let [sums, products] = [&of_beta, &of_gamma].map(|sums| sums.iter().map(|sum| (sum / num) as f32).collect::<Vec<f32>>());
             gradient
                 .numbers_mut()
                 .par_chunks_mut(block)
                 .zip(x.numbers().par_chunks(block))
                 .for_each(|(gradient, x)| through_statistics(gradient, x, &channels, &sums, &products));
-            grads.register::<Flex>(node.id, gradient.into_tensor());
-        }
-        for (node, sums) in [(node_gamma, of_gamma), (node_beta, of_beta)] {
-            if let Some(node) = node {
-                let sums = sums.iter().map(|sum| *sum as f32).collect();
-                grads.register::<Flex>(node.id, tensor_of(sums, Shape::new([width])));
-            }
-        }
-    }
-}
-
-impl<C: CheckpointStrategy> BatchNormOps for Autodiff<Flex, C> {
-    fn fused_batch_norm(
-        map: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        how: Normalisation,
-    ) -> FloatTensor<Self> {
-        let ((map, map_node), (gamma, gamma_node), (beta, beta_node)) = (map.into_parts(), gamma.into_parts(), beta.into_parts());
-        let ((mean, _), (variance, _)) = (mean.into_parts(), variance.into_parts());
-        let (y, state) = forward(map, [mean, variance, gamma, beta], None, how);
-        match BatchNormBackward::<3>.prepare::<C>([map_node, gamma_node, beta_node]).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-            OpsKind::Tracked(prepared) => prepared.finish(state, y),
-        }
-    }
-
-    fn batch_norm_with_residual(
-        map: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        residual: FloatTensor<Self>,
-        how: Normalisation,
-    ) -> FloatTensor<Self> {
-        let ((map, map_node), (gamma, gamma_node), (beta, beta_node)) = (map.into_parts(), gamma.into_parts(), beta.into_parts());
-        let ((mean, _), (variance, _)) = (mean.into_parts(), variance.into_parts());
-        let (residual, residual_node) = residual.into_parts();
-        let (y, state) = forward(map, [mean, variance, gamma, beta], Some(residual), how);
-        match BatchNormBackward::<4>.prepare::<C>([map_node, gamma_node, beta_node, residual_node]).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-            OpsKind::Tracked(prepared) => prepared.finish(state, y),
-        }
+            gradient.into_tensor()
+        });
+        let vector = |sums: Vec<f64>| tensor_of(sums.iter().map(|sum| *sum as f32).collect(), Shape::new([width]));
+        let (of_gamma, of_beta) = (needs_gamma.then(|| vector(of_gamma)), needs_beta.then(|| vector(of_beta)));
+        [of_map, None, None, of_gamma, of_beta, of_residual]
     }
 }

@@ -5,13 +5,13 @@ use burn::tensor::Tensor;
 
 use crate::Activation;
 use crate::activation::{backward, forward_row};
-use crate::fused::{Fused, one};
+use crate::fused::{Fused, fused};
 use crate::parallel::for_rows;
 use crate::primitive::{is_ours, numbers, numbers_mut};
 
 /// `activation(x)`, element by element, of any shape. `None` where `x` is not on `flex` in single precision.
 pub fn activated<const D: usize>(activation: Activation, x: &Tensor<D>) -> Option<Tensor<D>> {
-    (is_ours(x) && x.shape().num_elements() > 0).then(|| one(x, Activated(activation)))
+    (is_ours(x) && x.shape().num_elements() > 0).then(|| fused([x], Activated(activation)))
 }
 
 #[derive(Debug)]
@@ -23,16 +23,17 @@ fn width(tensor: &FlexTensor) -> usize {
 }
 
 impl Fused<1> for Activated {
-    fn forward(&self, [mut y]: [FlexTensor; 1], [needed]: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// The result.
+    type State = FlexTensor;
+
+    fn forward(&self, [mut y]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, FlexTensor) {
         let width = width(&y);
         for_rows(numbers_mut(&mut y), width, |row| forward_row(self.0, row, None));
-        let saved = if needed { vec![y.clone()] } else { Vec::new() };
-        (y, saved)
+        (y.clone(), y)
     }
 
-    fn backward(&self, mut gradient: FlexTensor, saved: Vec<FlexTensor>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let y = &saved[0];
-        backward(self.0, numbers_mut(&mut gradient), numbers(y), width(y), None);
+    fn backward(&self, mut gradient: FlexTensor, y: FlexTensor, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        backward(self.0, numbers_mut(&mut gradient), numbers(&y), width(&y), None);
         [Some(gradient)]
     }
 }

@@ -1,36 +1,59 @@
 //! Operations with gradients of their own, in one form: what a kernel has to say, and its place on the tape.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{
+    Autodiff, Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, ExtensionType, Flex, Shape,
+    backend_extension,
+};
 use burn::tensor::Tensor;
 
-use crate::primitive::{contiguous, numbers, numbers_mut};
+use crate::primitive::{contiguous, numbers, numbers_mut, tensor_of};
 
-/// An operation of `N` tensors, which come contiguous.
-pub(crate) trait Fused<const N: usize>: Debug + Send + Sync {
-    /// The result, and what [`backward`](Self::backward) is computed from: nothing where no input needs a gradient.
-    fn forward(&self, inputs: [FlexTensor; N], needs: [bool; N]) -> (FlexTensor, Vec<FlexTensor>);
+/// An operation of `N` tensors.
+pub(crate) trait Fused<const N: usize>: Debug + Send + 'static {
+    /// What gradients are computed from.
+    type State: Debug + Send;
+
+    /// An input, or the gradient by the result, as the operation reads it: contiguous, unless it says otherwise.
+    fn laid_out(tensor: FlexTensor) -> FlexTensor {
+        contiguous(tensor)
+    }
+
+    /// The result, and what [`backward`](Self::backward) computes the gradients by the inputs from that need one.
+    fn forward(&self, inputs: [FlexTensor; N], needs: [bool; N]) -> (FlexTensor, Self::State);
 
     /// The gradients by the inputs that need one, from the gradient by the result.
-    ///
-    /// As it stands, for a result that is one number, or one for each row: what was saved are the gradients by the inputs that
-    /// need one, in order, and they are scaled.
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, needs: [bool; N]) -> [Option<FlexTensor>; N] {
+    fn backward(&self, gradient: FlexTensor, state: Self::State, needs: [bool; N]) -> [Option<FlexTensor>; N];
+}
+
+/// An operation of which the result is one number, or one for each row, and which computes gradients on its way there.
+pub(crate) trait Cost<const N: usize>: Debug + Send + 'static {
+    /// The result, and the gradients by the inputs that need one, in order.
+    fn forward(&self, inputs: [FlexTensor; N], needs: [bool; N]) -> (FlexTensor, Vec<FlexTensor>);
+}
+
+impl<const N: usize, C: Cost<N>> Fused<N> for C {
+    type State = Vec<FlexTensor>;
+
+    fn forward(&self, inputs: [FlexTensor; N], needs: [bool; N]) -> (FlexTensor, Vec<FlexTensor>) {
+        Cost::forward(self, inputs, needs)
+    }
+
+    fn backward(&self, gradient: FlexTensor, gradients: Vec<FlexTensor>, needs: [bool; N]) -> [Option<FlexTensor>; N] {
         let factors = numbers(&gradient);
-        let mut saved = saved.into_iter();
-        needs.map(|needed| if needed { saved.next().map(|gradient| scaled(gradient, factors)) } else { None })
+        let mut gradients = gradients.into_iter();
+        needs.map(|needed| if needed { gradients.next().map(|gradient| scaled(gradient, factors)) } else { None })
     }
 }
 
 /// All numbers times one factor, or each row times its own.
-pub(crate) fn scaled(mut tensor: FlexTensor, factors: &[f32]) -> FlexTensor {
+fn scaled(mut tensor: FlexTensor, factors: &[f32]) -> FlexTensor {
     if factors.iter().any(|factor| *factor != 1.0) {
         let width = tensor.layout().num_elements() / factors.len();
         let rows = numbers_mut(&mut tensor).chunks_exact_mut(width.max(1));
@@ -39,96 +62,91 @@ pub(crate) fn scaled(mut tensor: FlexTensor, factors: &[f32]) -> FlexTensor {
     tensor
 }
 
-/// The operation on one tensor.
-pub(crate) fn one<const D: usize, const OUT: usize>(a: &Tensor<D>, operation: impl Fused<1> + 'static) -> Tensor<OUT> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::one(a.clone().into_dispatch(), Arc::new(operation)))
+/// The operation on tensors of one rank.
+pub(crate) fn fused<const N: usize, const D: usize, const OUT: usize>(inputs: [&Tensor<D>; N], operation: impl Fused<N>) -> Tensor<OUT> {
+    fused_of(inputs.map(|input| input.clone().into_dispatch()), operation)
 }
 
-/// The operation on two tensors.
-pub(crate) fn two<const D: usize, const OUT: usize>([a, b]: [&Tensor<D>; 2], operation: impl Fused<2> + 'static) -> Tensor<OUT> {
-    let [a, b] = [a, b].map(|tensor| tensor.clone().into_dispatch());
-    Tensor::from_dispatch(<Dispatch as FusedOps>::two(a, b, Arc::new(operation)))
+/// The operation on tensors of any ranks.
+pub(crate) fn fused_of<const N: usize, const OUT: usize>(inputs: [DispatchTensor; N], operation: impl Fused<N>) -> Tensor<OUT> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused(Inputs(inputs.into()), operation))
 }
 
-/// The operation on three tensors.
-pub(crate) fn three<const D: usize, const OUT: usize>([a, b, c]: [&Tensor<D>; 3], operation: impl Fused<3> + 'static) -> Tensor<OUT> {
-    let [a, b, c] = [a, b, c].map(|tensor| tensor.clone().into_dispatch());
-    Tensor::from_dispatch(<Dispatch as FusedOps>::three(a, b, c, Arc::new(operation)))
+/// An input that may be left out: an empty tensor then.
+pub(crate) fn or_empty<const D: usize>(input: Option<&Tensor<D>>) -> DispatchTensor {
+    let empty = || Tensor::from_primitive::<Flex>(tensor_of(Vec::new(), Shape::new([0; D])));
+    input.cloned().unwrap_or_else(empty).into_dispatch()
 }
 
-/// The operation on four tensors.
-pub(crate) fn four<const D: usize, const OUT: usize>([a, b, c, d]: [&Tensor<D>; 4], operation: impl Fused<4> + 'static) -> Tensor<OUT> {
-    let [a, b, c, d] = [a, b, c, d].map(|tensor| tensor.clone().into_dispatch());
-    Tensor::from_dispatch(<Dispatch as FusedOps>::four(a, b, c, d, Arc::new(operation)))
+/// What [`or_empty`] was given; nothing, too, of a tensor that is empty by itself.
+pub(crate) fn given(input: FlexTensor) -> Option<FlexTensor> {
+    (input.layout().num_elements() > 0).then_some(input)
 }
 
-/// The operation on five tensors.
-pub(crate) fn five<const D: usize, const OUT: usize>([a, b, c, d, e]: [&Tensor<D>; 5], operation: impl Fused<5> + 'static) -> Tensor<OUT> {
-    let [a, b, c, d, e] = [a, b, c, d, e].map(|tensor| tensor.clone().into_dispatch());
-    Tensor::from_dispatch(<Dispatch as FusedOps>::five(a, b, c, d, e, Arc::new(operation)))
+/// The inputs of an operation, on their way to a backend.
+struct Inputs<B: Backend>(Vec<FloatTensor<B>>);
+
+impl<B: Backend> Inputs<B> {
+    fn into_array<const N: usize>(self) -> [FloatTensor<B>; N] {
+        self.0.try_into().unwrap_or_else(|_| unreachable!("an operation of N tensors is called with N tensors"))
+    }
+}
+
+impl<B: Backend> ExtensionType<B> for Inputs<B> {
+    type Target = Inputs<Dispatch>;
+
+    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> Inputs<Dispatch>
+    where
+        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let wrapped = self.0.into_iter().map(|tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff });
+        Inputs(wrapped.collect())
+    }
+
+    fn map_from_dispatch<F>(target: Inputs<Dispatch>, unwrap_kind: F) -> Self
+    where
+        F: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
+    }
+
+    fn routing_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn autodiff_context(target: &Inputs<Dispatch>) -> DispatchAutodiffContext {
+        target.0.iter().fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
+    }
 }
 
 #[backend_extension(Flex, Autodiff)]
 trait FusedOps: Backend {
-    fn one(a: FloatTensor<Self>, operation: Arc<dyn Fused<1>>) -> FloatTensor<Self>;
-    fn two(a: FloatTensor<Self>, b: FloatTensor<Self>, operation: Arc<dyn Fused<2>>) -> FloatTensor<Self>;
-    fn three(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, operation: Arc<dyn Fused<3>>) -> FloatTensor<Self>;
-    fn four(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        operation: Arc<dyn Fused<4>>,
-    ) -> FloatTensor<Self>;
-    fn five(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        operation: Arc<dyn Fused<5>>,
-    ) -> FloatTensor<Self>;
+    fn fused<const N: usize, O: Fused<N>>(#[extension_type] inputs: Inputs<Self>, operation: O) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
-    fn one(a: FlexTensor, operation: Arc<dyn Fused<1>>) -> FlexTensor {
-        operation.forward([contiguous(a)], [false]).0
-    }
-
-    fn two(a: FlexTensor, b: FlexTensor, operation: Arc<dyn Fused<2>>) -> FlexTensor {
-        operation.forward([a, b].map(contiguous), [false; 2]).0
-    }
-
-    fn three(a: FlexTensor, b: FlexTensor, c: FlexTensor, operation: Arc<dyn Fused<3>>) -> FlexTensor {
-        operation.forward([a, b, c].map(contiguous), [false; 3]).0
-    }
-
-    fn four(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, operation: Arc<dyn Fused<4>>) -> FlexTensor {
-        operation.forward([a, b, c, d].map(contiguous), [false; 4]).0
-    }
-
-    fn five(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, e: FlexTensor, operation: Arc<dyn Fused<5>>) -> FlexTensor {
-        operation.forward([a, b, c, d, e].map(contiguous), [false; 5]).0
+    fn fused<const N: usize, O: Fused<N>>(inputs: Inputs<Self>, operation: O) -> FlexTensor {
+        operation.forward(inputs.into_array().map(O::laid_out), [false; N]).0
     }
 }
 
 #[derive(Debug)]
-struct FusedBackward<const N: usize>;
-
-#[derive(Debug, Clone)]
-struct FusedState<const N: usize> {
-    operation: Arc<dyn Fused<N>>,
-    saved: Vec<FlexTensor>,
+struct OnTape<O, S> {
+    operation: O,
+    state: S,
 }
 
-impl<const N: usize> Backward<Flex, N> for FusedBackward<N> {
-    type State = FusedState<N>;
+impl<const N: usize, O: Fused<N>> Backward<Flex, N> for OnTape<O, O::State> {
+    type State = ();
 
-    fn backward(self, ops: Ops<FusedState<N>, N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let FusedState { operation, saved } = ops.state;
-        let gradient = contiguous(grads.consume::<Flex>(&ops.node));
+    fn backward(self, ops: Ops<(), N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = O::laid_out(grads.consume::<Flex>(&ops.node));
         let needs = ops.parents.each_ref().map(Option::is_some);
-        for (node, gradient) in ops.parents.into_iter().zip(operation.backward(gradient, saved, needs)) {
+        for (node, gradient) in ops.parents.into_iter().zip(self.operation.backward(gradient, self.state, needs)) {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<Flex>(node.id, gradient);
             }
@@ -136,52 +154,13 @@ impl<const N: usize> Backward<Flex, N> for FusedBackward<N> {
     }
 }
 
-/// The operation on the tape.
-fn recorded<C: CheckpointStrategy, const N: usize>(
-    inputs: [FloatTensor<Autodiff<Flex, C>>; N],
-    operation: Arc<dyn Fused<N>>,
-) -> FloatTensor<Autodiff<Flex, C>> {
-    let needs = inputs.each_ref().map(|input| input.is_tracked());
-    let primitives = inputs.each_ref().map(|input| contiguous(input.primitive().clone()));
-    let nodes = inputs.map(|input| input.into_parts().1);
-    let (result, saved) = operation.forward(primitives, needs);
-    match FusedBackward::<N>.prepare::<C>(nodes).compute_bound().stateful() {
-        OpsKind::UnTracked(prepared) => prepared.finish(result),
-        OpsKind::Tracked(prepared) => prepared.finish(FusedState { operation, saved }, result),
-    }
-}
-
 impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
-    fn one(a: FloatTensor<Self>, operation: Arc<dyn Fused<1>>) -> FloatTensor<Self> {
-        recorded::<C, 1>([a], operation)
-    }
-
-    fn two(a: FloatTensor<Self>, b: FloatTensor<Self>, operation: Arc<dyn Fused<2>>) -> FloatTensor<Self> {
-        recorded::<C, 2>([a, b], operation)
-    }
-
-    fn three(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, operation: Arc<dyn Fused<3>>) -> FloatTensor<Self> {
-        recorded::<C, 3>([a, b, c], operation)
-    }
-
-    fn four(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        operation: Arc<dyn Fused<4>>,
-    ) -> FloatTensor<Self> {
-        recorded::<C, 4>([a, b, c, d], operation)
-    }
-
-    fn five(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        operation: Arc<dyn Fused<5>>,
-    ) -> FloatTensor<Self> {
-        recorded::<C, 5>([a, b, c, d, e], operation)
+    fn fused<const N: usize, O: Fused<N>>(inputs: Inputs<Self>, operation: O) -> FloatTensor<Self> {
+        let inputs: [FloatTensor<Self>; N] = inputs.into_array();
+        let needs = inputs.each_ref().map(|input| input.is_tracked());
+        let nodes = inputs.each_ref().map(|input| input.node());
+        let primitives = inputs.map(|input| O::laid_out(input.into_parts().0));
+        let (result, state) = operation.forward(primitives, needs);
+        OnTape { operation, state }.prepare::<C>(nodes).compute_bound().stateless(result)
     }
 }

@@ -4,7 +4,7 @@ use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use crate::fused::{Fused, one, three, two};
+use crate::fused::{Cost, Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::math::exp;
 use crate::primitive::{is_ours, mean, numbers, tensor_of};
@@ -19,7 +19,7 @@ fn ours<const N: usize>(tensors: [&Tensor<2>; N]) -> bool {
 
 /// `mean + exp(log_var / 2) * noise`; all `[batch, latent]`.
 pub fn gaussian_sample(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) -> Tensor<2> {
-    if ours([&mean, &log_var, &noise]) { three([&mean, &log_var, &noise], Sample) } else { mean + (log_var * 0.5).exp() * noise }
+    if ours([&mean, &log_var, &noise]) { fused([&mean, &log_var, &noise], Sample) } else { mean + (log_var * 0.5).exp() * noise }
 }
 
 /// `KL(N(mean, diag(exp(log_var))) || N(0, I))` in nats, averaged over the batch: `[1]`.
@@ -32,7 +32,7 @@ pub fn gaussian_sample(mean: Tensor<2>, log_var: Tensor<2>, noise: Tensor<2>) ->
 /// `mean` and `log_var`: `[batch, latent]`.
 pub fn kl_to_standard_normal(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<1> {
     if ours([&mean, &log_var]) {
-        return two([&mean, &log_var], Divergence);
+        return fused([&mean, &log_var], Divergence);
     }
     ((mean.square() + log_var.clone().exp() - log_var - 1.0) * 0.5).sum_dim(1).mean()
 }
@@ -40,7 +40,7 @@ pub fn kl_to_standard_normal(mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<1> {
 /// `log N(z; mean, diag(exp(log_var)))` in nats, `[batch, 1]`; all `[batch, latent]`.
 pub fn gaussian_log_density(z: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>) -> Tensor<2> {
     if ours([&z, &mean, &log_var]) {
-        return three([&z, &mean, &log_var], Density);
+        return fused([&z, &mean, &log_var], Density);
     }
     let squares = (z - mean).square() * (log_var.clone() * -1.0).exp();
     ((squares + log_var) * -0.5 - 0.5 * (2.0 * std::f64::consts::PI).ln()).sum_dim(1)
@@ -49,7 +49,7 @@ pub fn gaussian_log_density(z: Tensor<2>, mean: Tensor<2>, log_var: Tensor<2>) -
 /// `log N(z; 0, I)` in nats, `[batch, 1]`, of codes `[batch, latent]`.
 pub fn standard_normal_log_density(z: Tensor<2>) -> Tensor<2> {
     if ours([&z]) {
-        return one(&z, StandardDensity);
+        return fused([&z], StandardDensity);
     }
     ((z.square() + (2.0 * std::f64::consts::PI).ln()) * -0.5).sum_dim(1)
 }
@@ -71,21 +71,24 @@ compiled_for_each_isa! {
 }
 
 impl Fused<3> for Sample {
-    fn forward(&self, [mean, log_var, noise]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// The deviation and the noise.
+    type State = [FlexTensor; 2];
+
+    fn forward(&self, [mean, log_var, noise]: [FlexTensor; 3], _needs: [bool; 3]) -> (FlexTensor, [FlexTensor; 2]) {
         let shape = mean.layout().shape().clone();
         let len = shape.num_elements();
         let (mut z, mut deviation) = (vec![0.0; len], vec![0.0; len]);
         sample(&mut z, &mut deviation, numbers(&mean), numbers(&log_var), numbers(&noise));
-        let saved = if needs.contains(&true) { vec![tensor_of(deviation, shape.clone()), noise] } else { Vec::new() };
-        (tensor_of(z, shape), saved)
+        let deviation = tensor_of(deviation, shape.clone());
+        (tensor_of(z, shape), [deviation, noise])
     }
 
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, needs: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        let [deviation, noise] = &saved[..] else { return [None, None, None] };
+    fn backward(&self, gradient: FlexTensor, [deviation, noise]: [FlexTensor; 2], needs: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let shape = gradient.layout().shape().clone();
-        let slopes = numbers(&gradient).iter().zip(numbers(deviation));
-        let of_log_var = needs[1]
-            .then(|| slopes.clone().zip(numbers(noise)).map(|((gradient, deviation), noise)| 0.5 * gradient * deviation * noise).collect());
+        let slopes = numbers(&gradient).iter().zip(numbers(&deviation));
+        let of_log_var = needs[1].then(|| {
+            slopes.clone().zip(numbers(&noise)).map(|((gradient, deviation), noise)| 0.5 * gradient * deviation * noise).collect()
+        });
         let of_noise = needs[2].then(|| slopes.map(|(gradient, deviation)| gradient * deviation).collect());
         let tensor = |values: Vec<f32>| tensor_of(values, shape.clone());
         [needs[0].then_some(gradient.clone()), of_log_var.map(tensor), of_noise.map(tensor)]
@@ -128,7 +131,7 @@ fn needed<const N: usize>(gradients: [Vec<f32>; N], needs: [bool; N], shape: &Sh
     gradients.into_iter().zip(needs).filter(|(_, needed)| *needed).map(|(values, _)| tensor_of(values, shape.clone())).collect()
 }
 
-impl Fused<2> for Divergence {
+impl Cost<2> for Divergence {
     fn forward(&self, [means, log_var]: [FlexTensor; 2], needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
         let shape = means.layout().shape().clone();
         let (batch, len) = (shape[0], shape.num_elements());
@@ -163,7 +166,7 @@ compiled_for_each_isa! {
     fn density(z: &[f32], mean: &[f32], log_var: &[f32], of_z: &mut [f32], of_log_var: &mut [f32], logs: &mut [f32]) = density_body
 }
 
-impl Fused<3> for Density {
+impl Cost<3> for Density {
     fn forward(&self, [z, mean, log_var]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
         let shape = z.layout().shape().clone();
         let (batch, len) = (shape[0], shape.num_elements());
@@ -177,7 +180,7 @@ impl Fused<3> for Density {
 #[derive(Debug)]
 struct StandardDensity;
 
-impl Fused<1> for StandardDensity {
+impl Cost<1> for StandardDensity {
     fn forward(&self, [z]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
         let shape = z.layout().shape().clone();
         let (batch, width) = (shape[0], shape[1]);

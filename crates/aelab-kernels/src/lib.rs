@@ -24,7 +24,6 @@ mod lanes;
 mod likelihood;
 mod loss;
 mod lstm;
-mod lstm_gates;
 mod map;
 mod math;
 mod packed;

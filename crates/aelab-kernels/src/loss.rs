@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
 use crate::Loss;
-use crate::fused::{Fused, three, two};
+use crate::fused::{Cost, fused_of, or_empty};
 use crate::likelihood::{gradient_by_x, value, value_and_gradient};
 use crate::parallel::rows_with_values;
 use crate::primitive::{is_ours, mean, numbers, tensor_of};
@@ -34,23 +34,21 @@ fn run<const OUT: usize>(
     if !(fits(x) && fits(reconstruction) && mask.is_none_or(fits)) || x.dims().contains(&0) {
         return None;
     }
-    Some(match mask {
-        Some(mask) => three([reconstruction, x, mask], operation),
-        None => two([reconstruction, x], operation),
-    })
+    let [reconstruction, x] = [reconstruction, x].map(|tensor| tensor.clone().into_dispatch());
+    Some(fused_of([reconstruction, x, or_empty(mask)], operation))
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct LossOfBatch {
     loss: Loss,
     of_each: bool,
 }
 
-impl LossOfBatch {
-    fn forward(self, r: &FlexTensor, x: &FlexTensor, mask: Option<&FlexTensor>, needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
-        let Self { loss, of_each } = self;
+impl Cost<3> for LossOfBatch {
+    fn forward(&self, [r, x, mask]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
+        let Self { loss, of_each } = *self;
         let [batch, width] = [0, 1].map(|dim| x.layout().shape()[dim]);
-        let (r, x, mask) = (numbers(r), numbers(x), mask.map_or(&[][..], numbers));
+        let [r, x, mask] = [&r, &x, &mask].map(numbers);
         let scale = if of_each { 1.0 } else { 1.0 / batch as f32 };
         let mask_of = |row: usize| if mask.is_empty() { mask } else { &mask[row * width..][..width] };
         let (mut costs, mut saved) = (vec![0.0; batch], Vec::new());
@@ -73,17 +71,5 @@ impl LossOfBatch {
         }
         let result = if of_each { tensor_of(costs, Shape::new([batch, 1])) } else { mean(&costs) };
         (result, saved)
-    }
-}
-
-impl Fused<2> for LossOfBatch {
-    fn forward(&self, [r, x]: [FlexTensor; 2], needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
-        LossOfBatch::forward(*self, &r, &x, None, needs)
-    }
-}
-
-impl Fused<3> for LossOfBatch {
-    fn forward(&self, [r, x, mask]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
-        LossOfBatch::forward(*self, &r, &x, Some(&mask), [needs[0], needs[1]])
     }
 }

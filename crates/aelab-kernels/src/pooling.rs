@@ -2,15 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use crate::fused::{Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::map::{Map, Order, map_of, zeroed};
 use crate::primitive::is_ours;
@@ -20,7 +16,7 @@ use crate::primitive::is_ours;
 /// # Shapes
 /// `map`: `[batch, channel, height, width]`; the result: `[batch, channel, height / 2, width / 2]`, rounded up.
 pub fn halve(map: &Tensor<4>) -> Option<Tensor<4>> {
-    is_ours(map).then(|| Tensor::from_dispatch(<Dispatch as PoolingOps>::halve(map.clone().into_dispatch())))
+    is_ours(map).then(|| fused([map], Halve))
 }
 
 /// Every pixel four times, cut to a height and width of `output`. `None` where the map is not on `flex`.
@@ -28,14 +24,7 @@ pub fn halve(map: &Tensor<4>) -> Option<Tensor<4>> {
 /// # Shapes
 /// `map`: `[batch, channel, height, width]`; `output`: at most `[2 height, 2 width]`, and more than twice one less.
 pub fn double(map: &Tensor<4>, output: [usize; 2]) -> Option<Tensor<4>> {
-    is_ours(map).then(|| Tensor::from_dispatch(<Dispatch as PoolingOps>::double(map.clone().into_dispatch(), output)))
-}
-
-#[backend_extension(Flex, Autodiff)]
-trait PoolingOps: Backend {
-    fn halve(map: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn double(map: FloatTensor<Self>, output: [usize; 2]) -> FloatTensor<Self>;
+    is_ours(map).then(|| fused([map], Double { output }))
 }
 
 fn halved([channels, height, width]: [usize; 3]) -> [usize; 3] {
@@ -145,46 +134,32 @@ fn by_example(batch: usize, size: [usize; 3], work: impl Fn(usize, &mut [MaybeUn
     map_of(numbers, Order::ChannelsLast, batch, size)
 }
 
-fn halved_map(x: &Map) -> FlexTensor {
-    let len = x.len();
-    by_example(x.batch, halved(x.size), |example, small| {
-        small.fill(MaybeUninit::new(f32::NEG_INFINITY));
-        // SAFETY: each number was just written.
-        let small = unsafe { small.assume_init_mut() };
-        maxima(&x.numbers()[example * len..(example + 1) * len], x.size, small);
-        small.len()
-    })
-}
-
-fn doubled_map(x: &Map, [height, width]: [usize; 2]) -> FlexTensor {
-    let len = x.len();
-    assert!([height.div_ceil(2), width.div_ceil(2)] == x.size[1..], "a doubled map is cut by less than a pixel of the map");
-    by_example(x.batch, [x.size[0], height, width], |example, large| {
-        repeat(&x.numbers()[example * len..(example + 1) * len], x.size, width, large)
-    })
-}
-
-impl PoolingOps for Flex {
-    fn halve(map: FlexTensor) -> FlexTensor {
-        halved_map(&Map::channels_last(map))
-    }
-
-    fn double(map: FlexTensor, output: [usize; 2]) -> FlexTensor {
-        doubled_map(&Map::channels_last(map), output)
-    }
-}
-
 #[derive(Debug)]
-struct HalveBackward;
+struct Halve;
 
-impl Backward<Flex, 1> for HalveBackward {
+impl Fused<1> for Halve {
     /// The map and its maxima.
     type State = [Map; 2];
 
-    fn backward(self, ops: Ops<[Map; 2], 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let [x, y] = ops.state;
-        let gradient = Map::channels_last(grads.consume::<Flex>(&ops.node));
-        let [Some(node)] = ops.parents else { return };
+    fn laid_out(tensor: FlexTensor) -> FlexTensor {
+        tensor
+    }
+
+    fn forward(&self, [map]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, [Map; 2]) {
+        let x = Map::channels_last(map);
+        let len = x.len();
+        let y = by_example(x.batch, halved(x.size), |example, small| {
+            small.fill(MaybeUninit::new(f32::NEG_INFINITY));
+            // SAFETY: each number was just written.
+            let small = unsafe { small.assume_init_mut() };
+            maxima(&x.numbers()[example * len..(example + 1) * len], x.size, small);
+            small.len()
+        });
+        (y.clone(), [x, Map::new(y)])
+    }
+
+    fn backward(&self, gradient: FlexTensor, [x, y]: [Map; 2], _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let gradient = Map::channels_last(gradient);
         let (large, small) = (x.len(), y.len());
         let of_x = by_example(x.batch, x.size, |example, of_x| {
             let (small, large) = (example * small..(example + 1) * small, example * large..(example + 1) * large);
@@ -193,48 +168,42 @@ impl Backward<Flex, 1> for HalveBackward {
             to_maxima(&mut gradient, &y.numbers()[small], &x.numbers()[large], x.size, of_x);
             of_x.len()
         });
-        grads.register::<Flex>(node.id, of_x);
+        [Some(of_x)]
     }
 }
 
 #[derive(Debug)]
-struct DoubleBackward;
+struct Double {
+    /// Height and width.
+    output: [usize; 2],
+}
 
-impl Backward<Flex, 1> for DoubleBackward {
+impl Fused<1> for Double {
     /// Channel, height and width of the map.
     type State = [usize; 3];
 
-    fn backward(self, ops: Ops<[usize; 3], 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let gradient = Map::channels_last(grads.consume::<Flex>(&ops.node));
-        let [Some(node)] = ops.parents else { return };
+    fn laid_out(tensor: FlexTensor) -> FlexTensor {
+        tensor
+    }
+
+    fn forward(&self, [map]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, [usize; 3]) {
+        let x = Map::channels_last(map);
+        let (len, [height, width]) = (x.len(), self.output);
+        assert!([height.div_ceil(2), width.div_ceil(2)] == x.size[1..], "a doubled map is cut by less than a pixel of the map");
+        let y = by_example(x.batch, [x.size[0], height, width], |example, large| {
+            repeat(&x.numbers()[example * len..(example + 1) * len], x.size, width, large)
+        });
+        (y, x.size)
+    }
+
+    fn backward(&self, gradient: FlexTensor, size: [usize; 3], _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let gradient = Map::channels_last(gradient);
         let len = gradient.len();
-        let of_x = by_example(gradient.batch, ops.state, |example, of_x| {
+        let of_x = by_example(gradient.batch, size, |example, of_x| {
             let of_x = zeroed(of_x);
-            add_repeated(&gradient.numbers()[example * len..(example + 1) * len], ops.state, gradient.size[2], of_x);
+            add_repeated(&gradient.numbers()[example * len..(example + 1) * len], size, gradient.size[2], of_x);
             of_x.len()
         });
-        grads.register::<Flex>(node.id, of_x);
-    }
-}
-
-impl<C: CheckpointStrategy> PoolingOps for Autodiff<Flex, C> {
-    fn halve(map: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (map, node) = map.into_parts();
-        let x = Map::channels_last(map);
-        let y = halved_map(&x);
-        match HalveBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-            OpsKind::Tracked(prepared) => prepared.finish([x, Map::new(y.clone())], y),
-        }
-    }
-
-    fn double(map: FloatTensor<Self>, output: [usize; 2]) -> FloatTensor<Self> {
-        let (map, node) = map.into_parts();
-        let x = Map::channels_last(map);
-        let y = doubled_map(&x, output);
-        match DoubleBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-            OpsKind::Tracked(prepared) => prepared.finish(x.size, y),
-        }
+        [Some(of_x)]
     }
 }

@@ -10,6 +10,11 @@ pub fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex() && tensor.dtype() == DType::F32
 }
 
+/// The tensor as a constant.
+pub(crate) fn without_tape<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+    if tensor.device().is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
+}
+
 /// A new tensor of these numbers.
 pub(crate) fn tensor_of(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)

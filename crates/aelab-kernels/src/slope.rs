@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
 use crate::Activation;
-use crate::fused::{Fused, one, two};
+use crate::fused::{Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::math::exp;
 use crate::parallel::{for_rows, sum_rows_of};
@@ -15,7 +15,7 @@ use crate::primitive::{is_ours, numbers, numbers_mut, tensor_of};
 /// `None` where the tensor is not on `flex`, and for activations whose derivative jumps.
 pub fn slope(activation: Activation, output: &Tensor<2>) -> Option<Tensor<2>> {
     let smooth = !matches!(activation, Activation::Relu | Activation::LeakyRelu);
-    (smooth && is_ours(output) && !output.dims().contains(&0)).then(|| one(output, Slope { activation }))
+    (smooth && is_ours(output) && !output.dims().contains(&0)).then(|| fused([output], Slope { activation }))
 }
 
 /// `1/B sum_b sum_j factor_bj^2 sum_i W_ij^2`: the squared norm of matrices `W diag(factor_b)`, averaged over the batch: `[1]`.
@@ -25,7 +25,7 @@ pub fn slope(activation: Activation, output: &Tensor<2>) -> Option<Tensor<2>> {
 pub fn squared_norm_of_scaled_columns(weight: &Tensor<2>, factor: &Tensor<2>) -> Tensor<1> {
     let ([inputs, units], [batch, _]) = (weight.dims(), factor.dims());
     if is_ours(weight) && is_ours(factor) && factor.dims()[1] == units && inputs * units * batch > 0 {
-        return two([weight, factor], ScaledColumns);
+        return fused([weight, factor], ScaledColumns);
     }
     (factor.clone().square() * weight.clone().square().sum_dim(0)).sum_dim(1).mean()
 }
@@ -70,15 +70,18 @@ compiled_for_each_isa! {
 }
 
 impl Fused<1> for Slope {
-    fn forward(&self, [output]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// The output.
+    type State = FlexTensor;
+
+    fn forward(&self, [output]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, FlexTensor) {
         let shape = output.layout().shape().clone();
         let mut values = numbers(&output).to_vec();
         slopes(self.activation, &mut values);
-        (tensor_of(values, shape), if needs[0] { vec![output] } else { Vec::new() })
+        (tensor_of(values, shape), output)
     }
 
-    fn backward(&self, mut gradient: FlexTensor, saved: Vec<FlexTensor>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        curvatures(self.activation, numbers_mut(&mut gradient), numbers(&saved[0]));
+    fn backward(&self, mut gradient: FlexTensor, output: FlexTensor, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        curvatures(self.activation, numbers_mut(&mut gradient), numbers(&output));
         [Some(gradient)]
     }
 }
@@ -112,28 +115,28 @@ fn squares_of_columns(values: &[f32], width: usize) -> Vec<f32> {
 }
 
 impl Fused<2> for ScaledColumns {
-    fn forward(&self, [weight, factor]: [FlexTensor; 2], needs: [bool; 2]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// Weight and factor, each with the squares of its columns.
+    type State = [(FlexTensor, Vec<f32>); 2];
+
+    fn forward(&self, [weight, factor]: [FlexTensor; 2], _needs: [bool; 2]) -> (FlexTensor, Self::State) {
         let [batch, width] = [0, 1].map(|dim| factor.layout().shape()[dim]);
         let of_weight = squares_of_columns(numbers(&weight), width);
         let of_factor = squares_of_columns(numbers(&factor), width);
         let sum: f64 = of_weight.iter().zip(&of_factor).map(|(weight, factor)| f64::from(*weight) * f64::from(*factor)).sum();
         let value = tensor_of(vec![(sum / batch as f64) as f32], Shape::new([1]));
-        let row = |values| tensor_of(values, Shape::new([width]));
-        (value, if needs.contains(&true) { vec![weight, factor, row(of_weight), row(of_factor)] } else { Vec::new() })
+        (value, [(weight, of_weight), (factor, of_factor)])
     }
 
-    fn backward(&self, gradient: FlexTensor, mut saved: Vec<FlexTensor>, needs: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let (squares, mut tensors) = (saved.split_off(2), saved.into_iter());
-        let batch = |factor: &FlexTensor| factor.layout().shape()[0] as f32;
-        let (Some(weight), Some(factor)) = (tensors.next(), tensors.next()) else { return [None, None] };
-        let scale = 2.0 * numbers(&gradient)[0] / batch(&factor);
+    fn backward(&self, gradient: FlexTensor, state: Self::State, needs: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let [(weight, of_weight), (factor, of_factor)] = state;
+        let scale = 2.0 * numbers(&gradient)[0] / factor.layout().shape()[0] as f32;
         // Either times the squares of the columns of the other.
-        let of = |tensor: &FlexTensor, squares: &FlexTensor| {
-            let factors: Vec<f32> = numbers(squares).iter().map(|square| scale * square).collect();
+        let of = |tensor: &FlexTensor, squares: &[f32]| {
+            let factors: Vec<f32> = squares.iter().map(|square| scale * square).collect();
             let mut values = numbers(tensor).to_vec();
             for_rows(&mut values, factors.len(), |row| multiply(row, &factors));
             tensor_of(values, tensor.layout().shape().clone())
         };
-        [needs[0].then(|| of(&weight, &squares[1])), needs[1].then(|| of(&factor, &squares[0]))]
+        [needs[0].then(|| of(&weight, &of_factor)), needs[1].then(|| of(&factor, &of_weight))]
     }
 }

@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::{Bytes, DType, Flex, Shape};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, Shape};
 use burn::tensor::Tensor;
 
 use crate::activation::{Activation, forward_columns};
-use crate::fused::{Fused, five, four};
+use crate::fused::{Fused, fused_of, given, or_empty};
 use crate::isa::compiled_for_each_isa;
 use crate::map::transposed;
 use crate::parallel::rows_with_values;
@@ -54,10 +54,8 @@ impl SparseCode {
         let decoder_bias = self.decoder_bias.clone().unwrap_or_else(|| zeros(outputs)).unsqueeze::<2>();
         let code = Arc::new(Mutex::new(None));
         let operation = AroundCode { k: self.k, code: Arc::clone(&code) };
-        let output = match &self.decoder_weight {
-            Some(decoder) => five([x, &self.weight, &bias, &decoder_bias, decoder], operation),
-            None => four([x, &self.weight, &bias, &decoder_bias], operation),
-        };
+        let [x, weight, bias, decoder_bias] = [x, &self.weight, &bias, &decoder_bias].map(|tensor| tensor.clone().into_dispatch());
+        let output = fused_of([x, weight, bias, decoder_bias, or_empty(self.decoder_weight.as_ref())], operation);
         let code = code.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some((Tensor::from_primitive::<Flex>(code), output))
     }
@@ -179,15 +177,30 @@ fn shape_of(tensor: &FlexTensor) -> [usize; 2] {
     [0, 1].map(|dim| tensor.layout().shape()[dim])
 }
 
-impl AroundCode {
-    /// `inputs`: `x`, `W`, `b`, `c`, and `V` where it is not the transpose of `W`.
-    fn run(&self, inputs: &[FlexTensor], needs: bool) -> (FlexTensor, Vec<FlexTensor>) {
+/// What the gradients are computed from.
+#[derive(Debug)]
+struct AroundCodeState {
+    x: FlexTensor,
+    weight: FlexTensor,
+    /// `[unit, output]`.
+    decoder: FlexTensor,
+    /// Whether that is the transpose of `weight`.
+    tied: bool,
+    /// The units that are kept and their values, `[batch, k]`.
+    kept: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Fused<5> for AroundCode {
+    type State = AroundCodeState;
+
+    /// The inputs are `x`, `W`, `b`, `c`, and `V` where it is not the transpose of `W`.
+    fn forward(&self, [x, weight, bias, decoder_bias, decoder]: [FlexTensor; 5], _needs: [bool; 5]) -> (FlexTensor, AroundCodeState) {
         let k = self.k;
-        let ([batch, inner], units) = (shape_of(&inputs[0]), shape_of(&inputs[1])[1]);
-        let (x, weight, bias) = (numbers(&inputs[0]), numbers(&inputs[1]), numbers(&inputs[2]));
-        let mut code = product_with(Matrix::new(x, batch, inner), Matrix::new(weight, inner, units), &|_, first, row| {
-            forward_columns(Activation::Linear, row, first, Some(bias));
-        });
+        let ([batch, inner], units) = (shape_of(&x), shape_of(&weight)[1]);
+        let bias = numbers(&bias);
+        let (rows, columns) = (Matrix::new(numbers(&x), batch, inner), Matrix::new(numbers(&weight), inner, units));
+        let mut code = product_with(rows, columns, &|_, first, row| forward_columns(Activation::Linear, row, first, Some(bias)));
         let kept = largest_of_rows(&code, units, k);
         let mut values = vec![0.0; batch * k];
         for ((row, kept), values) in code.chunks_exact_mut(units).zip(kept.chunks_exact(k)).zip(values.chunks_exact_mut(k)) {
@@ -195,39 +208,30 @@ impl AroundCode {
             row.fill(0.0);
             kept.iter().zip(values).for_each(|(unit, value)| row[*unit as usize] = *value);
         }
-        let decoder = match inputs.get(4) {
-            Some(decoder) => decoder.clone(),
-            None => tensor_of(transposed(weight, units), Shape::new([units, inner])),
-        };
+        let decoder = given(decoder);
+        let tied = decoder.is_none();
+        let decoder = decoder.unwrap_or_else(|| tensor_of(transposed(numbers(&weight), units), Shape::new([units, inner])));
         let outputs = shape_of(&decoder)[1];
-        let mut output = numbers(&inputs[3]).repeat(batch);
+        let mut output = numbers(&decoder_bias).repeat(batch);
         let (rows, mut nothing) = (numbers(&decoder), vec![0.0; batch]);
         rows_with_values(&mut output, outputs, &mut nothing, |row, output, _| {
             combine(output, rows, &kept[row * k..][..k], &values[row * k..][..k]);
         });
         *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(tensor_of(code, Shape::new([batch, units])));
-        let saved = if needs {
-            let shape = Shape::new([batch, k]);
-            let kept = FlexTensor::new(Bytes::from_elems(kept), Layout::contiguous(shape.clone()), DType::U32);
-            vec![inputs[0].clone(), inputs[1].clone(), decoder, kept, tensor_of(values, shape)]
-        } else {
-            Vec::new()
-        };
-        (tensor_of(output, Shape::new([batch, outputs])), saved)
+        (tensor_of(output, Shape::new([batch, outputs])), AroundCodeState { x, weight, decoder, tied, kept, values })
     }
 
-    /// The gradients by `x`, `W`, `b`, `c` and `V`, the last added to the second where the decoder is tied.
-    fn gradients(gradient: &FlexTensor, saved: &[FlexTensor], needs: &[bool]) -> [Option<FlexTensor>; 5] {
-        let [x, weight, decoder, kept, values] = saved else { return [const { None }; 5] };
-        let ([batch, k], [inner, units], [_, outputs]) = (shape_of(kept), shape_of(weight), shape_of(decoder));
-        let tied = needs.len() == 4;
-        let (kept, gradient) = (&kept.storage::<u32>()[..batch * k], numbers(gradient));
+    /// Where the decoder is tied, its gradient is added to that by `W`.
+    fn backward(&self, gradient: FlexTensor, state: AroundCodeState, needs: [bool; 5]) -> [Option<FlexTensor>; 5] {
+        let AroundCodeState { x, weight, decoder, tied, kept, values } = state;
+        let (k, [inner, units], [batch, outputs]) = (self.k, shape_of(&weight), shape_of(&gradient));
+        let gradient = numbers(&gradient);
         let mut slopes = vec![0.0; batch * k];
-        let (rows, mut nothing) = (numbers(decoder), vec![0.0; batch]);
+        let (rows, mut nothing) = (numbers(&decoder), vec![0.0; batch]);
         rows_with_values(&mut slopes, k, &mut nothing, |row, slopes, _| {
             dots(slopes, &gradient[row * outputs..][..outputs], rows, &kept[row * k..][..k]);
         });
-        let by_unit = ByUnit::new(kept, k, units);
+        let by_unit = ByUnit::new(&kept, k, units);
         let slopes_by_unit = by_unit.ordered(&slopes);
         // One row for each unit: the sum over the examples that keep it.
         let add = |sums: &mut [f32], of_examples: &[f32], factors: &[f32]| {
@@ -238,12 +242,12 @@ impl AroundCode {
             });
         };
         let of_decoder = |mut sums: Vec<f32>| {
-            add(&mut sums, gradient, &by_unit.ordered(numbers(values)));
+            add(&mut sums, gradient, &by_unit.ordered(&values));
             sums
         };
         let of_weight = needs[1].then(|| {
             let mut sums = vec![0.0; units * inner];
-            add(&mut sums, numbers(x), &slopes_by_unit);
+            add(&mut sums, numbers(&x), &slopes_by_unit);
             let sums = if tied { of_decoder(sums) } else { sums };
             tensor_of(transposed(&sums, inner), Shape::new([inner, units]))
         });
@@ -259,7 +263,7 @@ impl AroundCode {
             tensor_of(sums, Shape::new([1, outputs]))
         });
         let of_x = needs[0].then(|| {
-            let upright = if tied { Vec::new() } else { transposed(numbers(weight), units) };
+            let upright = if tied { Vec::new() } else { transposed(numbers(&weight), units) };
             let rows = if tied { rows } else { &upright };
             let mut of_x = vec![0.0; batch * inner];
             rows_with_values(&mut of_x, inner, &mut vec![0.0; batch], |row, of_x, _| {
@@ -270,26 +274,5 @@ impl AroundCode {
         let own = !tied && needs[4];
         let of_decoder = own.then(|| tensor_of(of_decoder(vec![0.0; units * outputs]), Shape::new([units, outputs])));
         [of_x, of_weight, of_bias, of_decoder_bias, of_decoder]
-    }
-}
-
-impl Fused<4> for AroundCode {
-    fn forward(&self, inputs: [FlexTensor; 4], needs: [bool; 4]) -> (FlexTensor, Vec<FlexTensor>) {
-        self.run(&inputs, needs.contains(&true))
-    }
-
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, needs: [bool; 4]) -> [Option<FlexTensor>; 4] {
-        let [of_x, of_weight, of_bias, of_decoder_bias, _] = Self::gradients(&gradient, &saved, &needs);
-        [of_x, of_weight, of_bias, of_decoder_bias]
-    }
-}
-
-impl Fused<5> for AroundCode {
-    fn forward(&self, inputs: [FlexTensor; 5], needs: [bool; 5]) -> (FlexTensor, Vec<FlexTensor>) {
-        self.run(&inputs, needs.contains(&true))
-    }
-
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, needs: [bool; 5]) -> [Option<FlexTensor>; 5] {
-        Self::gradients(&gradient, &saved, &needs)
     }
 }

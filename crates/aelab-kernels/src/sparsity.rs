@@ -4,24 +4,24 @@ use burn::backend::Shape;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use crate::fused::{Fused, one};
+use crate::fused::{Cost, Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::primitive::{is_ours, mean, numbers, tensor_of};
 
 /// `1/B sum_b sum_j |z_bj|`: `[batch, code]` to `[1]`. Its slope at 0 is 0.
 pub fn l1_norm(z: Tensor<2>) -> Tensor<1> {
-    if is_ours(&z) && !z.dims().contains(&0) { one(&z, L1Norm) } else { z.abs().sum_dim(1).mean() }
+    if is_ours(&z) && !z.dims().contains(&0) { fused([&z], L1Norm) } else { z.abs().sum_dim(1).mean() }
 }
 
 /// The mean of each unit over the batch: `[batch, unit]` to `[1, unit]`.
 pub fn mean_of_units(z: Tensor<2>) -> Tensor<2> {
-    if is_ours(&z) && !z.dims().contains(&0) { one(&z, MeanOfUnits) } else { z.mean_dim(0) }
+    if is_ours(&z) && !z.dims().contains(&0) { fused([&z], MeanOfUnits) } else { z.mean_dim(0) }
 }
 
 /// `sum_j rho log(rho / rho_hat_j) + (1 - rho) log((1 - rho) / (1 - rho_hat_j))` of averages `[1, unit]`: `[1]`. Averages below
 /// 1e-30 and above `1 - 1e-7` count as these and have no slope. `None` where the tensor is not on `flex`.
 pub fn kl_of_bernoulli(rho: f64, rho_hat: &Tensor<2>) -> Option<Tensor<1>> {
-    (is_ours(rho_hat) && rho_hat.dims()[0] == 1).then(|| one(rho_hat, BernoulliDivergence { rho }))
+    (is_ours(rho_hat) && rho_hat.dims()[0] == 1).then(|| fused([rho_hat], BernoulliDivergence { rho }))
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ compiled_for_each_isa! {
     fn magnitudes(row: &[f32]) -> f32 = magnitudes_body
 }
 
-impl Fused<1> for L1Norm {
+impl Cost<1> for L1Norm {
     fn forward(&self, [z]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
         let shape = z.layout().shape().clone();
         let (batch, width) = (shape[0], shape[1]);
@@ -73,7 +73,10 @@ compiled_for_each_isa! {
 }
 
 impl Fused<1> for MeanOfUnits {
-    fn forward(&self, [z]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// Rows of the batch.
+    type State = usize;
+
+    fn forward(&self, [z]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, usize) {
         let shape = z.layout().shape();
         let (batch, width) = (shape[0], shape[1]);
         let mut sums = vec![0.0; width];
@@ -85,15 +88,13 @@ impl Fused<1> for MeanOfUnits {
         }
         let share = 1.0 / batch as f32;
         sums.iter_mut().for_each(|sum| *sum *= share);
-        // The shape of what the gradient goes to is all that is kept of the batch.
-        (tensor_of(sums, Shape::new([1, width])), vec![tensor_of(vec![batch as f32], Shape::new([1]))])
+        (tensor_of(sums, Shape::new([1, width])), batch)
     }
 
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let batch = numbers(&saved[0])[0];
-        let row: Vec<f32> = numbers(&gradient).iter().map(|gradient| gradient / batch).collect();
-        let shape = Shape::new([batch as usize, row.len()]);
-        [Some(tensor_of(row.repeat(batch as usize), shape))]
+    fn backward(&self, gradient: FlexTensor, batch: usize, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let row: Vec<f32> = numbers(&gradient).iter().map(|gradient| gradient / batch as f32).collect();
+        let shape = Shape::new([batch, row.len()]);
+        [Some(tensor_of(row.repeat(batch), shape))]
     }
 }
 
@@ -102,7 +103,7 @@ struct BernoulliDivergence {
     rho: f64,
 }
 
-impl Fused<1> for BernoulliDivergence {
+impl Cost<1> for BernoulliDivergence {
     fn forward(&self, [rho_hat]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
         let rho = self.rho;
         let (mut cost, mut slopes) = (0.0, Vec::with_capacity(if needs[0] { numbers(&rho_hat).len() } else { 0 }));

@@ -1,10 +1,9 @@
 //! Keeping the largest numbers of each row.
 
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::{Bytes, DType, Shape};
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
-use crate::fused::{Fused, one};
+use crate::fused::{Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::parallel::for_bands;
 use crate::primitive::{is_ours, numbers, tensor_of};
@@ -13,7 +12,7 @@ use crate::primitive::{is_ours, numbers, tensor_of};
 /// further left is kept; the order is that of `f32::total_cmp`. Gradients pass through what is kept. `None` where the tensor is
 /// not on `flex`.
 pub fn keep_largest(z: &Tensor<2>, k: usize) -> Option<Tensor<2>> {
-    (is_ours(z) && !z.dims().contains(&0)).then(|| one(z, KeepLargest { k }))
+    (is_ours(z) && !z.dims().contains(&0)).then(|| fused([z], KeepLargest { k }))
 }
 
 #[derive(Debug)]
@@ -110,7 +109,10 @@ pub(crate) fn largest_of_rows(values: &[f32], width: usize, k: usize) -> Vec<u32
 }
 
 impl Fused<1> for KeepLargest {
-    fn forward(&self, [z]: [FlexTensor; 1], needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+    /// Where what is kept stands, as in [`largest_of_rows`].
+    type State = Vec<u32>;
+
+    fn forward(&self, [z]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, Vec<u32>) {
         let shape = z.layout().shape().clone();
         let (batch, width) = (shape[0], shape[1]);
         let k = self.k.min(width);
@@ -120,24 +122,16 @@ impl Fused<1> for KeepLargest {
         for ((row, output), kept) in rows.zip(kept.chunks_exact(k.max(1))) {
             kept.iter().for_each(|unit| output[*unit as usize] = row[*unit as usize]);
         }
-        let saved = if needs[0] && k > 0 {
-            vec![FlexTensor::new(Bytes::from_elems(kept), Layout::contiguous(Shape::new([batch, k])), DType::U32)]
-        } else {
-            Vec::new()
-        };
-        (tensor_of(output, shape), saved)
+        (tensor_of(output, shape), kept)
     }
 
-    fn backward(&self, gradient: FlexTensor, saved: Vec<FlexTensor>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn backward(&self, gradient: FlexTensor, kept: Vec<u32>, _needs: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let shape = gradient.layout().shape().clone();
-        let width = shape[1];
+        let (batch, width) = (shape[0], shape[1]);
         let mut passed = vec![0.0; shape.num_elements()];
-        if let [kept] = &saved[..] {
-            let k = kept.layout().shape()[1];
-            let rows = passed.chunks_exact_mut(width).zip(numbers(&gradient).chunks_exact(width));
-            for ((passed, gradient), kept) in rows.zip(kept.storage::<u32>().chunks_exact(k)) {
-                kept.iter().for_each(|unit| passed[*unit as usize] = gradient[*unit as usize]);
-            }
+        let rows = passed.chunks_exact_mut(width).zip(numbers(&gradient).chunks_exact(width));
+        for ((passed, gradient), kept) in rows.zip(kept.chunks_exact((kept.len() / batch).max(1))) {
+            kept.iter().for_each(|unit| passed[*unit as usize] = gradient[*unit as usize]);
         }
         [Some(tensor_of(passed, shape))]
     }
