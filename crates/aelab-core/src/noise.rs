@@ -26,6 +26,10 @@ pub struct StreamNoise(pub Stream);
 
 /// Words that are drawn at a time: four blocks of ChaCha, as many as the generator makes at once.
 const WORDS: usize = 64;
+/// Words that one thread draws before it looks for more to do.
+const BAND: usize = 64 * WORDS;
+/// How many numbers could be read and written in the time that a word takes to draw.
+const WORDS_WORTH: usize = 8;
 
 impl StreamNoise {
     fn tensor(&mut self, shape: [usize; 2], device: &Device, draw: impl Fn(&mut Stream) -> f32) -> Tensor<2> {
@@ -41,15 +45,21 @@ impl Noise for StreamNoise {
 
     fn uniform(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
         let mut values = vec![0.0; shape[0] * shape[1]];
-        let mut bytes = [0; 4 * WORDS];
-        for values in values.chunks_mut(WORDS) {
-            let bytes = &mut bytes[..4 * values.len()];
-            self.0.fill_bytes(bytes);
-            for (value, word) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                // The upper 24 bits, as many as a number in [0.5, 1) has.
-                *value = (u32::from_le_bytes(*word) >> 8) as f32 / 16_777_216.0;
+        // Each value takes one word, so that a thread can begin at any of them.
+        let (num, stream, start) = (values.len(), &self.0, self.0.get_word_pos());
+        aelab_kernels::for_bands(&mut values, BAND, num * WORDS_WORTH, |band, values| {
+            let (mut stream, mut bytes) = (stream.clone(), [0; 4 * WORDS]);
+            stream.set_word_pos(start.wrapping_add((band * BAND) as u128));
+            for values in values.chunks_mut(WORDS) {
+                let bytes = &mut bytes[..4 * values.len()];
+                stream.fill_bytes(bytes);
+                for (value, word) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    // The upper 24 bits, as many as a number in [0.5, 1) has.
+                    *value = (u32::from_le_bytes(*word) >> 8) as f32 / 16_777_216.0;
+                }
             }
-        }
+        });
+        self.0.set_word_pos(start.wrapping_add(num as u128));
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
@@ -102,7 +112,7 @@ mod tests {
     fn uniform_values_are_those_that_are_drawn_one_by_one_wherever_the_stream_stands() {
         let device = Device::flex();
         for num_before in [0, 1, 63, 64] {
-            for shape in [[1, 1], [3, 21], [2, 32], [7, 100]] {
+            for shape in [[1, 1], [3, 21], [2, 32], [7, 100], [130, 100]] {
                 let mut one_by_one = stream(1, Purpose::Training, 0, 0);
                 (0..num_before).for_each(|_| _ = one_by_one.next_u32());
                 let mut noise = StreamNoise(one_by_one.clone());

@@ -10,7 +10,7 @@ use crate::isa::compiled_for_each_isa;
 use crate::math::{multiply_add, softplus};
 use crate::parallel::Parts;
 use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
-use crate::product::{Matrix, product_with};
+use crate::product::{Matrix, sum_of_products_with};
 use crate::vector::add_scaled;
 
 /// What multiplies statistics, a velocity and a weight in one update.
@@ -119,18 +119,11 @@ compiled_for_each_isa! {
     fn update_row(update: BoltzmannUpdate, gradient: &[f32], velocity: &mut [f32], weight: &mut [f32]) = update_body
 }
 
-/// Rows of the data above rows of the model, `[batch + chain, unit]`, each times the factor of its side.
-fn stacked(data: &FlexTensor, model: &FlexTensor, factors: Option<[f32; 2]>) -> Vec<f32> {
-    let (data, model) = (numbers(data), numbers(model));
-    let mut all = Vec::with_capacity(data.len() + model.len());
-    match factors {
-        Some([of_data, of_model]) => {
-            all.extend(data.iter().map(|value| value * of_data));
-            all.extend(model.iter().map(|value| value * of_model));
-        }
-        None => [data, model].into_iter().for_each(|side| all.extend_from_slice(side)),
-    }
-    all
+/// `sign v^T h / B` as factors of a product.
+fn expectation<'a>(v: &'a FlexTensor, h: &'a FlexTensor, sign: f32) -> (Matrix<'a>, Matrix<'a>, f32) {
+    let [(num, visible), (others, hidden)] = [v, h].map(|units| (units.layout().shape()[0], units.layout().shape()[1]));
+    assert_eq!(num, others, "each example has visible and hidden units");
+    (Matrix::new(numbers(v), num, visible).transposed(), Matrix::new(numbers(h), num, hidden), sign / num as f32)
 }
 
 /// Weight and velocity after
@@ -157,15 +150,9 @@ pub fn boltzmann_update(
         return Err([weight, velocity]);
     }
     let [mut weight, mut velocity] = [weight, velocity].map(|tensor| contiguous(primitive(tensor)));
-    let [num_visible, num_hidden] = [0, 1].map(|dim| weight.layout().shape()[dim]);
-    let [batch, num_chains] = [&v, &v_model].map(|v| v.layout().shape()[0]);
-    // Both expectations in one product: the rows of the chains count negative.
-    let visible = stacked(&v, &v_model, None);
-    let hidden = stacked(&h, &h_model, Some([1.0 / batch as f32, -1.0 / num_chains as f32]));
-    let visible = Matrix::new(&visible, batch + num_chains, num_visible).transposed();
-    let hidden = Matrix::new(&hidden, batch + num_chains, num_hidden);
+    let num_hidden = weight.layout().shape()[1];
     let (weights, velocities) = (Parts::new(numbers_mut(&mut weight)), Parts::new(numbers_mut(&mut velocity)));
-    product_with(visible, hidden, &|row, column, gradient| {
+    sum_of_products_with([expectation(&v, &h, 1.0), expectation(&v_model, &h_model, -1.0)], &|row, column, gradient| {
         let at = row * num_hidden + column..row * num_hidden + column + gradient.len();
         // SAFETY: every number of the product, and so of these two arrays of its shape, is passed once.
         let (velocity, weight) = unsafe { (velocities.part(at.clone()), weights.part(at)) };

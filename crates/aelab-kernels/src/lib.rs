@@ -16,6 +16,7 @@ mod convolution;
 mod dense;
 mod descent;
 mod direct;
+mod directions;
 mod elementwise;
 mod fused;
 mod gaussian;
@@ -55,6 +56,7 @@ pub use gaussian::{gaussian_log_density, gaussian_sample, kl_to_standard_normal,
 pub use likelihood::Loss;
 pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
 pub use lstm::{LstmInput, LstmOutput, LstmPlan, lstm};
+pub use parallel::for_bands;
 pub use pooling::{double, halve};
 pub use primitive::{is_ours, with_slices};
 pub use similarity::Similarity;

@@ -128,27 +128,41 @@ pub(crate) fn zeroed(numbers: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 /// Rows and columns of a tile: a row of it fills the widest register.
 const TILE: usize = 16;
 
-/// Writes the transpose of a matrix whose rows begin `stride` numbers apart: all of `into`, whose rows have `rows` numbers.
-fn transpose_strided(from: &[f32], stride: usize, rows: usize, into: &mut [MaybeUninit<f32>]) {
-    let columns = into.len() / rows;
-    assert!(into.len() == rows * columns && (rows == 0 || (rows - 1) * stride + columns <= from.len()), "a matrix has whole rows");
+/// Writes the transpose of a matrix of so many rows and columns, whose rows begin `stride` numbers apart; those of the transpose
+/// begin `into_stride` apart.
+///
+/// # Safety
+/// `into` must have room for it.
+pub(crate) unsafe fn transpose_to(from: &[f32], stride: usize, [rows, columns]: [usize; 2], into: *mut f32, into_stride: usize) {
+    assert!(rows == 0 || (rows - 1) * stride + columns <= from.len(), "a matrix has whole rows");
     for row in (0..rows).step_by(TILE) {
         for column in (0..columns).step_by(TILE) {
             let size = [TILE.min(rows - row), TILE.min(columns - column)];
-            let (from, into) = (&from[row * stride + column..], &mut into[column * rows + row..]);
+            let from = &from[row * stride + column..];
+            // SAFETY: the transposed tile lies within the transpose, for which there is room.
+            let into = unsafe { into.add(column * into_stride + row) };
             match Isa::detect() {
-                // SAFETY: `detect` has found AVX-512. Rows and columns of the tile lie within the matrix, and the transposed tile within
-                // the transpose, both of which have whole rows.
+                // SAFETY: `detect` has found AVX-512. Rows and columns of the tile lie within the matrix, which has whole rows, and
+                // the transposed tile within the transpose.
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => unsafe { x86::transpose_tile(from.as_ptr(), stride, size, into.as_mut_ptr().cast(), rows) },
+                Isa::Avx512 => unsafe { x86::transpose_tile(from.as_ptr(), stride, size, into, into_stride) },
                 _ => {
                     for (line, column) in (0..size[0]).flat_map(|line| (0..size[1]).map(move |column| (line, column))) {
-                        into[column * rows + line].write(from[line * stride + column]);
+                        // SAFETY: as above.
+                        unsafe { *into.add(column * into_stride + line) = from[line * stride + column] };
                     }
                 }
             }
         }
     }
+}
+
+/// [`transpose_to`] of all of a slice: `into`, `[any, rows]`.
+fn transpose_strided(from: &[f32], stride: usize, rows: usize, into: &mut [MaybeUninit<f32>]) {
+    let columns = into.len() / rows;
+    assert_eq!(into.len(), rows * columns, "a matrix has whole rows");
+    // SAFETY: the slice has room for as many numbers.
+    unsafe { transpose_to(from, stride, [rows, columns], into.as_mut_ptr().cast(), rows) }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -61,7 +61,7 @@ pub(crate) fn for_rows(values: &mut [f32], width: usize, work: impl Fn(&mut [f32
 
 /// Does `work` on the number of each band of `values`, all of `size` numbers but the last, and on the band; `num_read` numbers are
 /// looked at in all.
-pub(crate) fn for_bands<T: Send>(values: &mut [T], size: usize, num_read: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+pub fn for_bands<T: Send>(values: &mut [T], size: usize, num_read: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     if size == 0 {
         return;
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use crate::map::transpose_to;
 use crate::team;
 
 /// A matrix by its numbers and the distance between neighbours of a column and of a row.
@@ -68,7 +69,7 @@ pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
 unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
     // SAFETY: all rows and all columns lie within the factors; the caller vouches for the output.
-    unsafe { multiply_part(output, [b.columns, 1], add, a, 0..a.rows, b, 0..b.columns) }
+    unsafe { multiply_part(output, [b.columns, 1], add, 1.0, a, 0..a.rows, b, 0..b.columns) }
 }
 
 /// What a tile of a product is passed to when it is done, one row of it after the other: the row and the first column within the
@@ -86,6 +87,17 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 pub(crate) fn product_with(a: Matrix<'_>, b: Matrix<'_>, finish: Finish<'_>) -> Vec<f32> {
     let mut output = new_output(a, b);
     products_into(&mut [Job::new(a, b, &mut output, Some(finish))]);
+    settled(output, a, b)
+}
+
+/// A sum of two products, each times its factor, passed to `finish` as by [`product_with`].
+pub(crate) fn sum_of_products_with(terms: [(Matrix<'_>, Matrix<'_>, f32); 2], finish: Finish<'_>) -> Vec<f32> {
+    let [(a, b, factor), other] = terms;
+    assert!(other.0.rows == a.rows && other.1.columns == b.columns, "both products have the same shape");
+    assert_eq!(other.0.columns, other.1.rows, "the columns of the first factor meet the rows of the second");
+    let mut output = new_output(a, b);
+    let tiles = Tiles { turned: false, ..Tiles::of(a, b) };
+    products_into(&mut [Job { factor, other: Some(other), tiles, ..Job::new(a, b, &mut output, Some(finish)) }]);
     settled(output, a, b)
 }
 
@@ -113,6 +125,10 @@ fn settled(mut output: Vec<f32>, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 struct Job<'a> {
     a: Matrix<'a>,
     b: Matrix<'a>,
+    /// Of the product.
+    factor: f32,
+    /// A product of the same shape with its factor, which is added.
+    other: Option<(Matrix<'a>, Matrix<'a>, f32)>,
     output: *mut f32,
     tiles: Tiles,
     finish: Option<Finish<'a>>,
@@ -122,11 +138,12 @@ impl<'a> Job<'a> {
     fn new(a: Matrix<'a>, b: Matrix<'a>, output: &mut Vec<f32>, finish: Option<Finish<'a>>) -> Self {
         assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
         assert!(output.capacity() >= a.rows * b.columns, "the product has its place");
-        Self { a, b, output: output.as_mut_ptr(), tiles: Tiles::of(a, b), finish }
+        Self { a, b, factor: 1.0, other: None, output: output.as_mut_ptr(), tiles: Tiles::of(a, b), finish }
     }
 
     fn num_multiplications(&self) -> usize {
-        self.a.rows * self.a.columns * self.b.columns
+        let depth = self.a.columns + self.other.map_or(0, |(a, ..)| a.columns);
+        self.a.rows * depth * self.b.columns
     }
 }
 
@@ -212,7 +229,7 @@ fn products_into(jobs: &mut [Job<'_>]) {
 /// # Safety
 /// No other thread may use that tile of the output meanwhile.
 unsafe fn compute_tile(job: &Job<'_>, number: usize) {
-    let Job { a, b, output, tiles, finish } = job;
+    let Job { a, b, factor, other, output, tiles, finish } = job;
     let (row, column) = (number / tiles.num_across * tiles.rows, number % tiles.num_across * tiles.columns);
     let (rows, columns) = (tiles.rows.min(a.rows - row), tiles.columns.min(b.columns - column));
     if rows == 0 || columns == 0 {
@@ -226,13 +243,16 @@ unsafe fn compute_tile(job: &Job<'_>, number: usize) {
         if tiles.turned {
             TURNED.with_borrow_mut(|scratch| {
                 scratch.reserve(rows * columns);
-                multiply_part(scratch.as_mut_ptr(), [1, rows], false, *a, row..row + rows, *b, column..column + columns);
+                multiply_part(scratch.as_mut_ptr(), [1, rows], false, *factor, *a, row..row + rows, *b, column..column + columns);
                 scratch.set_len(rows * columns);
-                turn(scratch, rows, columns, corner, width);
+                transpose_to(scratch, rows, [columns, rows], corner, width);
                 scratch.clear();
             });
         } else {
-            multiply_part(corner, [width, 1], false, *a, row..row + rows, *b, column..column + columns);
+            multiply_part(corner, [width, 1], false, *factor, *a, row..row + rows, *b, column..column + columns);
+            if let Some((a, b, factor)) = other {
+                multiply_part(corner, [width, 1], true, *factor, *a, row..row + rows, *b, column..column + columns);
+            }
         }
     }
     if let Some(finish) = finish {
@@ -248,61 +268,13 @@ thread_local! {
     static TURNED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes `[columns, rows]` of `source` to `[rows, columns]` of a matrix with rows of `width` numbers.
-///
-/// # Safety
-/// `output` must have room for it.
-unsafe fn turn(source: &[f32], rows: usize, columns: usize, output: *mut f32, width: usize) {
-    assert!(columns * rows <= source.len(), "there is a number for each place");
-    // Squares of 16, whole cache lines on both sides, and in them squares of 4.
-    for first_row in (0..rows).step_by(16) {
-        for first_column in (0..columns).step_by(16) {
-            for row in (first_row..rows.min(first_row + 16)).step_by(4) {
-                for column in (first_column..columns.min(first_column + 16)).step_by(4) {
-                    #[cfg(target_arch = "x86_64")]
-                    if row + 4 <= rows && column + 4 <= columns {
-                        // SAFETY: the square lies within the source, as was just checked, and within the output, for which the
-                        // caller vouches.
-                        unsafe { turn_square(source.as_ptr().add(column * rows + row), rows, output.add(row * width + column), width) };
-                        continue;
-                    }
-                    for row in row..rows.min(row + 4) {
-                        for column in column..columns.min(column + 4) {
-                            // SAFETY: `row < rows` and `column < columns`.
-                            unsafe { *output.add(row * width + column) = source[column * rows + row] };
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Turns 4 x 4 numbers; rows of the source are `from_stride` apart, those of the output `to_stride`.
-///
-/// # Safety
-/// There must be 4 numbers at each of the 4 rows on both sides.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn turn_square(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
-    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
-    // SAFETY: every x86-64 has SSE; the caller vouches for the numbers.
-    unsafe {
-        let [mut a, mut b, mut c, mut d] = [0, 1, 2, 3].map(|row| _mm_loadu_ps(from.add(row * from_stride)));
-        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
-        for (row, numbers) in [a, b, c, d].into_iter().enumerate() {
-            _mm_storeu_ps(to.add(row * to_stride), numbers);
-        }
-    }
-}
-
 /// The second factor is rearranged for the innermost loop where more rows of the first than this, counted in sixes as the loop takes
 /// them, share the cost: with fewer, reading it where it lies is faster.
 const WORTH_PACKING: usize = 48;
 /// The same where rows of the second factor lie so far apart that they compete for the same places in the caches.
 const WORTH_PACKING_AGAINST_CONFLICTS: usize = 8;
 
-/// Writes some rows of `a` times some columns of `b` to `output`, whose neighbours in a column and in a row are `strides` apart, and
+/// Writes some rows of `a` times some columns of `b`, times `factor`, to `output`, whose neighbours in a column and in a row are `strides` apart, and
 /// reads nothing of it; with `add`, adds them.
 ///
 /// # Safety
@@ -311,6 +283,7 @@ unsafe fn multiply_part(
     output: *mut f32,
     strides: [usize; 2],
     add: bool,
+    factor: f32,
     a: Matrix<'_>,
     rows: Range<usize>,
     b: Matrix<'_>,
@@ -339,7 +312,7 @@ unsafe fn multiply_part(
             b.column_stride as isize,
             b.row_stride as isize,
             if add { 1.0_f32 } else { 0.0 },
-            1.0_f32,
+            factor,
             false,
             false,
             false,

@@ -205,8 +205,9 @@ impl LayerTraining for RbmLayer {
 
 /// What cannot be minimised but tells how learning goes.
 fn diagnostics(objective: Objective, rbm: &Rbm, v: Tensor<2>, ctx: &mut StepContext<'_>) -> Objective {
-    let objective = objective.diagnostic("free_energy", rbm.free_energy(v.clone()).mean());
-    match rbm.pseudo_log_likelihood(v, ctx.noise) {
+    let (free_energy, pseudo_log_likelihood) = rbm.free_energy_and_pseudo_log_likelihood(v, ctx.noise);
+    let objective = objective.diagnostic("free_energy", free_energy.mean());
+    match pseudo_log_likelihood {
         Some(value) => objective.diagnostic("pseudo_likelihood", value),
         None => objective,
     }

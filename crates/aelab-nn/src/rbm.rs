@@ -178,6 +178,11 @@ impl Rbm {
     /// `F(v)`, in nats: `[batch, visible]` to `[batch]`.
     pub fn free_energy(&self, v: Tensor<2>) -> Tensor<1> {
         let input = v.clone().matmul(self.weight.val());
+        self.free_energy_by(v, input)
+    }
+
+    /// With the `input` of the hidden units, `[batch, hidden]`.
+    fn free_energy_by(&self, v: Tensor<2>, input: Tensor<2>) -> Tensor<1> {
         self.visible.energy(v, self.visible_bias.val()) - self.hidden.log_normalizer(input, self.hidden_bias.val())
     }
 
@@ -202,14 +207,30 @@ impl Rbm {
             return None;
         }
         let v = v.round();
+        let input = v.clone().matmul(self.weight.val());
+        Some(self.pseudo_log_likelihood_by(v, input, noise))
+    }
+
+    /// [`Rbm::free_energy`] and [`Rbm::pseudo_log_likelihood`], whose inputs of the hidden units are one product.
+    pub fn free_energy_and_pseudo_log_likelihood(&self, v: Tensor<2>, noise: &mut dyn Noise) -> (Tensor<1>, Option<Tensor<1>>) {
+        if self.visible != UnitKind::Bernoulli {
+            return (self.free_energy(v), None);
+        }
+        let (rounded, batch) = (v.clone().round(), v.dims()[0]);
+        let input = Tensor::cat(vec![v.clone(), rounded.clone()], 0).matmul(self.weight.val());
+        let pseudo_log_likelihood = self.pseudo_log_likelihood_by(rounded, input.clone().narrow(0, batch, batch), noise);
+        (self.free_energy_by(v, input.narrow(0, 0, batch)), Some(pseudo_log_likelihood))
+    }
+
+    /// Of bits `v`, with the `input` of the hidden units, `[batch, hidden]`.
+    fn pseudo_log_likelihood_by(&self, v: Tensor<2>, input: Tensor<2>, noise: &mut dyn Noise) -> Tensor<1> {
         let [batch, num_visible] = v.dims();
         let at = noise.uniform([batch, 1], &v.device()) * num_visible as f64;
         let index = at.floor().clamp_max(num_visible as f64 - 1.0).int();
-        let input = v.clone().matmul(self.weight.val());
         let bit = v.gather(1, index.clone());
         let index = index.squeeze_dim(1);
         let (weight, bias) = (self.weight.val().select(0, index.clone()), self.visible_bias.val().select(0, index));
-        Some(self.log_conditional(bit, input, weight, bias).mean() * num_visible as f64)
+        self.log_conditional(bit, input, weight, bias).mean() * num_visible as f64
     }
 
     /// Pseudo-log-likelihood over all features, `sum_i log p(v_i | all others)`, in nats per example, the mean over the batch.
