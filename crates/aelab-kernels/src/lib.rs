@@ -13,6 +13,7 @@ mod boltzmann;
 mod bytes;
 mod code_statistics;
 mod convolution;
+mod cross_entropy;
 mod dense;
 mod descent;
 mod elementwise;
@@ -47,6 +48,7 @@ pub use boltzmann::{BoltzmannUpdate, bernoulli_states, boltzmann_update, differe
 pub use bytes::{append_fractions, fraction, prefetch};
 pub use code_statistics::{CodeStatistics, code_statistics};
 pub use convolution::{Sliding, convolution};
+pub use cross_entropy::cross_entropy;
 pub use dense::dense;
 pub use descent::{AdaGradStep, RmsPropStep, SgdStep, ada_grad, rms_prop, sgd, sgd_with_momentum};
 pub use elementwise::activated;
