@@ -45,14 +45,14 @@ pub use boltzmann::{BoltzmannUpdate, bernoulli_states, boltzmann_update, differe
 pub use code_statistics::{CodeStatistics, code_statistics};
 pub use convolution::{Sliding, convolution};
 pub use dense::dense;
-pub use descent::{AdaGradStep, RmsPropStep, SgdStep, ada_grad, rms_prop, sgd, sgd_with_momentum};
+pub use descent::{AdaGradStep, RmsPropStep, SgdStep, ada_grad, rms_prop, sgd};
 pub use elementwise::activated;
 pub use gaussian::{gaussian_log_density, gaussian_sample, kl_to_standard_normal, standard_normal_log_density};
 pub use likelihood::Loss;
 pub use loss::{reconstruction_loss, reconstruction_loss_of_each};
 pub use lstm::{LstmInput, LstmOutput, LstmPlan, lstm};
 pub use pooling::{double, halve};
-pub use primitive::{is_ours, with_slices};
+pub use primitive::{Tensors, is_ours, with_optional_slices, with_slices};
 pub use similarity::Similarity;
 pub use slope::{slope, squared_norm_of_scaled_columns};
 pub use sparse_code::SparseCode;
