@@ -122,9 +122,10 @@ impl Pca {
         let mut reconstructions = self.decode(&self.encode(rows, num_components), num_examples);
         let largest_mean = self.mean.iter().fold(0.0f64, |largest, mean| largest.max(mean.abs()));
         for (row, reconstruction) in rows.chunks_exact(num_features.max(1)).zip(reconstructions.chunks_exact_mut(num_features.max(1))) {
-            let rounding = ROUNDING * row.iter().fold(largest_mean, |largest, value| largest.max(f64::from(value.abs())));
-            for (&x, value) in row.iter().zip(reconstruction).filter(|(x, value)| (f64::from(**x) - **value).abs() <= rounding) {
-                *value = f64::from(x);
+            let rounding = ROUNDING * largest_mean.max(f64::from(largest_magnitude(row)));
+            for (&x, value) in row.iter().zip(reconstruction) {
+                let x = f64::from(x);
+                *value = if (x - *value).abs() <= rounding { x } else { *value };
             }
         }
         reconstructions
@@ -141,6 +142,19 @@ impl Pca {
         in_own_threads(|| matmul(out, Accum::Add, codes, components, 1.0, get_global_parallelism()));
         examples
     }
+}
+
+/// Of what is a number, and at least 0.
+fn largest_magnitude(values: &[f32]) -> f32 {
+    let larger = |largest: f32, value: f32| if value.abs() > largest { value.abs() } else { largest };
+    let (groups, rest) = values.as_chunks::<8>();
+    let mut largest = [0.0; 8];
+    for group in groups {
+        for (largest, &value) in largest.iter_mut().zip(group) {
+            *largest = larger(*largest, value);
+        }
+    }
+    largest.into_iter().chain(rest.iter().copied()).fold(0.0, larger)
 }
 
 fn append_centred(rows: &[f32], mean: &[f64], out: &mut Vec<f64>) {

@@ -43,110 +43,109 @@ pub struct AdaGradStep {
     pub weight_decay: f32,
 }
 
-/// Updates parameters in place. All slices have the same length.
-pub fn sgd(step: &SgdStep, parameter: &mut [f32], gradient: &mut [f32]) {
-    for_pieces([parameter, gradient], |[parameter, gradient]| descend(step, parameter, gradient));
+/// Updates parameters and velocities in place. All slices have the same length, but for velocities, which are empty without
+/// momentum.
+pub fn sgd(step: &SgdStep, parameter: &mut [f32], gradient: &mut [f32], velocity: &mut [f32]) {
+    for_pieces([parameter, gradient, velocity], |[parameter, gradient, velocity]| update_sgd(step, parameter, gradient, velocity));
 }
 
-/// Updates parameters and velocities in place. All slices have the same length.
-pub fn sgd_with_momentum(step: &SgdStep, parameter: &mut [f32], gradient: &mut [f32], velocity: &mut [f32]) {
-    for_pieces([parameter, gradient, velocity], |[parameter, gradient, velocity]| roll(step, parameter, gradient, velocity));
-}
-
-/// Updates parameters, mean squares and buffers in place; where centered, means too. All slices have the same length; the buffers
-/// are those of momentum.
-pub fn rms_prop(
-    step: &RmsPropStep,
-    parameter: &mut [f32],
-    gradient: &mut [f32],
-    square: &mut [f32],
-    mean: Option<&mut [f32]>,
-    buffer: Option<&mut [f32]>,
-) {
-    match (mean, buffer) {
-        (None, None) => for_pieces([parameter, gradient, square], |[p, g, s]| scale(step, p, g, s)),
-        (None, Some(buffer)) => for_pieces([parameter, gradient, square, buffer], |[p, g, s, b]| scale_and_roll(step, p, g, s, b)),
-        (Some(mean), None) => for_pieces([parameter, gradient, square, mean], |[p, g, s, m]| center(step, p, g, s, m)),
-        (Some(mean), Some(buffer)) => {
-            for_pieces([parameter, gradient, square, mean, buffer], |[p, g, s, m, b]| center_and_roll(step, p, g, s, m, b));
-        }
-    }
+/// Updates parameters, mean squares, means and buffers in place. All slices have the same length, but for means, which are empty unless
+/// centered, and buffers, which are empty without momentum.
+pub fn rms_prop(step: &RmsPropStep, parameter: &mut [f32], gradient: &mut [f32], square: &mut [f32], mean: &mut [f32], buffer: &mut [f32]) {
+    for_pieces([parameter, gradient, square, mean, buffer], |[parameter, gradient, square, mean, buffer]| {
+        update_rms_prop(step, parameter, gradient, square, mean, buffer);
+    });
 }
 
 /// Updates parameters and sums of squares in place. All slices have the same length.
 pub fn ada_grad(step: &AdaGradStep, parameter: &mut [f32], gradient: &mut [f32], sum: &mut [f32]) {
-    for_pieces([parameter, gradient, sum], |[parameter, gradient, sum]| slow(step, parameter, gradient, sum));
+    for_pieces([parameter, gradient, sum], |[parameter, gradient, sum]| update_ada_grad(step, parameter, gradient, sum));
+}
+
+/// A number that an optimizer keeps for each parameter, or the lack of one.
+trait Kept {
+    fn number(&mut self) -> Option<&mut f32>;
+}
+
+impl Kept for f32 {
+    #[inline(always)]
+    fn number(&mut self) -> Option<&mut f32> {
+        Some(self)
+    }
+}
+
+impl Kept for () {
+    #[inline(always)]
+    fn number(&mut self) -> Option<&mut f32> {
+        None
+    }
+}
+
+/// So many times the lack of a number.
+fn none(num: usize) -> Vec<()> {
+    vec![(); num]
 }
 
 #[inline(always)]
-fn descend_body<const FMA: bool>(step: &SgdStep, parameter: &mut [f32], gradient: &[f32]) {
-    parameter.iter_mut().zip(gradient).for_each(|(parameter, gradient)| {
-        let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *parameter = multiply_add::<FMA>(-step.learning_rate, gradient, *parameter);
-    });
-}
-
-#[inline(always)]
-fn roll_body<const FMA: bool>(step: &SgdStep, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
+fn descend<const FMA: bool, V: Kept>(step: &SgdStep, parameter: &mut [f32], gradient: &[f32], velocity: &mut [V]) {
     let (ahead, own) = if step.nesterov { (step.momentum, 1.0) } else { (1.0, 0.0) };
     parameter.iter_mut().zip(gradient).zip(velocity).for_each(|((parameter, gradient), velocity)| {
         let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *velocity = multiply_add::<FMA>(step.momentum, *velocity, gradient);
-        let change = multiply_add::<FMA>(ahead, *velocity, own * gradient);
+        let change = match velocity.number() {
+            None => gradient,
+            Some(velocity) => {
+                *velocity = multiply_add::<FMA>(step.momentum, *velocity, gradient);
+                multiply_add::<FMA>(ahead, *velocity, own * gradient)
+            }
+        };
         *parameter = multiply_add::<FMA>(-step.learning_rate, change, *parameter);
     });
 }
 
-/// The gradient over the root of its mean square, or of its variance.
 #[inline(always)]
-fn scaled<const FMA: bool>(step: &RmsPropStep, gradient: f32, square: &mut f32, mean: Option<&mut f32>) -> f32 {
-    let [alpha, rest] = step.alpha;
-    *square = multiply_add::<FMA>(alpha, *square, rest * (gradient * gradient));
-    let spread = match mean {
-        None => *square,
-        Some(mean) => {
-            *mean = multiply_add::<FMA>(alpha, *mean, rest * gradient);
-            let variance = *square - *mean * *mean;
-            // Rounding takes the variance of gradients that stay the same below zero. The comparison lets not-a-number through.
-            if variance < 0.0 { 0.0 } else { variance }
-        }
-    };
-    gradient / (spread.sqrt() + step.epsilon)
+fn update_sgd_body<const FMA: bool>(step: &SgdStep, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
+    if velocity.is_empty() {
+        descend::<FMA, _>(step, parameter, gradient, &mut none(gradient.len()));
+    } else {
+        descend::<FMA, _>(step, parameter, gradient, velocity);
+    }
 }
 
+/// The gradient over the root of its mean square, or of its variance, the average of which is the buffer.
 #[inline(always)]
-fn scale_body<const FMA: bool>(step: &RmsPropStep, parameter: &mut [f32], gradient: &[f32], square: &mut [f32]) {
-    parameter.iter_mut().zip(gradient).zip(square).for_each(|((parameter, gradient), square)| {
-        let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *parameter -= step.learning_rate * scaled::<FMA>(step, gradient, square, None);
-    });
-}
-
-#[inline(always)]
-fn scale_and_roll_body<const FMA: bool>(
+fn scale<const FMA: bool, M: Kept, B: Kept>(
     step: &RmsPropStep,
     parameter: &mut [f32],
     gradient: &[f32],
     square: &mut [f32],
-    buffer: &mut [f32],
+    mean: &mut [M],
+    buffer: &mut [B],
 ) {
-    parameter.iter_mut().zip(gradient).zip(square).zip(buffer).for_each(|(((parameter, gradient), square), buffer)| {
+    let [alpha, rest] = step.alpha;
+    let rows = parameter.iter_mut().zip(gradient).zip(square).zip(mean).zip(buffer);
+    rows.for_each(|((((parameter, gradient), square), mean), buffer)| {
         let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *buffer = multiply_add::<FMA>(step.momentum, *buffer, scaled::<FMA>(step, gradient, square, None));
-        *parameter -= step.learning_rate * *buffer;
+        *square = multiply_add::<FMA>(alpha, *square, rest * (gradient * gradient));
+        let spread = match mean.number() {
+            None => *square,
+            Some(mean) => {
+                *mean = multiply_add::<FMA>(alpha, *mean, rest * gradient);
+                let variance = *square - *mean * *mean;
+                // Rounding takes the variance of gradients that stay the same below zero. The comparison lets not-a-number through.
+                if variance < 0.0 { 0.0 } else { variance }
+            }
+        };
+        let mut change = gradient / (spread.sqrt() + step.epsilon);
+        if let Some(buffer) = buffer.number() {
+            *buffer = multiply_add::<FMA>(step.momentum, *buffer, change);
+            change = *buffer;
+        }
+        *parameter -= step.learning_rate * change;
     });
 }
 
 #[inline(always)]
-fn center_body<const FMA: bool>(step: &RmsPropStep, parameter: &mut [f32], gradient: &[f32], square: &mut [f32], mean: &mut [f32]) {
-    parameter.iter_mut().zip(gradient).zip(square).zip(mean).for_each(|(((parameter, gradient), square), mean)| {
-        let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *parameter -= step.learning_rate * scaled::<FMA>(step, gradient, square, Some(mean));
-    });
-}
-
-#[inline(always)]
-fn center_and_roll_body<const FMA: bool>(
+fn update_rms_prop_body<const FMA: bool>(
     step: &RmsPropStep,
     parameter: &mut [f32],
     gradient: &[f32],
@@ -154,16 +153,17 @@ fn center_and_roll_body<const FMA: bool>(
     mean: &mut [f32],
     buffer: &mut [f32],
 ) {
-    let rows = parameter.iter_mut().zip(gradient).zip(square).zip(mean).zip(buffer);
-    rows.for_each(|((((parameter, gradient), square), mean), buffer)| {
-        let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
-        *buffer = multiply_add::<FMA>(step.momentum, *buffer, scaled::<FMA>(step, gradient, square, Some(mean)));
-        *parameter -= step.learning_rate * *buffer;
-    });
+    let num = gradient.len();
+    match (mean.is_empty(), buffer.is_empty()) {
+        (true, true) => scale::<FMA, _, _>(step, parameter, gradient, square, &mut none(num), &mut none(num)),
+        (true, false) => scale::<FMA, _, _>(step, parameter, gradient, square, &mut none(num), buffer),
+        (false, true) => scale::<FMA, _, _>(step, parameter, gradient, square, mean, &mut none(num)),
+        (false, false) => scale::<FMA, _, _>(step, parameter, gradient, square, mean, buffer),
+    }
 }
 
 #[inline(always)]
-fn slow_body<const FMA: bool>(step: &AdaGradStep, parameter: &mut [f32], gradient: &[f32], sum: &mut [f32]) {
+fn update_ada_grad_body<const FMA: bool>(step: &AdaGradStep, parameter: &mut [f32], gradient: &[f32], sum: &mut [f32]) {
     parameter.iter_mut().zip(gradient).zip(sum).for_each(|((parameter, gradient), sum)| {
         let gradient = multiply_add::<FMA>(step.weight_decay, *parameter, *gradient);
         *sum = multiply_add::<FMA>(gradient, gradient, *sum);
@@ -172,36 +172,20 @@ fn slow_body<const FMA: bool>(step: &AdaGradStep, parameter: &mut [f32], gradien
 }
 
 compiled_for_each_isa! {
-    fn descend(step: &SgdStep, parameter: &mut [f32], gradient: &[f32]) = descend_body
+    fn update_sgd(step: &SgdStep, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) = update_sgd_body
 }
 
 compiled_for_each_isa! {
-    fn roll(step: &SgdStep, parameter: &mut [f32], gradient: &[f32], velocity: &mut [f32]) = roll_body
-}
-
-compiled_for_each_isa! {
-    fn scale(step: &RmsPropStep, parameter: &mut [f32], gradient: &[f32], square: &mut [f32]) = scale_body
-}
-
-compiled_for_each_isa! {
-    fn scale_and_roll(step: &RmsPropStep, parameter: &mut [f32], gradient: &[f32], square: &mut [f32], buffer: &mut [f32]) = scale_and_roll_body
-}
-
-compiled_for_each_isa! {
-    fn center(step: &RmsPropStep, parameter: &mut [f32], gradient: &[f32], square: &mut [f32], mean: &mut [f32]) = center_body
-}
-
-compiled_for_each_isa! {
-    fn center_and_roll(
+    fn update_rms_prop(
         step: &RmsPropStep,
         parameter: &mut [f32],
         gradient: &[f32],
         square: &mut [f32],
         mean: &mut [f32],
         buffer: &mut [f32],
-    ) = center_and_roll_body
+    ) = update_rms_prop_body
 }
 
 compiled_for_each_isa! {
-    fn slow(step: &AdaGradStep, parameter: &mut [f32], gradient: &[f32], sum: &mut [f32]) = slow_body
+    fn update_ada_grad(step: &AdaGradStep, parameter: &mut [f32], gradient: &[f32], sum: &mut [f32]) = update_ada_grad_body
 }

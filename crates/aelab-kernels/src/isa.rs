@@ -81,7 +81,7 @@ mod tests {
     use super::Isa;
     use crate::activation::{backward, forward_columns};
     use crate::likelihood::{value, value_and_gradient};
-    use crate::{Activation, AdaGradStep, AdamStep, Loss, RmsPropStep, SgdStep, ada_grad, adam, rms_prop, sgd, sgd_with_momentum};
+    use crate::{Activation, AdaGradStep, AdamStep, Loss, RmsPropStep, SgdStep, ada_grad, adam, rms_prop, sgd};
 
     thread_local! {
         /// What [`Isa::detect`] finds on this thread.
@@ -159,13 +159,13 @@ mod tests {
         let adam_step = AdamStep { weight_decay: 0.1, ..AdamStep::new([0.9, 0.999], 1e-8, 0.01, 3) };
         optimizer("adam", &|p, g, m, v| adam(&adam_step, p, g, m, v));
         let sgd_step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.1 };
-        optimizer("sgd", &|p, g, _, _| sgd(&sgd_step, p, g));
-        optimizer("sgd with momentum", &|p, g, m, _| sgd_with_momentum(&sgd_step, p, g, m));
+        optimizer("sgd", &|p, g, _, _| sgd(&sgd_step, p, g, &mut []));
+        optimizer("sgd with momentum", &|p, g, m, _| sgd(&sgd_step, p, g, m));
         let rms_prop_step = RmsPropStep { learning_rate: 0.01, alpha: [0.9, 0.1], momentum: 0.5, epsilon: 1e-8, weight_decay: 0.1 };
-        optimizer("rmsprop", &|p, g, _, v| rms_prop(&rms_prop_step, p, g, v, None, None));
-        optimizer("rmsprop centred", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, Some(m), None));
-        optimizer("rmsprop with momentum", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, None, Some(m)));
-        optimizer("rmsprop with both", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, Some(m), Some(&mut vec![0.0; num])));
+        optimizer("rmsprop", &|p, g, _, v| rms_prop(&rms_prop_step, p, g, v, &mut [], &mut []));
+        optimizer("rmsprop centred", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, m, &mut []));
+        optimizer("rmsprop with momentum", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, &mut [], m));
+        optimizer("rmsprop with both", &|p, g, m, v| rms_prop(&rms_prop_step, p, g, v, m, &mut vec![0.0; num]));
         let ada_grad_step = AdaGradStep { learning_rate: 0.1, epsilon: 1e-10, weight_decay: 0.1 };
         optimizer("adagrad", &|p, g, _, v| ada_grad(&ada_grad_step, p, g, v));
         results

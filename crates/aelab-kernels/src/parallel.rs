@@ -89,14 +89,16 @@ pub(crate) fn rows_with_values(values: &mut [f32], width: usize, beside: &mut [f
     });
 }
 
-/// Does `work` on pieces of arrays of the same length: the same piece of each.
+/// Does `work` on pieces of arrays of the same length: the same piece of each. Any but the first may be empty instead: its pieces are
+/// empty, too.
 pub(crate) fn for_pieces<const N: usize>(arrays: [&mut [f32]; N], work: impl Fn([&mut [f32]; N]) + Sync) {
-    let num = arrays.iter().map(|array| array.len()).min().unwrap_or(0);
+    let num = arrays.first().map_or(0, |array| array.len());
+    assert!(arrays.iter().all(|array| array.len() == num || array.is_empty()), "arrays have one length");
     let arrays = arrays.map(Parts::new);
     run(num, num.div_ceil(NUMBERS_OF_A_TASK), |task| {
         let range = task * NUMBERS_OF_A_TASK..((task + 1) * NUMBERS_OF_A_TASK).min(num);
         // SAFETY: tasks have different numbers, and so different parts of each array; the arrays were lent one by one.
-        work(std::array::from_fn(|index| unsafe { arrays[index].part(range.clone()) }));
+        work(arrays.each_ref().map(|array| unsafe { array.part(if array.len == 0 { 0..0 } else { range.clone() }) }));
     });
 }
 

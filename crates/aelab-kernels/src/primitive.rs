@@ -42,17 +42,29 @@ pub(crate) fn numbers_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     &mut tensor.storage_mut::<f32>()[..num]
 }
 
-/// Gives the numbers of several tensors to `work`, to be changed in place; a tensor that is shared is copied first. `None`
-/// where one of them is not on `flex`.
+/// Gives the numbers of several tensors to `work`, to be changed in place; a tensor that is shared is copied first. The tensors as
+/// they were, in `Err`, where one of them is not on `flex`.
 pub fn with_slices<const D: usize, const N: usize>(
     tensors: [Tensor<D>; N],
     work: impl FnOnce([&mut [f32]; N]),
 ) -> Result<[Tensor<D>; N], [Tensor<D>; N]> {
-    if !tensors.iter().all(is_ours) {
-        return Err(tensors);
+    with_optional_slices((tensors, []), |slices, []| work(slices)).map(|(tensors, [])| tensors).map_err(|(tensors, [])| tensors)
+}
+
+/// Tensors, and tensors that may be left out.
+pub type Tensors<const D: usize, const N: usize, const M: usize> = ([Tensor<D>; N], [Option<Tensor<D>>; M]);
+
+/// The same with tensors that may be left out, of which the numbers are then empty.
+pub fn with_optional_slices<const D: usize, const N: usize, const M: usize>(
+    (tensors, optional): Tensors<D, N, M>,
+    work: impl FnOnce([&mut [f32]; N], [&mut [f32]; M]),
+) -> Result<Tensors<D, N, M>, Tensors<D, N, M>> {
+    if !tensors.iter().chain(optional.iter().flatten()).all(is_ours) {
+        return Err((tensors, optional));
     }
-    let mut primitives =
-        tensors.map(|tensor| contiguous(tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape")));
-    work(primitives.each_mut().map(numbers_mut));
-    Ok(primitives.map(Tensor::from_primitive::<Flex>))
+    let primitive = |tensor: Tensor<D>| contiguous(tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape"));
+    let (mut tensors, mut optional) = (tensors.map(primitive), optional.map(|tensor| tensor.map(primitive)));
+    let of_optional = optional.each_mut().map(|tensor| tensor.as_mut().map_or(&mut [][..], numbers_mut));
+    work(tensors.each_mut().map(numbers_mut), of_optional);
+    Ok((tensors.map(Tensor::from_primitive::<Flex>), optional.map(|tensor| tensor.map(Tensor::from_primitive::<Flex>))))
 }

@@ -1,8 +1,10 @@
 //! AdaGrad with burn's formula and burn's record, in one pass over memory where there is a kernel for it.
 
-use aelab_kernels::{AdaGradStep, with_slices};
+use aelab_kernels::{AdaGradStep, ada_grad, with_slices};
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
+
+use crate::plain_step::decayed;
 
 /// AdaGrad (Duchi et al. 2011).
 #[derive(Clone)]
@@ -50,19 +52,20 @@ impl Optimizer for AdaGrad {
             epsilon: self.epsilon as f32,
             weight_decay: self.weight_decay as f32,
         };
-        let updated = with_slices([parameter, gradient, sum], |[parameter, gradient, sum]| {
-            aelab_kernels::ada_grad(&step, parameter, gradient, sum);
-        });
-        let [parameter, _, sum] = updated.unwrap_or_else(|[parameter, gradient, sum]| {
-            let gradient = if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay };
-            let sum = sum + gradient.clone().square();
-            let change = gradient.clone() / (sum.clone().sqrt() + step.epsilon) * step.learning_rate;
-            [parameter - change, gradient, sum]
-        });
+        let updated = with_slices([parameter, gradient, sum], |[p, g, s]| ada_grad(&step, p, g, s));
+        let [parameter, _, sum] = updated.unwrap_or_else(|tensors| plain(&step, tensors));
         (parameter, Some(AdaGradState { time: past + 1, sum }))
     }
 
     fn to_device<const D: usize>(state: AdaGradState<D>, device: &Device) -> AdaGradState<D> {
         AdaGradState { time: state.time, sum: state.sum.to_device(device) }
     }
+}
+
+/// The same in tensors, for other backends.
+fn plain<const D: usize>(step: &AdaGradStep, [parameter, gradient, sum]: [Tensor<D>; 3]) -> [Tensor<D>; 3] {
+    let gradient = decayed(&parameter, gradient, step.weight_decay);
+    let sum = sum + gradient.clone().square();
+    let change = gradient.clone() / (sum.clone().sqrt() + step.epsilon) * step.learning_rate;
+    [parameter - change, gradient, sum]
 }

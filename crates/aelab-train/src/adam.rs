@@ -1,8 +1,10 @@
 //! Adam and AdamW with burn's formula and burn's state, in one pass over memory where there is a kernel for it.
 
-use aelab_kernels::{AdamStep, with_slices};
+use aelab_kernels::{AdamStep, adam, with_slices};
 use burn::optim::{AdamState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+
+use crate::plain_step::decayed;
 
 /// Adam (Kingma & Ba 2015, Algorithm 1).
 #[derive(Clone)]
@@ -40,9 +42,7 @@ impl Optimizer for Adam {
             Decay::Gradient(decay) => step.weight_decay = decay,
             Decay::Decoupled(decay) => step.keep = (1.0 - learning_rate * decay) as f32,
         }
-        let updated = with_slices([parameter, gradient, moment_1, moment_2], |[parameter, gradient, moment_1, moment_2]| {
-            aelab_kernels::adam(&step, parameter, gradient, moment_1, moment_2);
-        });
+        let updated = with_slices([parameter, gradient, moment_1, moment_2], |[p, g, m, v]| adam(&step, p, g, m, v));
         let [parameter, _, moment_1, moment_2] = updated.unwrap_or_else(|tensors| plain(&step, tensors));
         (parameter, Some(AdamState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))))
     }
@@ -55,7 +55,7 @@ impl Optimizer for Adam {
 
 /// The same in tensors, for other backends.
 fn plain<const D: usize>(step: &AdamStep, [parameter, gradient, moment_1, moment_2]: [Tensor<D>; 4]) -> [Tensor<D>; 4] {
-    let gradient = if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay };
+    let gradient = decayed(&parameter, gradient, step.weight_decay);
     let moment_1 = moment_1 * step.beta_1[0] + gradient.clone() * step.beta_1[1];
     let moment_2 = moment_2 * step.beta_2[0] + gradient.clone().square() * step.beta_2[1];
     let change = moment_1.clone() * step.step_size / (moment_2.clone().sqrt() + step.epsilon);

@@ -14,6 +14,7 @@ mod fit;
 pub mod fuzzing;
 mod optimizer;
 mod order;
+mod plain_step;
 mod restore;
 mod rms_prop;
 mod sgd;

@@ -1,8 +1,10 @@
 //! RMSprop with burn's formula and burn's record, in one pass over memory where there is a kernel for it.
 
-use aelab_kernels::{RmsPropStep, with_rest, with_slices};
+use aelab_kernels::{RmsPropStep, Tensors, rms_prop, with_optional_slices, with_rest};
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
+
+use crate::plain_step::decayed;
 
 /// RMSprop (Tieleman & Hinton 2012).
 #[derive(Clone)]
@@ -70,7 +72,9 @@ impl Optimizer for RmsProp {
         let (square, mean, buffer) = state.map_or_else(|| (zeros(), None, None), |state| (state.square, state.mean, state.buffer));
         let mean = self.centered.then(|| mean.unwrap_or_else(zeros));
         let buffer = (self.momentum > 0.0).then(|| buffer.unwrap_or_else(zeros));
-        let (parameter, square, mean, buffer) = update(&step, parameter, gradient, square, mean, buffer);
+        let updated =
+            with_optional_slices(([parameter, gradient, square], [mean, buffer]), |[p, g, s], [m, b]| rms_prop(&step, p, g, s, m, b));
+        let ([parameter, _, square], [mean, buffer]) = updated.unwrap_or_else(|tensors| plain(&step, tensors));
         (parameter, Some(RmsPropState { square, mean, buffer }))
     }
 
@@ -80,55 +84,9 @@ impl Optimizer for RmsProp {
     }
 }
 
-type Updated<const D: usize> = (Tensor<D>, Tensor<D>, Option<Tensor<D>>, Option<Tensor<D>>);
-
-fn update<const D: usize>(
-    step: &RmsPropStep,
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    square: Tensor<D>,
-    mean: Option<Tensor<D>>,
-    buffer: Option<Tensor<D>>,
-) -> Updated<D> {
-    use aelab_kernels::rms_prop;
-    match (mean, buffer) {
-        (None, None) => match with_slices([parameter, gradient, square], |[p, g, s]| rms_prop(step, p, g, s, None, None)) {
-            Ok([parameter, _, square]) => (parameter, square, None, None),
-            Err([parameter, gradient, square]) => plain(step, parameter, gradient, square, None, None),
-        },
-        (None, Some(buffer)) => {
-            match with_slices([parameter, gradient, square, buffer], |[p, g, s, b]| rms_prop(step, p, g, s, None, Some(b))) {
-                Ok([parameter, _, square, buffer]) => (parameter, square, None, Some(buffer)),
-                Err([parameter, gradient, square, buffer]) => plain(step, parameter, gradient, square, None, Some(buffer)),
-            }
-        }
-        (Some(mean), None) => {
-            match with_slices([parameter, gradient, square, mean], |[p, g, s, m]| rms_prop(step, p, g, s, Some(m), None)) {
-                Ok([parameter, _, square, mean]) => (parameter, square, Some(mean), None),
-                Err([parameter, gradient, square, mean]) => plain(step, parameter, gradient, square, Some(mean), None),
-            }
-        }
-        (Some(mean), Some(buffer)) => {
-            let updated =
-                with_slices([parameter, gradient, square, mean, buffer], |[p, g, s, m, b]| rms_prop(step, p, g, s, Some(m), Some(b)));
-            match updated {
-                Ok([parameter, _, square, mean, buffer]) => (parameter, square, Some(mean), Some(buffer)),
-                Err([parameter, gradient, square, mean, buffer]) => plain(step, parameter, gradient, square, Some(mean), Some(buffer)),
-            }
-        }
-    }
-}
-
 /// The same in tensors, for other backends.
-fn plain<const D: usize>(
-    step: &RmsPropStep,
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    square: Tensor<D>,
-    mean: Option<Tensor<D>>,
-    buffer: Option<Tensor<D>>,
-) -> Updated<D> {
-    let gradient = if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay };
+fn plain<const D: usize>(step: &RmsPropStep, ([parameter, gradient, square], [mean, buffer]): Tensors<D, 3, 2>) -> Tensors<D, 3, 2> {
+    let gradient = decayed(&parameter, gradient, step.weight_decay);
     let [alpha, rest] = step.alpha;
     let square = square * alpha + gradient.clone().square() * rest;
     let mean = mean.map(|mean| mean * alpha + gradient.clone() * rest);
@@ -136,8 +94,8 @@ fn plain<const D: usize>(
         Some(mean) => (square.clone() - mean.clone().square()).clamp_min(0.0),
         None => square.clone(),
     };
-    let change = gradient / (spread.sqrt() + step.epsilon);
+    let change = gradient.clone() / (spread.sqrt() + step.epsilon);
     let buffer = buffer.map(|buffer| buffer * step.momentum + change.clone());
     let change = buffer.clone().unwrap_or(change);
-    (parameter - change * step.learning_rate, square, mean, buffer)
+    ([parameter - change * step.learning_rate, gradient, square], [mean, buffer])
 }

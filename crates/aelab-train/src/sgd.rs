@@ -1,8 +1,10 @@
 //! Stochastic gradient descent with burn's formula and burn's record, in one pass over memory where there is a kernel for it.
 
-use aelab_kernels::{SgdStep, with_slices};
+use aelab_kernels::{SgdStep, Tensors, sgd, with_optional_slices};
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
+
+use crate::plain_step::decayed;
 
 /// Stochastic gradient descent, with momentum where that is not 0.
 #[derive(Clone)]
@@ -48,25 +50,10 @@ impl Optimizer for Sgd {
             nesterov: self.nesterov,
             weight_decay: self.weight_decay as f32,
         };
-        if self.momentum == 0.0 {
-            let updated = with_slices([parameter, gradient], |[parameter, gradient]| aelab_kernels::sgd(&step, parameter, gradient));
-            let [parameter, _] = updated.unwrap_or_else(|[parameter, gradient]| {
-                let gradient = decayed(&step, &parameter, gradient);
-                [parameter - gradient.clone() * step.learning_rate, gradient]
-            });
-            return (parameter, Some(SgdState { velocity: None }));
-        }
-        let velocity = state.and_then(|state| state.velocity).unwrap_or_else(|| gradient.zeros_like());
-        let updated = with_slices([parameter, gradient, velocity], |[parameter, gradient, velocity]| {
-            aelab_kernels::sgd_with_momentum(&step, parameter, gradient, velocity);
-        });
-        let [parameter, _, velocity] = updated.unwrap_or_else(|[parameter, gradient, velocity]| {
-            let gradient = decayed(&step, &parameter, gradient);
-            let velocity = velocity * step.momentum + gradient.clone();
-            let change = if step.nesterov { velocity.clone() * step.momentum + gradient.clone() } else { velocity.clone() };
-            [parameter - change * step.learning_rate, gradient, velocity]
-        });
-        (parameter, Some(SgdState { velocity: Some(velocity) }))
+        let velocity = (self.momentum != 0.0).then(|| state.and_then(|state| state.velocity).unwrap_or_else(|| gradient.zeros_like()));
+        let updated = with_optional_slices(([parameter, gradient], [velocity]), |[p, g], [v]| sgd(&step, p, g, v));
+        let ([parameter, _], [velocity]) = updated.unwrap_or_else(|tensors| plain(&step, tensors));
+        (parameter, Some(SgdState { velocity }))
     }
 
     fn to_device<const D: usize>(state: SgdState<D>, device: &Device) -> SgdState<D> {
@@ -74,6 +61,14 @@ impl Optimizer for Sgd {
     }
 }
 
-fn decayed<const D: usize>(step: &SgdStep, parameter: &Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
-    if step.weight_decay == 0.0 { gradient } else { gradient + parameter.clone() * step.weight_decay }
+/// The same in tensors, for other backends.
+fn plain<const D: usize>(step: &SgdStep, ([parameter, gradient], [velocity]): Tensors<D, 2, 1>) -> Tensors<D, 2, 1> {
+    let gradient = decayed(&parameter, gradient, step.weight_decay);
+    let velocity = velocity.map(|velocity| velocity * step.momentum + gradient.clone());
+    let change = match &velocity {
+        None => gradient.clone(),
+        Some(velocity) if step.nesterov => velocity.clone() * step.momentum + gradient.clone(),
+        Some(velocity) => velocity.clone(),
+    };
+    ([parameter - change * step.learning_rate, gradient], [velocity])
 }

@@ -24,6 +24,8 @@ const NUM_SHOWN: usize = 10;
 const NUM_EXTREMES: usize = 10;
 /// Series of either kind: a panel takes more room than an image.
 const NUM_EXTREME_SERIES: usize = 4;
+/// Examples that are measured at once at most: all that is computed of them, partly in double precision, stays in the caches.
+const EXAMPLES_AT_ONCE: usize = 256;
 /// Classes in the picture of bars.
 const MAX_BARS: usize = 30;
 
@@ -69,7 +71,7 @@ impl Measure for Reconstruction {
         let pca = if is_compared && context.has_pca() { Some(&context.pca(Self::NAME)?.0) } else { None };
         let mut classes = Classes::new(data, pca.is_some());
         let mut extremes = Extremes::new(if data.image_shape().is_some() { NUM_EXTREMES } else { NUM_EXTREME_SERIES });
-        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size, |rows| {
+        for_each_batch(context.test, Draw::Test.stream(context.seed), context.batch_size.min(EXAMPLES_AT_ONCE), |rows| {
             context.beat()?;
             let batch = rows.batch(context.device);
             let conditioned = context.model.conditioned(&batch);
@@ -295,9 +297,13 @@ fn short(error: f64) -> String {
 fn push_cross_entropies(rows: &Rows, logits: &[f32], cross_entropies: &mut ExampleMean) {
     let [_, num_features] = rows.shape();
     for (index, logits) in logits.chunks_exact(num_features).enumerate() {
-        let (x, features) = rows.observed(index);
-        let of_observed: Vec<f32> = features.into_iter().map(|feature| logits[feature]).collect();
-        cross_entropies.push(cross_entropy(&x, &of_observed));
+        cross_entropies.push(if rows.mask.is_none() {
+            cross_entropy(&rows.values[index * num_features..][..num_features], logits)
+        } else {
+            let (x, features) = rows.observed(index);
+            let of_observed: Vec<f32> = features.into_iter().map(|feature| logits[feature]).collect();
+            cross_entropy(&x, &of_observed)
+        });
     }
 }
 

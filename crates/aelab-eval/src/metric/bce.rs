@@ -2,11 +2,9 @@
 //!
 //! On grey values its least possible value is the entropy of the pixels, not 0.
 
-use super::mean_over_rows;
+pub(crate) use aelab_kernels::cross_entropy;
 
-/// Factors of `1 + exp(-|logit|)` per logarithm. Each is at most 2, so a product of 512 cannot overflow,
-/// and rounding costs at most 512 units in the last place of a number of the size of its logarithm.
-const FACTORS_PER_LOGARITHM: usize = 512;
+use super::mean_over_rows;
 
 /// Mean over examples of `sum_j softplus(logit_j) - x_j logit_j`, which is
 /// `-sum_j x_j ln p_j + (1 - x_j) ln(1 - p_j)` with `p = sigmoid(logit)`, exact also where `p` would round
@@ -16,22 +14,6 @@ const FACTORS_PER_LOGARITHM: usize = 512;
 /// When the slices are not equally many whole examples.
 pub fn bce(x: &[f32], logits: &[f32], num_features: usize) -> f64 {
     mean_over_rows(x, logits, num_features, cross_entropy)
-}
-
-/// The cross-entropy of one example from logits: `sum_j max(logit_j, 0) - x_j logit_j + ln(1 + exp(-|logit_j|))`.
-pub(crate) fn cross_entropy(x: &[f32], logits: &[f32]) -> f64 {
-    let mut total = 0.0;
-    for (x, logits) in x.chunks(FACTORS_PER_LOGARITHM).zip(logits.chunks(FACTORS_PER_LOGARITHM)) {
-        let mut linear = 0.0;
-        let mut product = 1.0f64;
-        for (&x, &logit) in x.iter().zip(logits) {
-            let logit = f64::from(logit);
-            linear += logit.max(0.0) - f64::from(x) * logit;
-            product *= 1.0 + (-logit.abs()).exp();
-        }
-        total += linear + product.ln();
-    }
-    total
 }
 
 /// Cross-entropy of one example from probabilities that lie strictly between 0 and 1: `-sum_j x_j ln p_j + (1 - x_j) ln(1 - p_j)`,

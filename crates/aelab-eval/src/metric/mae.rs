@@ -1,6 +1,6 @@
 //! MAE: absolute error averaged over features and examples.
 
-use super::mean_over_rows;
+use super::{mean_over_rows, sum_over_features};
 
 /// Mean over examples and features of `|x - reconstruction|`.
 ///
@@ -12,7 +12,7 @@ pub fn mae<R: Copy + Into<f64>>(x: &[f32], reconstruction: &[R], num_features: u
 
 /// `sum_j |x_j - reconstruction_j|` of one example.
 pub(crate) fn absolute_error<R: Copy + Into<f64>>(x: &[f32], reconstruction: &[R]) -> f64 {
-    x.iter().zip(reconstruction).map(|(&x, &reconstruction)| (f64::from(x) - reconstruction.into()).abs()).sum()
+    sum_over_features(x, reconstruction, |x, reconstruction| (x - reconstruction).abs())
 }
 
 #[cfg(test)]

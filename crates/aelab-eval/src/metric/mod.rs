@@ -63,6 +63,22 @@ impl ExampleMean {
     }
 }
 
+/// The sum of `term` over pairs of features, in parts that the processor adds up side by side.
+pub(crate) fn sum_over_features<R: Copy + Into<f64>>(x: &[f32], other: &[R], term: impl Fn(f64, f64) -> f64) -> f64 {
+    const NUM_PARTS: usize = 8;
+    let mut parts = [0.0; NUM_PARTS];
+    let ((x, x_rest), (other, other_rest)) = (x.as_chunks::<NUM_PARTS>(), other.as_chunks::<NUM_PARTS>());
+    for (x, other) in x.iter().zip(other) {
+        for part in 0..NUM_PARTS {
+            parts[part] += term(f64::from(x[part]), other[part].into());
+        }
+    }
+    for ((part, &x), &other) in parts.iter_mut().zip(x_rest).zip(other_rest) {
+        *part += term(f64::from(x), other.into());
+    }
+    parts.iter().sum()
+}
+
 /// The mean of `measure` over pairs of rows of `num_features` values.
 ///
 /// # Panics

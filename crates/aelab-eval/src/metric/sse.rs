@@ -1,6 +1,6 @@
 //! SSE: squared error summed over the features of an example, averaged over examples.
 
-use super::mean_over_rows;
+use super::{mean_over_rows, sum_over_features};
 
 /// Mean over examples of `sum_j (x_j - reconstruction_j)^2`; both slices are `[example, feature]` in rows
 /// of `num_features`. NaN without examples.
@@ -13,13 +13,7 @@ pub fn sse<R: Copy + Into<f64>>(x: &[f32], reconstruction: &[R], num_features: u
 
 /// `sum_j (x_j - reconstruction_j)^2` of one example.
 pub(crate) fn squared_error<R: Copy + Into<f64>>(x: &[f32], reconstruction: &[R]) -> f64 {
-    x.iter()
-        .zip(reconstruction)
-        .map(|(&x, &reconstruction)| {
-            let difference = f64::from(x) - reconstruction.into();
-            difference * difference
-        })
-        .sum()
+    sum_over_features(x, reconstruction, |x, reconstruction| (x - reconstruction) * (x - reconstruction))
 }
 
 #[cfg(test)]

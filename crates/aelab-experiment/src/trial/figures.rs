@@ -41,30 +41,36 @@ pub(super) fn draw(
 
 /// The picture at most `max_width` pixels wide, each pixel the mean of the area that it takes the place of.
 fn narrowed(image: Image, max_width: usize) -> Image {
-    let Image { width, height, channels, .. } = image;
-    if width <= max_width {
+    if image.width <= max_width {
         return image;
     }
+    if image.channels == 3 { narrowed_channels::<3>(&image, max_width) } else { narrowed_channels::<1>(&image, max_width) }
+}
+
+fn narrowed_channels<const CHANNELS: usize>(image: &Image, max_width: usize) -> Image {
+    let Image { width, height, .. } = *image;
     let scale = width as f64 / max_width as f64;
     let new_height = ((height as f64 / scale).round() as usize).max(1);
     let columns: Vec<Vec<(usize, f64)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
-    let mut pixels = Vec::with_capacity(max_width * new_height * channels);
-    let mut line = vec![0.0f64; width * channels];
+    let (source, _) = image.pixels.as_chunks::<CHANNELS>();
+    let mut pixels = Vec::with_capacity(max_width * new_height * CHANNELS);
+    let mut line = vec![[0.0f64; CHANNELS]; width];
     for row in 0..new_height {
-        line.fill(0.0);
+        line.fill([0.0; CHANNELS]);
         for (row, share) in shares(row, height, new_height) {
-            let source = &image.pixels[row * width * channels..][..width * channels];
-            line.iter_mut().zip(source).for_each(|(sum, &pixel)| *sum += share * f64::from(pixel));
+            let source = source[row * width..][..width].as_flattened();
+            line.as_flattened_mut().iter_mut().zip(source).for_each(|(sum, &pixel)| *sum += share * f64::from(pixel));
         }
         for columns in &columns {
-            for channel in 0..channels {
-                let mean: f64 = columns.iter().map(|&(column, share)| share * line[column * channels + channel]).sum();
-                // Rounded: a conversion cuts off.
-                pixels.push((mean + 0.5) as u8);
+            let mut mean = [0.0; CHANNELS];
+            for &(column, share) in columns {
+                mean.iter_mut().zip(&line[column]).for_each(|(mean, pixel)| *mean += share * pixel);
             }
+            // Rounded: a conversion cuts off.
+            pixels.extend(mean.map(|mean| (mean + 0.5) as u8));
         }
     }
-    Image { width: max_width, height: new_height, channels, pixels }
+    Image { width: max_width, height: new_height, channels: CHANNELS, pixels }
 }
 
 /// Which of `from` pixels in a line lie in pixel `index` of `to`, and with what share of it.
