@@ -3,10 +3,11 @@
 #
 #   scripts/bench.sh [--rounds 5] [--seconds 1] [--threads "2 1"] [--batch-sizes "32 128 1024"] [--only "vae rbm"]
 #                    [--forms "eager compiled"] [--device cpu|cuda] [--keep LINES.jsonl] [--before STEP_TIME] [--write]
+#   scripts/bench.sh --kept "LINES.jsonl MORE.jsonl" [--write]
 #
 # First both sides take 20 steps from the same parameters on the same data with the same noise, and their losses must agree.
 # Then each row's sides take turns, a round each, so that a busy machine slows both. The whole table takes long, most of it to compile:
-# nothing else should be running. `--write` puts it into docs/src/performance.md;
+# nothing else should be running; what `--keep` keeps can be put together later with `--kept`. `--write` puts it into docs/src/performance.md;
 # `--before` names the example step_time of an earlier version, as a third side. The first run installs PyTorch from PyPI
 # into a cache folder; AELAB_BENCH_PYTHON names a Python that has it.
 set -euo pipefail
@@ -14,19 +15,19 @@ cd "$(dirname "$0")/.."
 
 pytorch_version=2.15.0
 device=cpu
-known="--rounds, --seconds, --threads, --batch-sizes, --only, --forms, --device, --keep, --before, --write"
+known="--rounds, --seconds, --threads, --batch-sizes, --only, --forms, --device, --keep, --kept, --before, --write"
 arguments=()
 while [ $# -gt 0 ]; do
     case $1 in
         --write) arguments+=(--markdown docs/src/performance.md); shift; continue ;;
-        --rounds | --seconds | --threads | --batch-sizes | --only | --forms | --device | --keep | --before) ;;
+        --rounds | --seconds | --threads | --batch-sizes | --only | --forms | --device | --keep | --kept | --before) ;;
         *) echo "bench.sh: unknown option $1; known are $known" >&2; exit 2 ;;
     esac
     [ $# -gt 1 ] || { echo "bench.sh: $1 needs a value" >&2; exit 2; }
     [ "$1" != --device ] || device=$2
     # Lists are one argument here and several there.
     case $1 in
-        --threads | --batch-sizes | --only | --forms) read -ra values <<<"$2"; arguments+=("$1" "${values[@]}") ;;
+        --threads | --batch-sizes | --only | --forms | --kept) read -ra values <<<"$2"; arguments+=("$1" "${values[@]}") ;;
         *) arguments+=("$1" "$2") ;;
     esac
     shift 2

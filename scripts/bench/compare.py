@@ -50,7 +50,12 @@ class Row:
         self.name, self.batch_size, self.threads = name, batch_size, threads
         # Medians of rounds by side.
         self.rounds = {}
-        self.floor = None
+        # Estimates of the least time, one a round.
+        self.floors = []
+
+    @property
+    def floor(self):
+        return min(self.floors, default=None)
 
     def add(self, side, milliseconds):
         self.rounds.setdefault(side, []).append(milliseconds)
@@ -72,8 +77,15 @@ class Row:
             "batch_size": self.batch_size,
             "threads": self.threads,
             "rounds": self.rounds,
-            "floor_ms": self.floor,
+            "floors_ms": self.floors,
         }
+
+    @classmethod
+    def of_line(cls, line):
+        """What `line` was made of."""
+        row = cls(line["network"], line["batch_size"], line["threads"])
+        row.rounds, row.floors = line["rounds"], line["floors_ms"]
+        return row
 
 
 def measure(row, arguments, hows):
@@ -92,6 +104,8 @@ def measure(row, arguments, hows):
         if arguments.before:
             row.add(BEFORE, milliseconds_of_aelab(step_time(arguments.before, row, arguments), row))
         row.add(AELAB, milliseconds_of_aelab(aelab_command(row, arguments), row))
+        if arguments.floor:
+            row.floors.append(floor_of(row, arguments))
         for steps in sides:
             row.add(steps.form, statistics.median(steps.time(arguments.seconds)))
 
@@ -118,18 +132,12 @@ def milliseconds_of_aelab(command, row):
     return found[0]["milliseconds"]
 
 
-def measure_floors(rows, arguments):
-    """From `aelab bench`, once for each number of threads."""
-    for threads in sorted({row.threads for row in rows}):
-        mine = [row for row in rows if row.threads == threads]
-        batch_sizes = ",".join(str(size) for size in sorted({row.batch_size for row in mine}))
-        device = "auto" if arguments.device == "cpu" else "cuda:0"
-        names = [part for row in mine for part in ("--only", row.name)]
-        command = [arguments.floor, "bench", "--json", "--seconds", "0", "--batch-size", batch_sizes, "--device", device]
-        found = json.loads(run([*command, *names], threads, stderr=subprocess.DEVNULL))
-        floors = {(line["network"], line["batch_size"]): line["floor_ms"] for line in found["rows"]}
-        for row in mine:
-            row.floor = floors[row.name, row.batch_size]
+def floor_of(row, arguments):
+    """From `aelab bench`: in every round, because the rates of a machine that others use as well move."""
+    device = "auto" if arguments.device == "cpu" else "cuda:0"
+    command = [arguments.floor, "bench", "--json", "--seconds", "0", "--device", device, "--only", row.name]
+    output = run([*command, "--batch-size", str(row.batch_size)], row.threads, stderr=subprocess.DEVNULL)
+    return next(line["floor_ms"] for line in json.loads(output)["rows"] if line["network"] == row.name)
 
 
 def number(value):
@@ -203,6 +211,7 @@ def read_arguments():
     parser.add_argument("--skip-agreement", action="store_true", help="for a row that was checked before")
     parser.add_argument("--before", type=Path, help="the example step_time of an earlier version")
     parser.add_argument("--keep", type=Path, help="a file for every round of every row, as JSON lines")
+    parser.add_argument("--kept", type=Path, nargs="+", help="files by --keep, whose table is made in place of new measurements")
     parser.add_argument("--markdown", type=Path, help="a page between whose markers the table is written")
     parser.add_argument("--commit", default="unknown")
     arguments = parser.parse_args()
@@ -219,6 +228,8 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
+    if arguments.kept:
+        return show([Row.of_line(json.loads(line)) for path in arguments.kept for line in path.read_text().splitlines()], arguments)
     names = [name for name in pytorch.NETWORKS if any(part in name for part in arguments.only)]
     if not names:
         sys.exit(f"no network's name contains {' or '.join(arguments.only)}")
@@ -230,8 +241,6 @@ def main():
     hows = [how for how in arguments.forms if how != "compiled" or not no_compiler]
     # All rows of one number of threads first: compiled code is made for a number of threads.
     rows = [Row(name, size, threads) for threads in arguments.threads for name in names for size in arguments.batch_sizes]
-    if arguments.floor:
-        measure_floors(rows, arguments)
     for index, row in enumerate(rows):
         measure(row, arguments, hows)
         # What was compiled for this row is of no use to another, and there is a limit to how much is kept.
@@ -242,8 +251,16 @@ def main():
         if arguments.keep:
             with arguments.keep.open("a") as lines:
                 lines.write(json.dumps(row.line()) + "\n")
+    show(rows, arguments, no_compiler)
+
+
+def show(rows, arguments, no_compiler=None):
+    names = list(pytorch.NETWORKS)
     rows.sort(key=lambda row: (names.index(row.name), row.batch_size, -row.threads))
-    text = caption(arguments, no_compiler) + "\n\n" + table(rows, bool(arguments.before), "compiled" in hows)
+    arguments.rounds = min(len(row.rounds[AELAB]) for row in rows)
+    sides = {side for row in rows for side in row.rounds}
+    has_compiler = any(side.startswith("compiled") for side in sides)
+    text = caption(arguments, no_compiler) + "\n\n" + table(rows, BEFORE in sides, has_compiler)
     print(text)
     if arguments.markdown:
         write_between_markers(arguments.markdown, text)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aelab_kernels::{Activation, dense};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -27,8 +28,8 @@ pub struct Rates {
     copy_seconds: BTreeMap<u64, f64>,
 }
 
-/// An estimate of the least time that a step takes: its products at the measured rate of a large one of the plain backend, which a
-/// step in tiles can beat, and its update as a copy.
+/// An estimate of the least time that a step takes: its products at the measured rate of a large one, as dense layers compute it, and
+/// its update as a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Floor {
     /// Multiply-adds of its matrix products.
@@ -88,7 +89,7 @@ impl Rates {
         }
         let [rows, inner, columns] = shape;
         let (a, b) = (self.matrix(rows, inner), self.matrix(inner, columns));
-        let seconds = self.seconds_of(|| drop(a.clone().matmul(b.clone())));
+        let seconds = self.seconds_of(|| drop(dense(a.clone(), b.clone(), None, Activation::Linear, false)));
         self.product_seconds.insert(shape, seconds);
         seconds
     }
@@ -122,7 +123,7 @@ impl Rates {
         Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
     }
 
-    /// The median over repetitions, after one that does not count.
+    /// Of the fastest tenth of repetitions, after one that does not count: a floor is what the machine can do when nobody disturbs it.
     fn seconds_of(&self, mut work: impl FnMut()) -> f64 {
         let mut timed = || {
             let since = Instant::now();
@@ -136,13 +137,8 @@ impl Rates {
         while seconds.len() < MIN_REPETITIONS || begin.elapsed() < PATIENCE {
             seconds.push(timed());
         }
-        median(&mut seconds)
+        quantile(&mut seconds, 0.1)
     }
-}
-
-/// The middle one of some numbers, which are put in order.
-pub(crate) fn median(values: &mut [f64]) -> f64 {
-    quantile(values, 0.5)
 }
 
 /// The number below which `share` of them lie, which are put in order.
@@ -173,9 +169,9 @@ mod tests {
 
     #[test]
     fn quantiles_are_among_the_numbers() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(quantile(&mut [3.0, 1.0, 2.0], 0.5), 2.0);
         assert_eq!(quantile(&mut [5.0, 1.0, 2.0, 3.0, 4.0], 0.1), 1.0);
         assert_eq!(quantile(&mut [5.0, 1.0, 2.0, 3.0, 4.0], 0.9), 5.0);
-        assert!(median(&mut []).is_nan());
+        assert!(quantile(&mut [], 0.5).is_nan());
     }
 }
