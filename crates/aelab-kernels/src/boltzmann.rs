@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use crate::isa::compiled_for_each_isa;
 use crate::math::{multiply_add, softplus};
 use crate::parallel::Parts;
-use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
+use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, primitive, shape_of, tensor_of};
 use crate::product::{Matrix, product_with};
 use crate::vector::add_scaled;
 
@@ -26,10 +26,6 @@ pub struct BoltzmannUpdate {
 
 fn is_untaped<const D: usize>(tensor: &Tensor<D>) -> bool {
     is_ours(tensor) && !tensor.device().is_autodiff()
-}
-
-fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape")
 }
 
 /// The tensor behind one that is on `flex`, in single precision and without a tape.
@@ -81,7 +77,7 @@ compiled_for_each_isa! {
 /// `input`: `[row, unit]`; `bias`: `[unit]`.
 pub fn softplus_sums(input: &Tensor<2>, bias: &Tensor<1>) -> Option<Tensor<1>> {
     let (input, bias) = (untaped(input)?, untaped(bias)?);
-    let [num, width] = [0, 1].map(|dim| input.layout().shape()[dim]);
+    let [num, width] = shape_of(&input);
     assert_eq!(numbers(&bias).len(), width, "there is a bias for each unit");
     let mut sums = vec![0.0; num];
     for (input, sum) in numbers(&input).chunks_exact(width.max(1)).zip(&mut sums) {
@@ -157,7 +153,7 @@ pub fn boltzmann_update(
         return Err([weight, velocity]);
     }
     let [mut weight, mut velocity] = [weight, velocity].map(|tensor| contiguous(primitive(tensor)));
-    let [num_visible, num_hidden] = [0, 1].map(|dim| weight.layout().shape()[dim]);
+    let [num_visible, num_hidden] = shape_of(&weight);
     let [batch, num_chains] = [&v, &v_model].map(|v| v.layout().shape()[0]);
     // Both expectations in one product: the rows of the chains count negative.
     let visible = stacked(&v, &v_model, None);
