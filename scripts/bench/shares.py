@@ -1,6 +1,6 @@
 """How much of a trial is training, and how much is everything after it: evaluation and pictures.
 
-Usage: python shares.py [--aelab target/release/aelab] [--jobs N] [--set KEY=VALUE ...] EXPERIMENT.yaml ...
+Usage: python shares.py [--aelab target/release/aelab] [--jobs N] [--set KEY=VALUE ...] [--only TRIALS] EXPERIMENT.yaml ...
 
 Runs each experiment as it stands, in a scratch folder, and prints for every model of it the trials, the seconds of training and
 of measuring (evaluations and the pictures of the trial) as `result.json` has them, and the share of measuring; and for the run
@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--aelab", default="target/release/aelab")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--only", help="as of `aelab run`: 1 for the first trial of each experiment")
     parser.add_argument("experiments", nargs="+")
     arguments = parser.parse_args()
     aelab = str(Path(arguments.aelab).resolve())
@@ -30,13 +31,17 @@ def main():
     for experiment in arguments.experiments:
         with tempfile.TemporaryDirectory(prefix="shares_") as runs:
             command = [aelab, "run", experiment, "--runs", runs, "--quiet", "--jobs", str(arguments.jobs)]
+            command += ["--only", arguments.only] if arguments.only else []
             began = time.perf_counter()
             subprocess.run([*command, *(part for setting in arguments.set for part in ("--set", setting))], check=True, stdout=subprocess.DEVNULL)
             wall = time.perf_counter() - began
             (plan,) = Path(runs).glob("*/plan.json")
             totals = defaultdict(lambda: [0, 0.0, 0.0])
             for trial in json.loads(plan.read_text())["trials"]:
-                result = json.loads((plan.parent / "trials" / trial["hash"] / "result.json").read_text())
+                path = plan.parent / "trials" / trial["hash"] / "result.json"
+                if not path.exists():
+                    continue
+                result = json.loads(path.read_text())
                 for total in (totals[next(iter(trial["model"]))] if isinstance(trial["model"], dict) else totals[trial["model"]], totals["all"]):
                     total[0] += 1
                     total[1] += result["seconds"]

@@ -28,6 +28,9 @@ NUM_TRIALS = 24
 MOST_STANDARD_ERRORS, MOST_RELATIVE = 4.0, 0.02
 
 
+FASHION_MNIST = Path(os.environ.get("AELAB_DATA") or Path.home() / ".local/share/aelab") / "fashion_mnist"
+
+
 def timed(command, **options):
     """Seconds of a process, and what it and the processes it waited for took of the processor."""
     before = os.times()
@@ -53,7 +56,6 @@ def run_aelab(arguments, folder):
 
 
 def run_pytorch(arguments, folder, threads):
-    data = Path(os.environ.get("AELAB_DATA") or Path.home() / ".local/share/aelab") / "fashion_mnist"
     settings = {
         "hydra/launcher": "joblib",
         "hydra.launcher.n_jobs": arguments.jobs,

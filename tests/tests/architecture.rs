@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("aelab-model-template", &["aelab-core", "aelab-cli", "aelab-losses", "aelab-nn"]),
-    ("aelab-tests", &["aelab-cli", "aelab-files"]),
+    ("aelab-tests", &["aelab-cli", "aelab-files", "aelab-kernels"]),
 ];
 
 fn root() -> PathBuf {
@@ -67,6 +67,34 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
             (name(package), all.iter().filter(|dependency| dependency["kind"].is_null()).map(name).collect())
         })
         .collect()
+}
+
+/// The packages of a lock file, by name and version, with the names of what each depends on.
+fn locked(file: &str) -> BTreeMap<(String, String), Vec<String>> {
+    let text = std::fs::read_to_string(root().join(file)).expect("a lock file");
+    let quoted = |line: &str| line.split('"').nth(1).and_then(|text| text.split(' ').next()).map(str::to_owned);
+    let packages = text.split("[[package]]").skip(1).filter_map(|package| {
+        let value = |key: &str| package.lines().find(|line| line.starts_with(key)).and_then(quoted);
+        Some((
+            (value("name = ")?, value("version = ")?),
+            package.lines().filter(|line| line.starts_with(" \"")).filter_map(quoted).collect(),
+        ))
+    });
+    packages.collect()
+}
+
+#[test]
+fn fuzz_targets_lock_what_the_workspace_depends_on_in_its_versions() {
+    let (workspace, fuzz, dependencies) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"), dependencies());
+    let known = |name: &str| workspace.keys().any(|(known, _)| known == name);
+    for (package, needs) in &fuzz {
+        let (name, version) = package;
+        assert!(workspace.contains_key(package) || !known(name), "fuzz/Cargo.lock: {name} {version} is not the workspace's");
+        for dependency in dependencies.get(name).into_iter().flatten() {
+            assert!(needs.contains(dependency), "fuzz/Cargo.lock: {name} depends on {dependency}; run `cargo check` in fuzz/");
+        }
+    }
+    assert!(fuzz.keys().any(|(name, _)| name == "aelab-kernels"), "the fuzz targets reach the kernels");
 }
 
 #[test]

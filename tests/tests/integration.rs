@@ -6,6 +6,7 @@ mod architecture;
 mod commands;
 mod faults;
 mod kills;
+mod memory;
 mod older_runs;
 mod runs;
 mod search;

@@ -13,7 +13,7 @@ use crate::activation::{backward_row_body, forward_row_body};
 use crate::fused::{Fused, fused_of, given, or_empty};
 use crate::isa::compiled_for_each_isa;
 use crate::map::{Map, Order, map_of};
-use crate::primitive::{contiguous, is_ours, numbers, tensor_of, without_tape};
+use crate::primitive::{contiguous, is_ours, numbers, primitive, tensor_of, without_tape};
 
 /// How maps are normalised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +31,7 @@ pub fn channel_statistics(map: &Tensor<4>) -> Option<[Tensor<1>; 2]> {
     if !is_ours(map) {
         return None;
     }
-    let map = Map::channels_last(without_tape(map).try_into_primitive::<Flex>().ok()?);
+    let map = Map::channels_last(primitive(without_tape(map)));
     let width = map.size[0];
     let moments: Vec<Moments> = map.numbers().par_chunks(block(width)).map(|block| moments(block, width)).collect();
     let mut all = moments.into_iter();

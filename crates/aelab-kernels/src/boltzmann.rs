@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use crate::isa::compiled_for_each_isa;
 use crate::math::{multiply_add, softplus};
 use crate::parallel::Parts;
-use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
+use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, primitive, shape_of, tensor_of};
 use crate::product::{Matrix, sum_of_products_with};
 use crate::vector::add_scaled;
 
@@ -26,10 +26,6 @@ pub struct BoltzmannUpdate {
 
 fn is_untaped<const D: usize>(tensor: &Tensor<D>) -> bool {
     is_ours(tensor) && !tensor.device().is_autodiff()
-}
-
-fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape")
 }
 
 /// The tensor behind one that is on `flex`, in single precision and without a tape.
@@ -81,7 +77,7 @@ compiled_for_each_isa! {
 /// `input`: `[row, unit]`; `bias`: `[unit]`.
 pub fn softplus_sums(input: &Tensor<2>, bias: &Tensor<1>) -> Option<Tensor<1>> {
     let (input, bias) = (untaped(input)?, untaped(bias)?);
-    let [num, width] = [0, 1].map(|dim| input.layout().shape()[dim]);
+    let [num, width] = shape_of(&input);
     assert_eq!(numbers(&bias).len(), width, "there is a bias for each unit");
     let mut sums = vec![0.0; num];
     for (input, sum) in numbers(&input).chunks_exact(width.max(1)).zip(&mut sums) {
@@ -121,7 +117,7 @@ compiled_for_each_isa! {
 
 /// `sign v^T h / B` as factors of a product.
 fn expectation<'a>(v: &'a FlexTensor, h: &'a FlexTensor, sign: f32) -> (Matrix<'a>, Matrix<'a>, f32) {
-    let [(num, visible), (others, hidden)] = [v, h].map(|units| (units.layout().shape()[0], units.layout().shape()[1]));
+    let [[num, visible], [others, hidden]] = [shape_of(v), shape_of(h)];
     assert_eq!(num, others, "each example has visible and hidden units");
     (Matrix::new(numbers(v), num, visible).transposed(), Matrix::new(numbers(h), num, hidden), sign / num as f32)
 }
@@ -150,7 +146,7 @@ pub fn boltzmann_update(
         return Err([weight, velocity]);
     }
     let [mut weight, mut velocity] = [weight, velocity].map(|tensor| contiguous(primitive(tensor)));
-    let num_hidden = weight.layout().shape()[1];
+    let [_, num_hidden] = shape_of(&weight);
     let (weights, velocities) = (Parts::new(numbers_mut(&mut weight)), Parts::new(numbers_mut(&mut velocity)));
     sum_of_products_with([expectation(&v, &h, 1.0), expectation(&v_model, &h_model, -1.0)], &|row, column, gradient| {
         let at = row * num_hidden + column..row * num_hidden + column + gradient.len();

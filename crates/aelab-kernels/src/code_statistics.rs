@@ -1,12 +1,10 @@
 //! What sparse codes and their reconstructions are watched by, counted in one pass.
 
-use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
 use crate::isa::compiled_for_each_isa;
 use crate::math::sigmoid;
-use crate::primitive::{contiguous, is_ours, numbers};
+use crate::primitive::{contiguous, is_ours, numbers, primitive, without_tape};
 
 /// Of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +28,7 @@ pub fn code_statistics(z: &Tensor<2>, faint: f32, x: &Tensor<2>, output: &Tensor
         return None;
     }
     let ([batch, code_size], [_, width]) = (z.dims(), x.dims());
-    let [z, x, output] = [primitive(z)?, primitive(x)?, primitive(output)?];
+    let [z, x, output] = [z, x, output].map(|tensor| contiguous(primitive(without_tape(tensor))));
     let (mut ever, mut num_active, mut sum) = (vec![0_u32; code_size], 0_u64, 0.0);
     for z in numbers(&z).chunks_exact(code_size) {
         let (active, row) = count(z, faint, &mut ever);
@@ -58,12 +56,6 @@ pub fn code_statistics(z: &Tensor<2>, faint: f32, x: &Tensor<2>, output: &Tensor
         squared_error,
         squares_about_mean: (squares - sums.iter().map(|sum| sum * sum).sum::<f64>() / batch as f64).max(0.0),
     })
-}
-
-/// The numbers of a tensor, contiguous, whether or not it is on a tape.
-fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
-    let tensor = if tensor.device().is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
-    tensor.try_into_primitive::<Flex>().ok().map(contiguous)
 }
 
 const LANES: usize = 16;

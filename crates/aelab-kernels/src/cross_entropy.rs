@@ -26,22 +26,22 @@ pub fn cross_entropy(x: &[f32], logits: &[f32]) -> f64 {
 
 #[inline(always)]
 fn linear_and_product_body<const FMA: bool>(x: &[f32], logits: &[f32]) -> (f64, f64) {
-    let (mut linear, mut product) = ([0.0; LANES], [1.0; LANES]);
-    let mut take = |lane: usize, x: f32, logit: f32| {
-        let logit = f64::from(logit);
-        let positive = if logit > 0.0 { logit } else { 0.0 };
-        linear[lane] += positive - f64::from(x) * logit;
-        product[lane] *= 1.0 + exp_below_0(-logit.abs());
-    };
-    let whole = x.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        let (x, logits) = (&x[start..start + LANES], &logits[start..start + LANES]);
-        for lane in 0..LANES {
-            take(lane, x[lane], logits[lane]);
-        }
+    // A loop of its own, which becomes vector instructions: with sums and products in it, it would not.
+    let mut factors = [1.0; FACTORS_PER_LOGARITHM];
+    for (factor, &logit) in factors.iter_mut().zip(logits) {
+        *factor = 1.0 + exp_below_0(-f64::from(logit.abs()));
     }
-    for index in whole..x.len() {
-        take(index - whole, x[index], logits[index]);
+    let mut terms = [0.0; FACTORS_PER_LOGARITHM];
+    for ((term, &x), &logit) in terms.iter_mut().zip(x).zip(logits) {
+        let positive = if logit > 0.0 { logit } else { 0.0 };
+        *term = f64::from(positive) - f64::from(x) * f64::from(logit);
+    }
+    let (mut linear, mut product) = ([0.0; LANES], [1.0; LANES]);
+    for (terms, factors) in terms.as_chunks::<LANES>().0.iter().zip(factors.as_chunks::<LANES>().0).take(x.len().div_ceil(LANES)) {
+        for lane in 0..LANES {
+            linear[lane] += terms[lane];
+            product[lane] *= factors[lane];
+        }
     }
     (linear.iter().sum(), product.iter().product())
 }

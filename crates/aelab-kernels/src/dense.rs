@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation, module};
 use crate::Activation;
 use crate::activation::{backward, forward_columns};
 use crate::fused::{Fused, fused_of, given, or_empty};
-use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, tensor_of};
+use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, shape_of, tensor_of};
 use crate::product::{Matrix, product, product_with, two_products};
 
 /// `activation(x W + bias)`, or `activation(x W^T + bias)` where `transposed`.
@@ -51,8 +51,8 @@ fn settled(weight: FlexTensor, transposed: bool) -> (FlexTensor, bool) {
 }
 
 fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
-    let shape = tensor.layout().shape();
-    Matrix::new(numbers(tensor), shape[0], shape[1])
+    let [rows, columns] = shape_of(tensor);
+    Matrix::new(numbers(tensor), rows, columns)
 }
 
 fn turned(matrix: Matrix<'_>, transposed: bool) -> Matrix<'_> {

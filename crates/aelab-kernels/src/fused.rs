@@ -164,3 +164,72 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         OnTape { operation, state }.prepare::<C>(nodes).compute_bound().stateless(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// `a + 2 b`, by rows; what it was told at its last call.
+    #[derive(Debug, Clone, Default)]
+    struct Probe(Arc<Mutex<Vec<(bool, [bool; 3])>>>);
+
+    impl Fused<3> for Probe {
+        type State = ();
+
+        fn forward(&self, [a, b, c]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, ()) {
+            self.0.lock().unwrap().push((given(c).is_some(), needs));
+            let sums = numbers(&a).iter().zip(numbers(&b)).map(|(a, b)| a + 2.0 * b);
+            (tensor_of(sums.collect(), a.layout().shape().clone()), ())
+        }
+
+        fn backward(&self, gradient: FlexTensor, (): (), needs: [bool; 3]) -> [Option<FlexTensor>; 3] {
+            self.0.lock().unwrap().push((false, needs));
+            [needs[0].then(|| gradient.clone()), needs[1].then(|| scaled(gradient, &[2.0])), None]
+        }
+    }
+
+    #[test]
+    fn an_operation_sees_rows_and_is_told_what_is_given_and_which_gradients_are_needed() {
+        let (probe, device) = (Probe::default(), Device::flex());
+        let matrix = |device: &Device| Tensor::<2>::from_data([[1.0, 2.0], [3.0, 4.0]], device);
+        let run = |a: &Tensor<2>, b: &Tensor<2>, c: Option<&Tensor<2>>| -> Tensor<2> {
+            fused_of([a.clone().into_dispatch(), b.clone().into_dispatch(), or_empty(c)], probe.clone())
+        };
+        let values = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().unwrap();
+        // Without a tape, and one side turned.
+        let plain = matrix(&device);
+        assert_eq!(values(run(&plain, &plain.clone().transpose(), Some(&plain))), [3.0, 8.0, 7.0, 12.0]);
+        // On the tape: one side with a gradient, the other on the tape without one, or not on it at all.
+        let (a, b) = (matrix(&device.clone().autodiff()).require_grad(), matrix(&device.clone().autodiff()));
+        for other in [&b, &plain] {
+            let gradients = run(other, &a, None).sum().backward();
+            assert_eq!(values(a.grad(&gradients).unwrap()), [2.0; 4]);
+            assert!(other.grad(&gradients).is_none());
+        }
+        let only_b = (false, [false, true, false]);
+        assert_eq!(*probe.0.lock().unwrap(), [(true, [false; 3]), only_b, only_b, only_b, only_b]);
+    }
+
+    #[test]
+    fn the_gradients_of_a_cost_are_scaled_by_that_of_its_result_row_by_row() {
+        #[derive(Debug)]
+        struct Rows;
+
+        impl Cost<1> for Rows {
+            fn forward(&self, [x]: [FlexTensor; 1], _needs: [bool; 1]) -> (FlexTensor, Vec<FlexTensor>) {
+                let sums = numbers(&x).chunks_exact(2).map(|row| row.iter().sum()).collect();
+                (tensor_of(sums, Shape::new([2, 1])), vec![tensor_of(vec![1.0; 4], Shape::new([2, 2]))])
+            }
+        }
+
+        let device = Device::flex().autodiff();
+        let x = Tensor::<2>::from_data([[1.0, 2.0], [3.0, 4.0]], &device).require_grad();
+        let costs: Tensor<2> = fused([&x], Rows);
+        let gradients = (costs * Tensor::<2>::from_data([[3.0], [5.0]], &device)).sum().backward();
+        assert_eq!(x.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [3.0, 3.0, 5.0, 5.0]);
+    }
+}

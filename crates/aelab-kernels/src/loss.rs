@@ -8,7 +8,7 @@ use crate::Loss;
 use crate::fused::{Cost, fused_of, or_empty};
 use crate::likelihood::{gradient_by_x, value, value_and_gradient};
 use crate::parallel::rows_with_values;
-use crate::primitive::{is_ours, mean, numbers, tensor_of};
+use crate::primitive::{is_ours, mean, numbers, shape_of, tensor_of};
 
 /// The loss of a reconstruction (or of its logits) of `x`, each feature times its `mask`, summed over features, averaged over
 /// the batch: `[1]`. `None` where the tensors are not on `flex` or not of one shape. The mask gets no gradient.
@@ -47,7 +47,7 @@ struct LossOfBatch {
 impl Cost<3> for LossOfBatch {
     fn forward(&self, [r, x, mask]: [FlexTensor; 3], needs: [bool; 3]) -> (FlexTensor, Vec<FlexTensor>) {
         let Self { loss, of_each } = *self;
-        let [batch, width] = [0, 1].map(|dim| x.layout().shape()[dim]);
+        let [batch, width] = shape_of(&x);
         let [r, x, mask] = [&r, &x, &mask].map(numbers);
         let scale = if of_each { 1.0 } else { 1.0 / batch as f32 };
         let mask_of = |row: usize| if mask.is_empty() { mask } else { &mask[row * width..][..width] };

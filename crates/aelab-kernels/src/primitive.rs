@@ -15,6 +15,16 @@ pub(crate) fn without_tape<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     if tensor.device().is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
 }
 
+/// What stands behind a tensor that [`is_ours`] and has no tape.
+pub(crate) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape")
+}
+
+/// Rows and columns of a matrix.
+pub(crate) fn shape_of(matrix: &FlexTensor) -> [usize; 2] {
+    [0, 1].map(|dim| matrix.layout().shape()[dim])
+}
+
 /// A new tensor of these numbers.
 pub(crate) fn tensor_of(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
@@ -62,8 +72,8 @@ pub fn with_optional_slices<const D: usize, const N: usize, const M: usize>(
     if !tensors.iter().chain(optional.iter().flatten()).all(is_ours) {
         return Err((tensors, optional));
     }
-    let primitive = |tensor: Tensor<D>| contiguous(tensor.try_into_primitive::<Flex>().expect("the tensor is on flex without a tape"));
-    let (mut tensors, mut optional) = (tensors.map(primitive), optional.map(|tensor| tensor.map(primitive)));
+    let laid_out = |tensor| contiguous(primitive(tensor));
+    let (mut tensors, mut optional) = (tensors.map(laid_out), optional.map(|tensor| tensor.map(laid_out)));
     let of_optional = optional.each_mut().map(|tensor| tensor.as_mut().map_or(&mut [][..], numbers_mut));
     work(tensors.each_mut().map(numbers_mut), of_optional);
     Ok((tensors.map(Tensor::from_primitive::<Flex>), optional.map(|tensor| tensor.map(Tensor::from_primitive::<Flex>))))

@@ -9,7 +9,7 @@ use crate::fused::{Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::math::exp;
 use crate::parallel::{for_rows, sum_rows_of};
-use crate::primitive::{is_ours, numbers, numbers_mut, tensor_of};
+use crate::primitive::{is_ours, numbers, numbers_mut, shape_of, tensor_of};
 
 /// The derivative of an activation as a function of its output, `[batch, unit]` to the same, which has a gradient of its own.
 /// `None` where the tensor is not on `flex`, and for activations whose derivative jumps.
@@ -119,7 +119,7 @@ impl Fused<2> for ScaledColumns {
     type State = [(FlexTensor, Vec<f32>); 2];
 
     fn forward(&self, [weight, factor]: [FlexTensor; 2], _needs: [bool; 2]) -> (FlexTensor, Self::State) {
-        let [batch, width] = [0, 1].map(|dim| factor.layout().shape()[dim]);
+        let [batch, width] = shape_of(&factor);
         let of_weight = squares_of_columns(numbers(&weight), width);
         let of_factor = squares_of_columns(numbers(&factor), width);
         let sum: f64 = of_weight.iter().zip(&of_factor).map(|(weight, factor)| f64::from(*weight) * f64::from(*factor)).sum();

@@ -12,7 +12,7 @@ use crate::fused::{Fused, fused_of, given, or_empty};
 use crate::isa::compiled_for_each_isa;
 use crate::map::transposed;
 use crate::parallel::rows_with_values;
-use crate::primitive::{is_ours, numbers, tensor_of};
+use crate::primitive::{is_ours, numbers, shape_of, tensor_of};
 use crate::product::{Matrix, product_with};
 use crate::top_k::largest_of_rows;
 
@@ -171,10 +171,6 @@ impl ByUnit {
     fn ordered(&self, values: &[f32]) -> Vec<f32> {
         self.places.iter().map(|place| values[*place as usize]).collect()
     }
-}
-
-fn shape_of(tensor: &FlexTensor) -> [usize; 2] {
-    [0, 1].map(|dim| tensor.layout().shape()[dim])
 }
 
 /// What the gradients are computed from.

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use crate::fused::{Cost, Fused, fused};
 use crate::isa::compiled_for_each_isa;
 use crate::primitive::{is_ours, mean, numbers, tensor_of};
+use crate::vector::add;
 
 /// `1/B sum_b sum_j |z_bj|`: `[batch, code]` to `[1]`. Its slope at 0 is 0.
 pub fn l1_norm(z: Tensor<2>) -> Tensor<1> {
@@ -62,15 +63,6 @@ impl Cost<1> for L1Norm {
 
 #[derive(Debug)]
 struct MeanOfUnits;
-
-#[inline(always)]
-fn add_body<const FMA: bool>(sums: &mut [f32], row: &[f32]) {
-    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-}
-
-compiled_for_each_isa! {
-    fn add(sums: &mut [f32], row: &[f32]) = add_body
-}
 
 impl Fused<1> for MeanOfUnits {
     /// Rows of the batch.

@@ -3,6 +3,28 @@
 //! A training step is a chain of sections of some ten to hundred microseconds. The thread that trains takes part in each;
 //! its helpers wait for the next one in a short loop and sleep only when none comes, so that a section costs about a
 //! microsecond, where waking a sleeping pool costs many.
+//!
+//! # Why no helper meets another section's work, and none is waited for in vain
+//! 1. **One owner.** Whoever turns `busy` from false to true (acquire) owns the team until it sets it back (release). All others, and
+//!    tasks that open sections of their own, do without helpers.
+//! 2. **Writes come while nobody is in.** The owner before has taken the limit out of `word` and has then seen the count at 0. A
+//!    helper enters only by an exchange of a word whose count is below its limit, so from then on none does until the next
+//!    owner stores a word with a limit, after `section` and `next`. An exchange that was prepared before fails, because the word is
+//!    another; were it the same again, after 2^32 sections, the helper would enter the present section, as any other may.
+//! 3. **Who is in sees the section.** That store releases what was written before it, and each later change of the word up to the next
+//!    store is a read-modify-write, which hands on what it has read: the exchange (acquire) of any helper comes after the
+//!    writes of the owner.
+//! 4. **The owner sees what was done.** A helper counts itself off with a release after its last task. The owner leaves when it has read
+//!    (acquire) a count of 0, which the last of these has written, and which hands on those before it.
+//! 5. **Nobody sleeps through a section.** A helper announces its sleep, then looks at the word; the owner stores the word, then looks for
+//!    announcements: all four sequentially consistent, so that one of the two sees the other. The helper holds `sleep` from before its
+//!    announcement until it sleeps, and the owner takes `sleep` before it wakes: it does not wake between look and sleep.
+//! 6. **Panics.** A helper's is caught, so that it always counts itself off; the tasks left are done by the others, and the owner raises
+//!    the first. The owner's own unwinds through `Close`, which waits as a return does.
+//!
+//! How many threads take part is asked of rayon at each section: as many as it has, or as the pool has that the section is in.
+//! Helpers never go away. In the child of a fork there are none, and the owner does all tasks itself. A task may use rayon: of its
+//! threads only the owner waits without doing its work, and a section has no helpers unless rayon has another thread.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -112,7 +134,13 @@ impl Team {
                 // SAFETY: `run` does not return, nor unwind, before this helper is counted off: what it was lent still lives.
                 let work = unsafe { &*work };
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.take_tasks(work, num_tasks))) {
-                    lock(&self.panic).get_or_insert(panic);
+                    let mut first = lock(&self.panic);
+                    if first.is_none() {
+                        *first = Some(panic);
+                    } else {
+                        // Its destructor could panic, and this helper would never be counted off.
+                        std::mem::forget(panic);
+                    }
                 }
             }
             self.word.fetch_sub(1, Ordering::Release);
@@ -159,8 +187,8 @@ pub(crate) fn run(num_tasks: usize, work: &(dyn Fn(usize) + Sync)) {
         return (0..num_tasks).for_each(work);
     }
     let close = Close;
-    // Left over where the last section's own thread panicked as well.
-    drop(lock(&TEAM.panic).take());
+    // Left over where the last section's own thread panicked as well. Not dropped: its destructor could panic here.
+    std::mem::forget(lock(&TEAM.panic).take());
     TEAM.hire(num_helpers);
     // SAFETY: only the lifetime is changed; `Close` keeps this call from ending while a helper may use `work`.
     let lent = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(work) };
@@ -224,6 +252,93 @@ mod tests {
             });
             assert_eq!(sum.into_inner(), 2016);
         }
+    }
+
+    /// Does `work` where sections have helpers, however few cores there are.
+    fn with_helpers<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+        rayon::ThreadPoolBuilder::new().num_threads(6).build().unwrap().install(work)
+    }
+
+    #[test]
+    fn sections_of_many_threads_with_nested_ones_and_panics_among_them_do_each_task_once() {
+        std::thread::scope(|scope| {
+            for seed in 0..4_usize {
+                scope.spawn(move || {
+                    with_helpers(|| {
+                        for round in 0..500 {
+                            let num = (round * 7 + seed * 5) % 40;
+                            let bad = (round * 13 + seed) % 60;
+                            let done: Vec<AtomicUsize> = (0..num).map(|_| AtomicUsize::new(0)).collect();
+                            let nested = AtomicUsize::new(0);
+                            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                                run(num, &|task| {
+                                    done[task].fetch_add(1, Ordering::Relaxed);
+                                    run(3, &|_| _ = nested.fetch_add(1, Ordering::Relaxed));
+                                    // Without the hook, which would print.
+                                    if task == bad {
+                                        resume_unwind(Box::new(task));
+                                    }
+                                });
+                            }));
+                            let counts: Vec<usize> = done.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+                            match outcome {
+                                Ok(()) => {
+                                    assert!(bad >= num && counts.iter().all(|count| *count == 1), "{counts:?}");
+                                    assert_eq!(nested.into_inner(), 3 * num);
+                                }
+                                Err(panic) => {
+                                    assert_eq!(panic.downcast_ref(), Some(&bad), "the panic is this section's own");
+                                    assert!(counts.iter().all(|count| *count <= 1), "{counts:?}");
+                                }
+                            }
+                            if round % 100 == 0 {
+                                // Long enough for helpers to go to sleep.
+                                std::thread::sleep(std::time::Duration::from_millis(1));
+                            }
+                        }
+                    });
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn panics_of_several_helpers_whose_payloads_panic_when_dropped_leave_the_team_whole() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if !std::thread::panicking() {
+                    resume_unwind(Box::new("dropped"));
+                }
+            }
+        }
+        with_helpers(|| {
+            for _ in 0..50 {
+                let caught = catch_unwind(|| {
+                    run(6, &|_| {
+                        std::thread::sleep(std::time::Duration::from_micros(200));
+                        resume_unwind(Box::new(Bomb));
+                    });
+                });
+                assert!(caught.is_err());
+                std::mem::forget(caught);
+                let sum = AtomicUsize::new(0);
+                run(64, &|task| _ = sum.fetch_add(task, Ordering::Relaxed));
+                assert_eq!(sum.into_inner(), 2016);
+            }
+        });
+    }
+
+    #[test]
+    fn a_task_may_use_rayon() {
+        use rayon::prelude::*;
+        with_helpers(|| {
+            for _ in 0..50 {
+                let sum = AtomicUsize::new(0);
+                run(12, &|task| _ = sum.fetch_add((0..100).into_par_iter().map(|number| number * task).sum(), Ordering::Relaxed));
+                assert_eq!(sum.into_inner(), 4950 * 66);
+            }
+        });
     }
 
     #[test]
