@@ -28,13 +28,10 @@ sweep: {{train.seed: {seeds}}}
 """
 
 
-def sizes(pid):
-    """RSS and PSS of a process in MB."""
-    values = {}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-        key, value = line.split(":")
-        values[key] = int(value.split()[0]) * 1024 / 1e6
-    return values["Rss"], values["Pss"]
+def megabytes(pid):
+    """What Linux says of the memory of a process, by its name for it: `Rss`, `Pss`, ..."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
 
 
 def start(aelab, folder, name):
@@ -93,9 +90,9 @@ def main():
             workers = [start(aelab, folder, trial) for trial in hashes[:num]]
             for worker in workers:
                 wait_for_step(worker)
-            measured = [sizes(worker.pid) for worker in workers]
+            measured = [megabytes(worker.pid) for worker in workers]
             stop(workers)
-            resident, proportional = (sum(values) for values in zip(*measured))
+            resident, proportional = (sum(values[name] for values in measured) for name in ("Rss", "Pss"))
             print(f"{num:3} workers: RSS {resident / num:6.1f} MB each, PSS {proportional / num:6.1f} MB each, {proportional:7.1f} MB in all", flush=True)
     return 0
 

@@ -17,6 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import shared_memory  # noqa: E402
+import sweep  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
 MODELS = {
     "undercomplete": "{undercomplete: {hidden: [], code_size: 32, code_activation: relu, output_activation: sigmoid}}",
@@ -47,10 +51,9 @@ def family(pid):
 def sizes(pid):
     """PSS and the part of it that is the process's own, in MB."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        values = shared_memory.megabytes(pid)
     except OSError:
         return 0.0, 0.0
-    values = {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
     return values.get("Pss", 0.0), values.get("Pss_Anon", 0.0)
 
 
@@ -75,8 +78,7 @@ def run_aelab(arguments, folder, model, epochs, look=lambda pids: None):
 
 
 def run_pytorch(arguments, folder, model):
-    data = Path(os.environ.get("AELAB_DATA") or Path.home() / ".local/share/aelab") / "fashion_mnist"
-    command = [arguments.python, HERE / "pytorch_sweep.py", f"data={data}", f"model={model}", "size=large", f"epochs={arguments.epochs}"]
+    command = [arguments.python, HERE / "pytorch_sweep.py", f"data={sweep.FASHION_MNIST}", f"model={model}", "size=large", f"epochs={arguments.epochs}"]
     return watch(command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
 

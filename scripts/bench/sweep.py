@@ -60,7 +60,7 @@ def run_pytorch(arguments, folder, threads):
         "hydra/launcher": "joblib",
         "hydra.launcher.n_jobs": arguments.jobs,
         "hydra.sweep.dir": folder,
-        "data": data,
+        "data": FASHION_MNIST,
         "model": "undercomplete,sparse,vae",
         "size": "small,large",
         "seed": "1,2,3,4",
