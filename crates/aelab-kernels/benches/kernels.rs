@@ -164,8 +164,8 @@ fn optimizers(criterion: &mut Criterion) {
         let [mut parameter, gradient, mut moment_1, mut moment_2] = fresh();
         group.bench_function(BenchmarkId::new("plain", &shape), |bencher| {
             bencher.iter(|| {
-                moment_1 = moment_1.clone() * step.beta_1 + gradient.clone() * (1.0 - step.beta_1);
-                moment_2 = moment_2.clone() * step.beta_2 + gradient.clone().square() * (1.0 - step.beta_2);
+                moment_1 = moment_1.clone() * step.beta_1[0] + gradient.clone() * step.beta_1[1];
+                moment_2 = moment_2.clone() * step.beta_2[0] + gradient.clone().square() * step.beta_2[1];
                 parameter = parameter.clone() - moment_1.clone() * step.step_size / (moment_2.clone().sqrt() + step.epsilon);
             });
         });

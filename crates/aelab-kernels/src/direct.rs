@@ -89,7 +89,7 @@ impl Direct {
     }
 
     fn new(from: [usize; 3], before: usize, bordered: [usize; 2], width: usize, sizes: &Sizes, classes: Vec<Class>) -> Option<Self> {
-        if width == 0 || width % LANES != 0 || from.contains(&0) || sizes.kernel == 0 {
+        if width == 0 || !width.is_multiple_of(LANES) || from.contains(&0) || sizes.kernel == 0 {
             return None;
         }
         let num_outputs = width * classes.iter().map(|class| class.pixels.len()).sum::<usize>();
@@ -296,8 +296,8 @@ unsafe fn strip_sums<L: Lanes, const PIXELS: usize, const VECTORS: usize>(
                     unsafe {
                         let weights = strip.as_ptr().add((run.row + inner) * VECTORS * LANES);
                         let mut weight = [L::splat(0.0); VECTORS];
-                        for vector in 0..VECTORS {
-                            weight[vector] = L::load(&*weights.add(vector * LANES).cast());
+                        for (vector, weight) in weight.iter_mut().enumerate() {
+                            *weight = L::load(&*weights.add(vector * LANES).cast());
                         }
                         for index in 0..PIXELS {
                             let value = L::splat(*source.as_ptr().add(places[index].source + run.source + inner));
@@ -308,11 +308,11 @@ unsafe fn strip_sums<L: Lanes, const PIXELS: usize, const VECTORS: usize>(
                     }
                 }
             }
-            for index in 0..PIXELS {
-                for vector in 0..VECTORS {
+            for (place, sums) in places.iter().zip(&sums) {
+                for (vector, sum) in sums.iter().enumerate() {
                     // SAFETY: `Direct::new` has checked that all channels of a pixel lie within its example, and the strip's columns
                     // are among them.
-                    unsafe { sums[index][vector].store(&mut *output.as_mut_ptr().add(places[index].output + vector * LANES).cast()) };
+                    unsafe { sum.store(&mut *output.as_mut_ptr().add(place.output + vector * LANES).cast()) };
                 }
             }
         }
@@ -376,8 +376,8 @@ unsafe fn add_strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                         let gradients = gradient.as_ptr().add(example * direct.num_outputs + pixel.output + first);
                         let values = source.as_ptr().add(example * direct.len() + pixel.source);
                         let mut upstream = [L::splat(0.0); VECTORS];
-                        for vector in 0..VECTORS {
-                            upstream[vector] = L::load(&*gradients.add(vector * LANES).cast());
+                        for (vector, upstream) in upstream.iter_mut().enumerate() {
+                            *upstream = L::load(&*gradients.add(vector * LANES).cast());
                         }
                         for index in 0..ROWS {
                             let value = L::splat(*values.add(tile[index].0));
@@ -388,13 +388,13 @@ unsafe fn add_strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                     }
                 }
             }
-            for index in 0..valid {
-                for vector in 0..VECTORS {
-                    let at = tile[index].1 * direct.width + first + vector * LANES;
+            for ((_, row), sums) in tile.iter().zip(&sums).take(valid) {
+                for (vector, sum) in sums.iter().enumerate() {
+                    let at = row * direct.width + first + vector * LANES;
                     // SAFETY: `Direct::new` has checked that the weight has the row, and the caller vouches for the column.
                     unsafe {
                         let place: &mut [f32; LANES] = &mut *of_weight.as_mut_ptr().add(at).cast();
-                        L::load(place).add_product(L::splat(1.0), sums[index][vector]).store(place);
+                        L::load(place).add_product(L::splat(1.0), *sum).store(place);
                     }
                 }
             }

@@ -175,7 +175,10 @@ mod tests {
 
     /// `a + 2 b`, by rows; what it was told at its last call.
     #[derive(Debug, Clone, Default)]
-    struct Probe(Arc<Mutex<Vec<(bool, [bool; 3])>>>);
+    struct Probe(Arc<Mutex<Vec<Call>>>);
+
+    /// Whether there was a third input, and what needed a gradient.
+    type Call = (bool, [bool; 3]);
 
     impl Fused<3> for Probe {
         type State = ();

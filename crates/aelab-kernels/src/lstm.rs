@@ -25,7 +25,7 @@ use self::forward::{Memory, Pass, Weights};
 pub use self::plan::{LstmInput, LstmOutput, LstmPlan};
 use crate::fused::{Fused, fused_of, given, or_empty};
 use crate::primitive::{is_ours, numbers, tensor_of};
-use crate::product::accumulate;
+use crate::vector::add;
 
 /// The layers of a [`LstmPlan`] over series; `None` where the tensors are not on `flex`.
 ///
@@ -111,7 +111,7 @@ impl Fused<3> for LstmPlan {
             .collect();
         let of_parameters = needs_parameters.then(|| {
             let mut sum = vec![0.0; num_parameters];
-            parts.iter().for_each(|part| accumulate(&mut sum, part));
+            parts.iter().for_each(|part| add(&mut sum, part));
             tensor_of(sum, Shape::new([num_parameters]))
         });
         let of_source = needs_source.then(|| tensor_of(of_source, Shape::new([batch, source_width])));

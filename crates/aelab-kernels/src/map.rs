@@ -238,8 +238,8 @@ pub(crate) fn transpose(from: &[f32], rows: usize, into: &mut [f32]) {
 /// [`transpose`] to what was not written before.
 fn transpose_new(from: &[f32], rows: usize, into: &mut [MaybeUninit<f32>]) {
     assert_eq!(from.len(), into.len(), "a transpose has as many numbers");
-    if rows > 0 {
-        transpose_strided(from, from.len() / rows, rows, into);
+    if let Some(columns) = from.len().checked_div(rows) {
+        transpose_strided(from, columns, rows, into);
     }
 }
 

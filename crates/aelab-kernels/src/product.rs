@@ -57,11 +57,6 @@ pub(crate) fn product_into_new<'a>(output: &'a mut [MaybeUninit<f32>], a: Matrix
     }
 }
 
-/// `sum <- sum + part`.
-pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
-    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-}
-
 /// Writes `a b` to `output`, one row after the other, and reads nothing of it; with `add`, adds it.
 ///
 /// # Safety
@@ -69,7 +64,7 @@ pub(crate) fn accumulate(sum: &mut [f32], part: &[f32]) {
 unsafe fn multiply(output: *mut f32, add: bool, a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
     // SAFETY: all rows and all columns lie within the factors; the caller vouches for the output.
-    unsafe { multiply_part(output, [b.columns, 1], add, 1.0, a, 0..a.rows, b, 0..b.columns) }
+    unsafe { multiply_part(output, [b.columns, 1], [if add { 1.0 } else { 0.0 }, 1.0], a, 0..a.rows, b, 0..b.columns) }
 }
 
 /// What a tile of a product is passed to when it is done, one row of it after the other: the row and the first column within the
@@ -243,15 +238,15 @@ unsafe fn compute_tile(job: &Job<'_>, number: usize) {
         if tiles.turned {
             TURNED.with_borrow_mut(|scratch| {
                 scratch.reserve(rows * columns);
-                multiply_part(scratch.as_mut_ptr(), [1, rows], false, *factor, *a, row..row + rows, *b, column..column + columns);
+                multiply_part(scratch.as_mut_ptr(), [1, rows], [0.0, *factor], *a, row..row + rows, *b, column..column + columns);
                 scratch.set_len(rows * columns);
                 transpose_to(scratch, rows, [columns, rows], corner, width);
                 scratch.clear();
             });
         } else {
-            multiply_part(corner, [width, 1], false, *factor, *a, row..row + rows, *b, column..column + columns);
+            multiply_part(corner, [width, 1], [0.0, *factor], *a, row..row + rows, *b, column..column + columns);
             if let Some((a, b, factor)) = other {
-                multiply_part(corner, [width, 1], true, *factor, *a, row..row + rows, *b, column..column + columns);
+                multiply_part(corner, [width, 1], [1.0, *factor], *a, row..row + rows, *b, column..column + columns);
             }
         }
     }
@@ -274,16 +269,15 @@ const WORTH_PACKING: usize = 48;
 /// The same where rows of the second factor lie so far apart that they compete for the same places in the caches.
 const WORTH_PACKING_AGAINST_CONFLICTS: usize = 8;
 
-/// Writes some rows of `a` times some columns of `b`, times `factor`, to `output`, whose neighbours in a column and in a row are `strides` apart, and
-/// reads nothing of it; with `add`, adds them.
+/// Writes some rows of `a` times some columns of `b`, times `factor`, to `output`, whose neighbours in a column and in a row are
+/// `strides` apart, and adds what is `kept` of it: with 0 nothing, and nothing of it is read.
 ///
 /// # Safety
-/// The rows and columns must lie within the factors, and the output must have room; with `add`, it must have been written.
+/// The rows and columns must lie within the factors, and the output must have room; unless `kept` is 0, it must have been written.
 unsafe fn multiply_part(
     output: *mut f32,
     strides: [usize; 2],
-    add: bool,
-    factor: f32,
+    [kept, factor]: [f32; 2],
     a: Matrix<'_>,
     rows: Range<usize>,
     b: Matrix<'_>,
@@ -304,14 +298,14 @@ unsafe fn multiply_part(
             output,
             strides[1] as isize,
             strides[0] as isize,
-            add,
+            kept != 0.0,
             a.numbers.as_ptr().add(first_row),
             a.column_stride as isize,
             a.row_stride as isize,
             b.numbers.as_ptr().add(first_column),
             b.column_stride as isize,
             b.row_stride as isize,
-            if add { 1.0_f32 } else { 0.0 },
+            kept,
             factor,
             false,
             false,
