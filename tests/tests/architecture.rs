@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aelab-kernels", &[]),
     ("aelab-losses", &["aelab-core", "aelab-kernels"]),
     ("aelab-nn", &["aelab-core", "aelab-kernels"]),
-    ("aelab-data", &["aelab-core", "aelab-files", "aelab-map"]),
+    ("aelab-data", &["aelab-core", "aelab-files", "aelab-kernels", "aelab-map"]),
     ("aelab-train", &["aelab-core", "aelab-files", "aelab-kernels"]),
     ("aelab-eval", &["aelab-core", "aelab-files", "aelab-kernels"]),
     ("aelab-tensorboard", &["aelab-core", "aelab-files"]),

@@ -142,9 +142,9 @@ pub(crate) unsafe fn transpose_to(from: &[f32], stride: usize, [rows, columns]: 
             // SAFETY: the transposed tile lies within the transpose, for which there is room.
             let into = unsafe { into.add(column * into_stride + row) };
             match Isa::detect() {
+                #[cfg(target_arch = "x86_64")]
                 // SAFETY: `detect` has found AVX-512. Rows and columns of the tile lie within the matrix, which has whole rows, and
                 // the transposed tile within the transpose.
-                #[cfg(target_arch = "x86_64")]
                 Isa::Avx512 => unsafe { x86::transpose_tile(from.as_ptr(), stride, size, into, into_stride) },
                 _ => {
                     for (line, column) in (0..size[0]).flat_map(|line| (0..size[1]).map(move |column| (line, column))) {
