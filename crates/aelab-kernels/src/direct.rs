@@ -259,6 +259,7 @@ unsafe fn sums<L: Lanes>(direct: &Direct, strips: &[f32], source: &[f32], output
 ///
 /// # Safety
 /// As for [`sums`]; the strip has `VECTORS` vectors for each row of the weight and begins at column `first`.
+#[expect(clippy::needless_range_loop, reason = "sums that an iterator points to do not stay in registers: half the speed")]
 #[inline(always)]
 unsafe fn strip_sums<L: Lanes, const PIXELS: usize, const VECTORS: usize>(
     direct: &Direct,
@@ -296,8 +297,8 @@ unsafe fn strip_sums<L: Lanes, const PIXELS: usize, const VECTORS: usize>(
                     unsafe {
                         let weights = strip.as_ptr().add((run.row + inner) * VECTORS * LANES);
                         let mut weight = [L::splat(0.0); VECTORS];
-                        for (vector, weight) in weight.iter_mut().enumerate() {
-                            *weight = L::load(&*weights.add(vector * LANES).cast());
+                        for vector in 0..VECTORS {
+                            weight[vector] = L::load(&*weights.add(vector * LANES).cast());
                         }
                         for index in 0..PIXELS {
                             let value = L::splat(*source.as_ptr().add(places[index].source + run.source + inner));
@@ -308,11 +309,11 @@ unsafe fn strip_sums<L: Lanes, const PIXELS: usize, const VECTORS: usize>(
                     }
                 }
             }
-            for (place, sums) in places.iter().zip(&sums) {
-                for (vector, sum) in sums.iter().enumerate() {
+            for index in 0..PIXELS {
+                for vector in 0..VECTORS {
                     // SAFETY: `Direct::new` has checked that all channels of a pixel lie within its example, and the strip's columns
                     // are among them.
-                    unsafe { sum.store(&mut *output.as_mut_ptr().add(place.output + vector * LANES).cast()) };
+                    unsafe { sums[index][vector].store(&mut *output.as_mut_ptr().add(places[index].output + vector * LANES).cast()) };
                 }
             }
         }
@@ -346,6 +347,7 @@ unsafe fn add_of_weight<L: Lanes>(direct: &Direct, source: &[f32], gradient: &[f
 ///
 /// # Safety
 /// As for [`add_of_weight`]; the weight has `VECTORS` vectors of columns from `first` on.
+#[expect(clippy::needless_range_loop, reason = "sums that an iterator points to do not stay in registers: half the speed")]
 #[inline(always)]
 unsafe fn add_strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     direct: &Direct,
@@ -376,8 +378,8 @@ unsafe fn add_strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                         let gradients = gradient.as_ptr().add(example * direct.num_outputs + pixel.output + first);
                         let values = source.as_ptr().add(example * direct.len() + pixel.source);
                         let mut upstream = [L::splat(0.0); VECTORS];
-                        for (vector, upstream) in upstream.iter_mut().enumerate() {
-                            *upstream = L::load(&*gradients.add(vector * LANES).cast());
+                        for vector in 0..VECTORS {
+                            upstream[vector] = L::load(&*gradients.add(vector * LANES).cast());
                         }
                         for index in 0..ROWS {
                             let value = L::splat(*values.add(tile[index].0));
@@ -388,13 +390,13 @@ unsafe fn add_strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                     }
                 }
             }
-            for ((_, row), sums) in tile.iter().zip(&sums).take(valid) {
-                for (vector, sum) in sums.iter().enumerate() {
-                    let at = row * direct.width + first + vector * LANES;
+            for index in 0..valid {
+                for vector in 0..VECTORS {
+                    let at = tile[index].1 * direct.width + first + vector * LANES;
                     // SAFETY: `Direct::new` has checked that the weight has the row, and the caller vouches for the column.
                     unsafe {
                         let place: &mut [f32; LANES] = &mut *of_weight.as_mut_ptr().add(at).cast();
-                        L::load(place).add_product(L::splat(1.0), *sum).store(place);
+                        L::load(place).add_product(L::splat(1.0), sums[index][vector]).store(place);
                     }
                 }
             }
