@@ -34,7 +34,7 @@ pub struct SparseCode {
 /// More of the units than this part, kept, and dense products are as fast.
 const SPARSE: usize = 8;
 /// With fewer rows than this, dense products cost no more than turning the weight once.
-const FEW_ROWS: usize = 48;
+const FEW_ROWS: usize = 24;
 
 impl SparseCode {
     /// `z`, the `k` largest of each row of `x W + b` and 0 in place of the others, and `z V + c`; the code comes without a tape.
