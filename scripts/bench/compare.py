@@ -46,8 +46,10 @@ def check_agreement(examples, names, batch_sizes, device):
 class Row:
     """One network at one batch size and number of threads."""
 
-    def __init__(self, name, batch_size, threads):
+    def __init__(self, name, batch_size, threads, seconds):
         self.name, self.batch_size, self.threads = name, batch_size, threads
+        # Of each side of each round.
+        self.seconds = seconds
         # Medians of rounds by side.
         self.rounds = {}
         # Estimates of the least time, one a round.
@@ -76,6 +78,7 @@ class Row:
             "network": self.name,
             "batch_size": self.batch_size,
             "threads": self.threads,
+            "seconds": self.seconds,
             "rounds": self.rounds,
             "floors_ms": self.floors,
         }
@@ -83,7 +86,7 @@ class Row:
     @classmethod
     def of_line(cls, line):
         """What `line` was made of."""
-        row = cls(line["network"], line["batch_size"], line["threads"])
+        row = cls(line["network"], line["batch_size"], line["threads"], line["seconds"])
         row.rounds, row.floors = line["rounds"], line["floors_ms"]
         return row
 
@@ -240,7 +243,7 @@ def main():
         print(f"torch.compile does not work here: {no_compiler}", file=sys.stderr)
     hows = [how for how in arguments.forms if how != "compiled" or not no_compiler]
     # All rows of one number of threads first: compiled code is made for a number of threads.
-    rows = [Row(name, size, threads) for threads in arguments.threads for name in names for size in arguments.batch_sizes]
+    rows = [Row(name, size, threads, arguments.seconds) for threads in arguments.threads for name in names for size in arguments.batch_sizes]
     for index, row in enumerate(rows):
         measure(row, arguments, hows)
         # What was compiled for this row is of no use to another, and there is a limit to how much is kept.
@@ -258,6 +261,7 @@ def show(rows, arguments, no_compiler=None):
     names = list(pytorch.NETWORKS)
     rows.sort(key=lambda row: (names.index(row.name), row.batch_size, -row.threads))
     arguments.rounds = min(len(row.rounds[AELAB]) for row in rows)
+    arguments.seconds = min(row.seconds for row in rows)
     sides = {side for row in rows for side in row.rounds}
     has_compiler = any(side.startswith("compiled") for side in sides)
     text = caption(arguments, no_compiler) + "\n\n" + table(rows, BEFORE in sides, has_compiler)
