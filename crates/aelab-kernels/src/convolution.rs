@@ -62,6 +62,8 @@ pub fn convolution(
 
 /// Numbers of a block: patches or borders, and both maps. Half of a usual second-level cache.
 const BLOCK_SIZE: usize = 1 << 17;
+/// A block is always enough for a thread, however few its numbers: each takes part in many products.
+const WORTH_A_THREAD: usize = usize::MAX;
 /// Gradients of weights are added up over so many groups of examples at most, of so many examples at least.
 const NUM_GROUPS: usize = 16;
 const LEAST_OF_A_GROUP: usize = 4;
@@ -167,7 +169,7 @@ fn forward(layer: &Layer, x: &Map, weight: &FlexTensor, bias: Option<FlexTensor>
     let ([_, block], len) = (layer.group(), layer.num_outputs());
     let num = layer.batch * len;
     let mut y = Vec::with_capacity(num);
-    for_bands(&mut y.spare_capacity_mut()[..num], block * len, usize::MAX, |index, y| {
+    for_bands(&mut y.spare_capacity_mut()[..num], block * len, WORTH_A_THREAD, |index, y| {
         SCRATCH.with_borrow_mut(|scratch| {
             let examples = index * block..index * block + y.len() / len;
             let x = x.block(examples.clone(), &mut scratch.x);
@@ -254,7 +256,7 @@ impl Fused<4> for Convolution {
         let mut sums: Vec<GroupGradients> = Vec::new();
         sums.resize_with(layer.batch.div_ceil(group), GroupGradients::default);
         let gradient_parts = Parts::new(gradient.numbers_mut());
-        for_bands(&mut sums, 1, usize::MAX, |index, sums| {
+        for_bands(&mut sums, 1, WORTH_A_THREAD, |index, sums| {
             sums[0] = GroupGradients { bias: vec![0.0; output[0]], weight: vec![0.0; num_weights] };
             SCRATCH.with_borrow_mut(|scratch| {
                 let last = layer.batch.min((index + 1) * group);
