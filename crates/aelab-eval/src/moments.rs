@@ -1,6 +1,7 @@
 //! Mean and mean square of every feature over what was observed of it: the simplest model of the data, and a fingerprint of it.
 
 use aelab_core::{Examples, Stream};
+use aelab_kernels::add_moments;
 use sha2::{Digest, Sha256};
 
 use crate::EvaluationError;
@@ -30,13 +31,7 @@ impl Moments {
         let mut num_observed = vec![0usize; num_features];
         for_each_batch(examples, stream, chunk_rows(num_features), |rows| {
             let Some(mask) = &rows.mask else {
-                for row in rows.values.chunks_exact(num_features.max(1)) {
-                    for ((mean, mean_square), &value) in mean.iter_mut().zip(&mut mean_square).zip(row) {
-                        let value = f64::from(value);
-                        *mean += value;
-                        *mean_square += value * value;
-                    }
-                }
+                add_moments(&rows.values, &mut mean, &mut mean_square);
                 num_observed.iter_mut().for_each(|num| *num += rows.shape()[0]);
                 return Ok(());
             };

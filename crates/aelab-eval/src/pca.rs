@@ -8,6 +8,7 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Side, get_global_parallelism};
 
+use crate::metric::sse::squared_error;
 use crate::pass::{chunk_rows, for_each_batch};
 use crate::threads::in_own_threads;
 use crate::{EvaluationError, Moments};
@@ -19,6 +20,10 @@ pub const MAX_PCA_SIDE: usize = 4096;
 /// Part of an example's largest value below which an error of its reconstruction is rounding: far below the precision of the
 /// examples themselves, far above that of sums over as many features as are attempted.
 const ROUNDING: f64 = 1e-10;
+
+/// Part of an example's squared length below which a difference of such lengths has too few digits left: of the 15 that there are,
+/// it leaves 9.
+const CANCELLED: f64 = 1e-6;
 
 /// A fitted PCA, all components.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,14 +101,23 @@ impl Pca {
     pub fn encode(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
         let num_features = self.mean.len();
         assert!(rows.len().is_multiple_of(num_features.max(1)), "PCA encodes whole examples");
-        let num_examples = rows.len() / num_features.max(1);
-        let num_components = num_components.min(self.eigenvalues.len());
+        self.encode_centred(&self.centred(rows), num_components)
+    }
+
+    fn centred(&self, rows: &[f32]) -> Vec<f64> {
         let mut centred = Vec::with_capacity(rows.len());
         append_centred(rows, &self.mean, &mut centred);
+        centred
+    }
+
+    fn encode_centred(&self, centred: &[f64], num_components: usize) -> Vec<f64> {
+        let num_features = self.mean.len();
+        let num_examples = centred.len() / num_features.max(1);
+        let num_components = num_components.min(self.eigenvalues.len());
         let components = MatRef::from_row_major_slice(&self.components[..num_components * num_features], num_components, num_features);
         let mut codes = vec![0.0; num_examples * num_components];
         let out = MatMut::from_row_major_slice_mut(&mut codes[..], num_examples, num_components);
-        let centred = MatRef::from_row_major_slice(&centred[..], num_examples, num_features);
+        let centred = MatRef::from_row_major_slice(centred, num_examples, num_features);
         in_own_threads(|| matmul(out, Accum::Replace, centred, components.transpose(), 1.0, get_global_parallelism()));
         codes
     }
@@ -131,6 +145,28 @@ impl Pca {
         reconstructions
     }
 
+    /// The squared error of each example's [`reconstruct`](Self::reconstruct)ion, summed over its features, `[example]`.
+    ///
+    /// Components are orthonormal, so that by Pythagoras it is what a code lacks of the squared length of the centred example. Where it
+    /// lacks so little that the difference has lost digits, the example is reconstructed.
+    ///
+    /// # Panics
+    /// When `rows` is not whole examples.
+    pub fn squared_errors(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
+        let num_features = self.mean.len().max(1);
+        assert!(rows.len().is_multiple_of(num_features), "PCA reconstructs whole examples");
+        let centred = self.centred(rows);
+        let codes = self.encode_centred(&centred, num_components);
+        let size = codes.len() / (rows.len() / num_features).max(1);
+        let examples = rows.chunks_exact(num_features).zip(centred.chunks_exact(num_features)).enumerate();
+        let errors = examples.map(|(index, (row, centred))| {
+            let whole = squared_length(centred);
+            let error = whole - squared_length(&codes[index * size..(index + 1) * size]);
+            if error > CANCELLED * whole { error } else { squared_error(row, &self.reconstruct(row, num_components)) }
+        });
+        errors.collect()
+    }
+
     /// The examples `[example, feature]` with the given coordinates along the first components, `[example, component]`; not clipped.
     pub(crate) fn decode(&self, codes: &[f64], num_examples: usize) -> Vec<f64> {
         let num_features = self.mean.len();
@@ -142,6 +178,16 @@ impl Pca {
         in_own_threads(|| matmul(out, Accum::Add, codes, components, 1.0, get_global_parallelism()));
         examples
     }
+}
+
+/// Summed in parts that the processor adds up side by side.
+fn squared_length(vector: &[f64]) -> f64 {
+    let (groups, rest) = vector.as_chunks::<8>();
+    let mut parts = [0.0; 8];
+    for group in groups {
+        parts.iter_mut().zip(group).for_each(|(part, value)| *part += value * value);
+    }
+    parts.into_iter().chain(rest.iter().map(|value| value * value)).sum()
 }
 
 /// Of what is a number, and at least 0.

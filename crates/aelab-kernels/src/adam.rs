@@ -3,6 +3,7 @@
 use crate::isa::compiled_for_each_isa;
 use crate::math::multiply_add;
 use crate::parallel::for_pieces;
+use crate::prefetch::prefetch_next_page;
 
 /// The numbers of one step of Adam (Kingma & Ba 2015, Algorithm 1, in the order of operations at the end of its section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,8 +39,24 @@ pub fn with_rest(decay: f64) -> [f32; 2] {
     [decay, 1.0 - decay].map(|factor| factor as f32)
 }
 
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
 #[inline(always)]
 fn update_body<const FMA: bool>(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) {
+    let (parameters, parameter) = parameter.as_chunks_mut::<LINE>();
+    let (gradients, gradient) = gradient.as_chunks::<LINE>();
+    let (moments_1, moment_1) = moment_1.as_chunks_mut::<LINE>();
+    let (moments_2, moment_2) = moment_2.as_chunks_mut::<LINE>();
+    for (((parameter, gradient), moment_1), moment_2) in parameters.iter_mut().zip(gradients).zip(moments_1).zip(moments_2) {
+        [&parameter[0], &gradient[0], &moment_1[0], &moment_2[0]].into_iter().for_each(prefetch_next_page);
+        update_line::<FMA>(step, parameter, gradient, moment_1, moment_2);
+    }
+    update_line::<FMA>(step, parameter, gradient, moment_1, moment_2);
+}
+
+#[inline(always)]
+fn update_line<const FMA: bool>(step: &AdamStep, parameter: &mut [f32], gradient: &[f32], moment_1: &mut [f32], moment_2: &mut [f32]) {
     let ([beta_1, rest_1], [beta_2, rest_2]) = (step.beta_1, step.beta_2);
     let rows = parameter.iter_mut().zip(gradient).zip(moment_1).zip(moment_2);
     rows.for_each(|(((parameter, gradient), moment_1), moment_2)| {

@@ -33,20 +33,6 @@ compiled_for_each_isa! {
     fn write_fractions(bytes: &[u8], parts: [f32; 2], out: &mut [MaybeUninit<f32>]) = write_fractions_body
 }
 
-/// Bytes that are asked for ahead at most: of longer rows the processor notices itself that it reads on and on.
-const MOST_AHEAD: usize = 4096;
-
-/// Asks for memory that is read soon: what is gathered from here and there is waited for otherwise.
-pub fn prefetch<T>(values: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    for offset in (0..size_of_val(values).min(MOST_AHEAD)).step_by(64) {
-        // SAFETY: every x86-64 has SSE, and a hint reads nothing; the address lies within the slice besides.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(values.as_ptr().cast::<i8>().add(offset)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, MOST_AHEAD);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,6 +128,14 @@ pub(crate) fn zeroed(numbers: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 /// Rows and columns of a tile: a row of it fills the widest register.
 const TILE: usize = 16;
 
+/// Whether [`transpose_to`] moves vectors, not one number after the other.
+pub(crate) fn has_fast_transpose() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return Isa::detect() == Isa::Avx512;
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Writes the transpose of a matrix of so many rows and columns, whose rows begin `stride` numbers apart; those of the transpose
 /// begin `into_stride` apart.
 ///

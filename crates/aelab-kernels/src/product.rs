@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::map::transpose_to;
+use crate::map::{has_fast_transpose, transpose_to};
 use crate::team;
 
 /// A matrix by its numbers and the distance between neighbours of a column and of a row.
@@ -162,13 +162,15 @@ const TURNED_COLUMNS: usize = 256;
 /// Rows of a tile of an output of many columns, and of one of few.
 const TILE_ROWS: usize = 576;
 const NARROW_TILE_ROWS: usize = 192;
+/// Columns, or else rows, that make two tiles rather than one.
+const WORTH_HALVING: usize = 64;
 
 impl Tiles {
     fn of(a: Matrix<'_>, b: Matrix<'_>) -> Self {
         let (rows, depth, columns) = (a.rows, a.columns, b.columns);
-        // The innermost loop wants the second factor row after row and would turn it around first, which costs much where few
+        // The innermost loop wants the second factor row after row, so that it is turned around first, which costs much where few
         // rows of the first factor share the cost. Turned, it is the first factor that is rearranged, and the output.
-        let turned = b.row_stride == 1 && b.column_stride != 1 && (8..=128).contains(&rows) && depth >= 128 && columns >= 192;
+        let turned = b.row_stride == 1 && b.column_stride != 1 && (24..=128).contains(&rows) && depth >= 128 && columns >= 192;
         if rows * depth * columns < WORTH_SHARING {
             return Self { rows, columns, num_down: 1, num_across: 1, turned };
         }
@@ -176,6 +178,13 @@ impl Tiles {
             _ if turned => (rows, TURNED_COLUMNS),
             256.. => (TILE_ROWS, TILE_COLUMNS),
             _ => (NARROW_TILE_ROWS, TILE_COLUMNS),
+        };
+        // One tile would leave all but one thread without work.
+        let is_one = rows <= most_rows && columns <= most_columns && rows * depth * columns >= 2 * WORTH_SHARING;
+        let (most_rows, most_columns) = match columns {
+            WORTH_HALVING.. if is_one => (most_rows, columns.div_ceil(2)),
+            _ if is_one && rows >= WORTH_HALVING => (rows.div_ceil(2), most_columns),
+            _ => (most_rows, most_columns),
         };
         let even = |size: usize, most: usize, unit: usize| size.div_ceil(size.div_ceil(most)).next_multiple_of(unit);
         // Whole vectors: where tiles are of equal width, none is left with a vector or two, which the innermost loop is slow at.
@@ -269,14 +278,59 @@ const WORTH_PACKING: usize = 48;
 /// The same where rows of the second factor lie so far apart that they compete for the same places in the caches.
 const WORTH_PACKING_AGAINST_CONFLICTS: usize = 8;
 
+/// Rows of the first factor from which on a second factor that lies across is turned beforehand: of a single row, products are sums
+/// along the columns as they lie.
+const WORTH_TURNING: usize = 2;
+
+thread_local! {
+    /// A factor that lay across.
+    static UPRIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Writes some rows of `a` times some columns of `b`, times `factor`, to `output`, whose neighbours in a column and in a row are
-/// `strides` apart, and adds what is `kept` of it: with 0 nothing, and nothing of it is read.
+/// `strides` apart, one of them 1, and adds what is `kept` of it: with 0 nothing, and nothing of it is read.
 ///
 /// # Safety
 /// The rows and columns must lie within the factors, and the output must have room; unless `kept` is 0, it must have been written.
 unsafe fn multiply_part(
     output: *mut f32,
     strides: [usize; 2],
+    kept_and_factor: [f32; 2],
+    a: Matrix<'_>,
+    rows: Range<usize>,
+    b: Matrix<'_>,
+    columns: Range<usize>,
+) {
+    if strides[1] != 1 {
+        // SAFETY: the caller's promise; a product's transpose is the product of the transposes in the other order.
+        return unsafe { multiply_part(output, [strides[1], strides[0]], kept_and_factor, b.transposed(), columns, a.transposed(), rows) };
+    }
+    let lies_across = b.row_stride == 1 && b.column_stride != 1;
+    if !(lies_across && rows.len() >= WORTH_TURNING && b.rows > 0 && has_fast_transpose()) {
+        // SAFETY: the caller's promise.
+        return unsafe { multiply_lying(output, strides[0], kept_and_factor, a, rows, b, columns) };
+    }
+    UPRIGHT.with_borrow_mut(|upright| {
+        let (depth, width) = (b.rows, columns.len());
+        upright.clear();
+        upright.reserve(depth * width);
+        // SAFETY: room was just made for so many numbers, each of which is written; the columns lie within the factor and the rows and
+        // the output are as the caller promises.
+        unsafe {
+            transpose_to(&b.numbers[columns.start * b.column_stride..], b.column_stride, [width, depth], upright.as_mut_ptr(), width);
+            upright.set_len(depth * width);
+            multiply_lying(output, strides[0], kept_and_factor, a, rows, Matrix::new(upright, depth, width), 0..width);
+        }
+    });
+}
+
+/// [`multiply_part`] to an output whose rows begin `stride` apart, of factors as they lie.
+///
+/// # Safety
+/// As there.
+unsafe fn multiply_lying(
+    output: *mut f32,
+    stride: usize,
     [kept, factor]: [f32; 2],
     a: Matrix<'_>,
     rows: Range<usize>,
@@ -296,8 +350,8 @@ unsafe fn multiply_part(
             columns.len(),
             a.columns,
             output,
-            strides[1] as isize,
-            strides[0] as isize,
+            1,
+            stride as isize,
             kept != 0.0,
             a.numbers.as_ptr().add(first_row),
             a.column_stride as isize,

@@ -132,7 +132,7 @@ fn errors(examples: &dyn Examples, draw: Draw, num: usize, context: &EvaluationC
         push_squares(rows, &reconstruction, &mut means[0]);
         if has_pca {
             let (pca, _) = context.pca(Memorisation::NAME)?;
-            push_squares(rows, &pca.reconstruct(&rows.values, context.code_size), &mut means[1]);
+            pca.squared_errors(&rows.values, context.code_size).into_iter().for_each(|error| means[1].push(error));
         }
         Ok(())
     })?;

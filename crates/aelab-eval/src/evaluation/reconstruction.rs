@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::metric::ExampleMean;
 use crate::metric::bce::cross_entropy;
 use crate::metric::errors::{ErrorMeans, ExampleErrors, ReconstructionErrors, applicable};
-use crate::metric::sse::squared_error;
-use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, to_values};
+use crate::pass::{Draw, Rows, for_each_batch, to_values};
 use crate::registry::Measure;
 use crate::{BarSeries, DataTable, EvaluationContext, EvaluationError, ExampleRow, Measurement, Outcome, Pca, Picture, PictureContent};
 
@@ -149,16 +148,7 @@ impl<'a> Classes<'a> {
     }
 
     fn push(&mut self, rows: &Rows, errors: &[ExampleErrors], pca: Option<&Pca>, code_size: usize) {
-        let [num, num_features] = rows.shape();
-        let mut of_pca = Vec::new();
-        // In chunks, as what PCA makes of examples is in double precision.
-        for start in (0..num).step_by(chunk_rows(num_features)) {
-            let values = &rows.values[start * num_features..num.min(start + chunk_rows(num_features)) * num_features];
-            let Some(reconstructions) = pca.map(|pca| pca.reconstruct(values, code_size)) else { break };
-            for (x, row) in values.chunks_exact(num_features).zip(reconstructions.chunks_exact(num_features)) {
-                of_pca.push(squared_error(x, row));
-            }
-        }
+        let of_pca = pca.map_or_else(Vec::new, |pca| pca.squared_errors(&rows.values, code_size));
         for (index, (class, errors)) in rows.labels.iter().flatten().zip(errors).enumerate() {
             let (num, means, pca) = self.classes.entry(*class).or_insert_with(|| (0, ErrorMeans::new(self.data), ExampleMean::default()));
             *num += 1;

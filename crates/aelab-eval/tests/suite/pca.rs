@@ -48,6 +48,22 @@ fn assert_close(found: f64, expected: f64, tolerance: f64, what: &str) {
 }
 
 #[test]
+fn squared_errors_are_those_of_the_reconstructions_and_exactly_zero_where_these_are_exact() {
+    let (table, others) = (of_rank(5, 60, 12), Table::random(20, &[12], 4));
+    let pca = fit(&table);
+    for (examples, num_components) in [(&table, 0), (&table, 3), (&table, 5), (&others, 4), (&others, 12), (&others, 40)] {
+        let reconstructions = pca.reconstruct(&examples.values, num_components);
+        let errors = pca.squared_errors(&examples.values, num_components);
+        assert_eq!(errors.len(), examples.values.len() / 12);
+        for (index, error) in errors.into_iter().enumerate() {
+            let row = index * 12..(index + 1) * 12;
+            let expected = sse(&examples.values[row.clone()], &reconstructions[row], 12);
+            assert!((error - expected).abs() <= 1e-9 * expected, "{num_components}: {error} is not {expected}");
+        }
+    }
+}
+
+#[test]
 fn agrees_with_scikit_learn() {
     let cases: Vec<Case> = cases(include_str!("../golden/pca.json"));
     assert_eq!(cases.len(), 3);
@@ -65,6 +81,9 @@ fn agrees_with_scikit_learn() {
         for error in case.errors {
             let found = sse(&case.test, &pca.reconstruct(&case.test, error.k), case.num_features);
             assert_close(found, error.test_sse, 1e-11, &format!("test SSE at k = {}", error.k));
+            let errors = pca.squared_errors(&case.test, error.k);
+            let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+            assert_close(mean, error.test_sse, 1e-9, &format!("mean of squared errors at k = {}", error.k));
         }
     }
 }
