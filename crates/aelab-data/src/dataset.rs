@@ -393,17 +393,14 @@ impl Examples for DataSplit {
         let width = self.spec.num_features();
         let start = out.len();
         out.reserve(indices.len() * width);
+        let rows: Vec<usize> = indices.iter().map(|&index| self.rows.row(index)).collect();
         let mut at = 0;
-        while at < indices.len() {
-            if let Some(&soon) = indices.get(at + ROWS_AHEAD) {
-                let row = self.rows.row(soon);
-                self.values.prefetch(row * width..(row + 1) * width);
+        while at < rows.len() {
+            if let Some(&soon) = rows.get(at + ROWS_AHEAD) {
+                self.values.prefetch(soon * width..(soon + 1) * width);
             }
-            let first = self.rows.row(indices[at]);
-            let mut count = 1;
-            while at + count < indices.len() && self.rows.row(indices[at + count]) == first + count {
-                count += 1;
-            }
+            let first = rows[at];
+            let count = rows[at..].iter().zip(first..).take_while(|(row, next)| **row == *next).count();
             self.transform.append(&self.values, first * width..(first + count) * width, out);
             at += count;
         }

@@ -64,11 +64,20 @@ fn sum_masked<const GRADIENT: bool, const MASKED: bool>(
             }
         }
     }
-    for index in whole..x.len() {
-        let (value, slope) = weighted(x[index], r[index], if MASKED { mask[index] } else { 1.0 });
-        sums[index - whole] += value;
+    // What is left is worked on as if it filled the lanes.
+    let num_left = x.len() - whole;
+    if num_left > 0 {
+        let mut last = [[0.0_f32; LANES]; 3];
+        for (last, values) in last.iter_mut().zip([x, r, if MASKED { mask } else { x }]) {
+            last[..num_left].copy_from_slice(&values[whole..]);
+        }
+        let (mut values, mut slopes) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        for lane in 0..LANES {
+            (values[lane], slopes[lane]) = weighted(last[0][lane], last[1][lane], last[2][lane]);
+        }
+        sums.iter_mut().zip(&values[..num_left]).for_each(|(sum, value)| *sum += value);
         if GRADIENT {
-            gradient[index] = slope;
+            gradient[whole..].copy_from_slice(&slopes[..num_left]);
         }
     }
     total(sums)

@@ -39,11 +39,11 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log_1p<const FMA: bool>(t: f32) -> f32 {
     const LN_2: f32 = std::f32::consts::LN_2;
-    // 1 + t = 2^e (1 + z) with z around 0; both forms of z are exact.
-    let halves = t > 0.414_213_57;
-    let z = if halves { (t - 1.0) * 0.5 } else { t };
-    let log = log_near_1::<FMA>(z);
-    if halves { log + LN_2 } else { log }
+    // 1 + t = 2^e (1 + z) with z around 0; both forms of z are exact. By sums and products, as a choice between them has the
+    // compiler work out both logarithms.
+    let exponent = if t > 0.414_213_57 { 1.0 } else { 0.0 };
+    let z = (t - exponent) * (1.0 - 0.5 * exponent);
+    log_near_1::<FMA>(z) + LN_2 * exponent
 }
 
 /// `log x` of a positive normal number.
