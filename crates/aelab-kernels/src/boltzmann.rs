@@ -10,7 +10,7 @@ use crate::isa::compiled_for_each_isa;
 use crate::math::{multiply_add, softplus};
 use crate::parallel::Parts;
 use crate::primitive::{contiguous, is_ours, numbers, numbers_mut, primitive, shape_of, tensor_of};
-use crate::product::{Matrix, sum_of_products_with};
+use crate::product::{Matrix, for_sum_of_products};
 use crate::vector::add_scaled;
 
 /// What multiplies statistics, a velocity and a weight in one update.
@@ -148,7 +148,7 @@ pub fn boltzmann_update(
     let [mut weight, mut velocity] = [weight, velocity].map(|tensor| contiguous(primitive(tensor)));
     let [_, num_hidden] = shape_of(&weight);
     let (weights, velocities) = (Parts::new(numbers_mut(&mut weight)), Parts::new(numbers_mut(&mut velocity)));
-    sum_of_products_with([expectation(&v, &h, 1.0), expectation(&v_model, &h_model, -1.0)], &|row, column, gradient| {
+    for_sum_of_products([expectation(&v, &h, 1.0), expectation(&v_model, &h_model, -1.0)], &|row, column, gradient| {
         let at = row * num_hidden + column..row * num_hidden + column + gradient.len();
         // SAFETY: every number of the product, and so of these two arrays of its shape, is passed once.
         let (velocity, weight) = unsafe { (velocities.part(at.clone()), weights.part(at)) };

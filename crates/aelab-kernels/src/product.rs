@@ -85,15 +85,33 @@ pub(crate) fn product_with(a: Matrix<'_>, b: Matrix<'_>, finish: Finish<'_>) -> 
     settled(output, a, b)
 }
 
-/// A sum of two products, each times its factor, passed to `finish` as by [`product_with`].
-pub(crate) fn sum_of_products_with(terms: [(Matrix<'_>, Matrix<'_>, f32); 2], finish: Finish<'_>) -> Vec<f32> {
-    let [(a, b, factor), other] = terms;
+/// A sum of two products, each times its factor, passed to `finish` as by [`product_with`] and kept nowhere.
+pub(crate) fn for_sum_of_products(terms: [(Matrix<'_>, Matrix<'_>, f32); 2], finish: Finish<'_>) {
+    let [(a, b, _), other] = terms;
     assert!(other.0.rows == a.rows && other.1.columns == b.columns, "both products have the same shape");
-    assert_eq!(other.0.columns, other.1.rows, "the columns of the first factor meet the rows of the second");
-    let mut output = new_output(a, b);
+    assert!(terms.iter().all(|(a, b, _)| a.columns == b.rows), "the columns of a first factor meet the rows of its second");
     let tiles = Tiles { turned: false, ..Tiles::of(a, b) };
-    products_into(&mut [Job { factor, other: Some(other), tiles, ..Job::new(a, b, &mut output, Some(finish)) }]);
-    settled(output, a, b)
+    let work = |number: usize| {
+        let (rows, columns) = tiles.part(number, a.rows, b.columns);
+        let (height, width) = (rows.len(), columns.len());
+        if height == 0 || width == 0 {
+            return;
+        }
+        TILE.with_borrow_mut(|tile| {
+            tile.clear();
+            tile.reserve(height * width);
+            for (kept, (a, b, factor)) in [0.0, 1.0].into_iter().zip(terms) {
+                // SAFETY: rows and columns lie within the factors, which have the same outer sizes; room for the tile was just made, and
+                // the second product is added to what the first has written.
+                unsafe { multiply_part(tile.as_mut_ptr(), [width, 1], [kept, factor], a, rows.clone(), b, columns.clone()) };
+            }
+            // SAFETY: each number of the tile was just written.
+            unsafe { tile.set_len(height * width) };
+            rows.zip(tile.chunks_exact_mut(width)).for_each(|(row, numbers)| finish(row, columns.start, numbers));
+        });
+    };
+    let num_multiplications: usize = terms.iter().map(|(a, b, _)| a.rows * a.columns * b.columns).sum();
+    if num_multiplications >= WORTH_SHARING { team::run(tiles.num(), &work) } else { (0..tiles.num()).for_each(work) }
 }
 
 /// Two products, side by side.
@@ -120,10 +138,6 @@ fn settled(mut output: Vec<f32>, a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 struct Job<'a> {
     a: Matrix<'a>,
     b: Matrix<'a>,
-    /// Of the product.
-    factor: f32,
-    /// A product of the same shape with its factor, which is added.
-    other: Option<(Matrix<'a>, Matrix<'a>, f32)>,
     output: *mut f32,
     tiles: Tiles,
     finish: Option<Finish<'a>>,
@@ -133,12 +147,11 @@ impl<'a> Job<'a> {
     fn new(a: Matrix<'a>, b: Matrix<'a>, output: &mut Vec<f32>, finish: Option<Finish<'a>>) -> Self {
         assert_eq!(a.columns, b.rows, "the columns of the first factor meet the rows of the second");
         assert!(output.capacity() >= a.rows * b.columns, "the product has its place");
-        Self { a, b, factor: 1.0, other: None, output: output.as_mut_ptr(), tiles: Tiles::of(a, b), finish }
+        Self { a, b, output: output.as_mut_ptr(), tiles: Tiles::of(a, b), finish }
     }
 
     fn num_multiplications(&self) -> usize {
-        let depth = self.a.columns + self.other.map_or(0, |(a, ..)| a.columns);
-        self.a.rows * depth * self.b.columns
+        self.a.rows * self.a.columns * self.b.columns
     }
 }
 
@@ -202,6 +215,12 @@ impl Tiles {
     fn num(&self) -> usize {
         self.num_down * self.num_across
     }
+
+    /// Rows and columns of tile `number` of an output of so many.
+    fn part(&self, number: usize, rows: usize, columns: usize) -> (Range<usize>, Range<usize>) {
+        let (row, column) = (number / self.num_across * self.rows, number % self.num_across * self.columns);
+        (row..rows.min(row + self.rows), column..columns.min(column + self.columns))
+    }
 }
 
 // SAFETY: threads that share a job write to different tiles of its output, which nobody else uses until `products_into` returns; all
@@ -233,9 +252,9 @@ fn products_into(jobs: &mut [Job<'_>]) {
 /// # Safety
 /// No other thread may use that tile of the output meanwhile.
 unsafe fn compute_tile(job: &Job<'_>, number: usize) {
-    let Job { a, b, factor, other, output, tiles, finish } = job;
-    let (row, column) = (number / tiles.num_across * tiles.rows, number % tiles.num_across * tiles.columns);
-    let (rows, columns) = (tiles.rows.min(a.rows - row), tiles.columns.min(b.columns - column));
+    let Job { a, b, output, tiles, finish } = job;
+    let (of_rows, of_columns) = tiles.part(number, a.rows, b.columns);
+    let (row, column, rows, columns) = (of_rows.start, of_columns.start, of_rows.len(), of_columns.len());
     if rows == 0 || columns == 0 {
         return;
     }
@@ -245,18 +264,15 @@ unsafe fn compute_tile(job: &Job<'_>, number: usize) {
     // SAFETY: a tile's rows and columns lie within the factors and the output; the caller vouches for the output.
     unsafe {
         if tiles.turned {
-            TURNED.with_borrow_mut(|scratch| {
-                scratch.reserve(rows * columns);
-                multiply_part(scratch.as_mut_ptr(), [1, rows], [0.0, *factor], *a, row..row + rows, *b, column..column + columns);
-                scratch.set_len(rows * columns);
-                transpose_to(scratch, rows, [columns, rows], corner, width);
-                scratch.clear();
+            TILE.with_borrow_mut(|tile| {
+                tile.reserve(rows * columns);
+                multiply_part(tile.as_mut_ptr(), [1, rows], [0.0, 1.0], *a, of_rows, *b, of_columns);
+                tile.set_len(rows * columns);
+                transpose_to(tile, rows, [columns, rows], corner, width);
+                tile.clear();
             });
         } else {
-            multiply_part(corner, [width, 1], [0.0, *factor], *a, row..row + rows, *b, column..column + columns);
-            if let Some((a, b, factor)) = other {
-                multiply_part(corner, [width, 1], [1.0, *factor], *a, row..row + rows, *b, column..column + columns);
-            }
+            multiply_part(corner, [width, 1], [0.0, 1.0], *a, of_rows, *b, of_columns);
         }
     }
     if let Some(finish) = finish {
@@ -268,8 +284,8 @@ unsafe fn compute_tile(job: &Job<'_>, number: usize) {
 }
 
 thread_local! {
-    /// A tile before it is turned.
-    static TURNED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A tile that has no place of its own, or not yet.
+    static TILE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The second factor is rearranged for the innermost loop where more rows of the first than this, counted in sixes as the loop takes
