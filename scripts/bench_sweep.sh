@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A sweep of 24 trials on Fashion-MNIST in aelab and in PyTorch under Hydra's joblib launcher: trials per hour of each.
 #
-#   scripts/bench_sweep.sh [--epochs 5] [--rounds 3] [--jobs N] [--torch-threads 1 2] [--keep LINES.jsonl]
+#   scripts/bench_sweep.sh [--epochs 5] [--rounds 3] [--jobs N] [--torch-threads 1 2] [--complete] [--keep LINES.jsonl]
 #
 # Whole processes, from start to summary; the two sides take turns. The first run installs PyTorch and Hydra from PyPI into
 # a cache folder; AELAB_BENCH_PYTHON names a Python that has them. Fashion-MNIST has to be there (aelab data fetch

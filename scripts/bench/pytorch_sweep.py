@@ -1,12 +1,13 @@
 """The sweep of sweep.yaml in PyTorch, as a Hydra application: one trial for each combination of model, size and seed.
 
 Usage: python pytorch_sweep.py -m hydra/launcher=joblib hydra.launcher.n_jobs=2 hydra.sweep.dir=FOLDER data=FOLDER \
-           model=undercomplete,sparse,vae size=small,large seed=1,2,3,4 [epochs=5] [threads=1]
+           model=undercomplete,sparse,vae size=small,large seed=1,2,3,4 [epochs=5] [threads=1] [complete=true]
 
 Written as by somebody who wants it fast: the images are one tensor that each process reads once and keeps, batches are
 slices of a permutation without a DataLoader, Adam is the fused one, and losses are only read where they are logged. Each
 trial writes metrics.jsonl while it trains and metrics.json when it is over; the sweep ends with summary.csv. It keeps no
-checkpoints and draws no pictures. Needs: torch, numpy, hydra-core, hydra-joblib-launcher.
+checkpoints and draws no pictures. With complete=true it also keeps a checkpoint of each epoch, and measures what aelab does:
+SSIM, and errors by class beside those of PCA. Needs: torch, numpy, hydra-core, hydra-joblib-launcher.
 """
 
 import csv
@@ -33,6 +34,7 @@ class Config:
     batch_size: int = 128
     learning_rate: float = 1e-3
     threads: int = 1
+    complete: bool = False
 
 
 ConfigStore.instance().store(name="sweep", node=Config)

@@ -7,6 +7,7 @@ anew with each trial. Needs: torch, numpy.
 import functools
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy
@@ -98,12 +99,73 @@ def measure(model, x):
     return {"sse": squared / len(x), "mse": mse, "mae": absolute / x.numel(), "bce": entropy / len(x), "psnr": -10 * math.log10(mse)}
 
 
+@functools.cache
+def labels(folder, name):
+    return torch.from_numpy(numpy.fromfile(Path(folder) / name, dtype=numpy.uint8)[8:].astype(numpy.int64))
+
+
+@functools.cache
+def principal_components(folder):
+    """Mean and components in rows, by falling variance, of the training images in double precision: once per process."""
+    x = training_split(folder)[0].double()
+    mean = x.mean(0)
+    centred = x - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred / len(x))
+    return mean, vectors.flip(1).T
+
+
+def similarity(x, y):
+    """SSIM of each pair of images, in a Gaussian window of 11 x 11: what lies wholly inside, averaged."""
+    window = torch.exp(-torch.arange(-5, 6) ** 2 / (2 * 1.5**2))
+    window = (window / window.sum()).reshape(1, 1, 1, 11)
+    maps = torch.cat([x, y, x * x, y * y, x * y]).reshape(-1, 1, 28, 28)
+    maps = functional.conv2d(functional.conv2d(maps, window), window.transpose(2, 3))
+    mean_x, mean_y, xx, yy, xy = maps.chunk(5)
+    variances = xx - mean_x**2 + yy - mean_y**2
+    ratio = (2 * mean_x * mean_y + 1e-4) * (2 * (xy - mean_x * mean_y) + 9e-4)
+    return (ratio / ((mean_x**2 + mean_y**2 + 1e-4) * (variances + 9e-4))).mean((1, 2, 3))
+
+
+def measure_more(model, config):
+    """What aelab measures besides: SSIM, errors of each class, and those of PCA with a code of the same size."""
+    x, y = images(config.data, "t10k-images-idx3-ubyte"), labels(config.data, "t10k-labels-idx1-ubyte")
+    mean, components = principal_components(config.data)
+    components = components[: CODE_SIZES[config.model][config.size]]
+    errors, errors_of_pca, similarities = [], [], []
+    with torch.no_grad():
+        for batch in x.split(1000):
+            reconstruction = model.reconstruct(batch)
+            errors.append((reconstruction - batch).square().sum(1))
+            similarities.append(similarity(batch, reconstruction))
+            centred = batch.double() - mean
+            errors_of_pca.append(centred.square().sum(1) - (centred @ components.T).square().sum(1))
+    errors, errors_of_pca, similarities = torch.cat(errors), torch.cat(errors_of_pca), torch.cat(similarities)
+    rows = [[label, errors[y == label].mean().item(), similarities[y == label].mean().item(), errors_of_pca[y == label].mean().item()]
+            for label in range(10)]
+    return {"ssim": similarities.mean().item(), "per_class": rows}
+
+
+def save(state, path):
+    """On disk before it takes the place of what was there."""
+    unfinished = path.with_suffix(".unfinished")
+    with open(unfinished, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+@functools.cache
+def training_split(folder):
+    x = images(folder, "train-images-idx3-ubyte")
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return x[order[NUM_VALID:]], x[order[:NUM_VALID]]
+
+
 def train(config, folder):
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    x = images(config.data, "train-images-idx3-ubyte")
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    valid, x = x[order[:NUM_VALID]], x[order[NUM_VALID:]]
+    x, valid = training_split(config.data)
     model = MODELS[config.model](CODE_SIZES[config.model][config.size])
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     step = 0
@@ -118,4 +180,11 @@ def train(config, folder):
                 if step % LOG_EVERY == 0:
                     log.write(json.dumps({"step": step, "train/loss": loss.item()}) + "\n")
             log.write(json.dumps({"step": step, "epoch": epoch + 1, "valid/loss": mean_loss(model, valid, config.batch_size)}) + "\n")
-    return measure(model, images(config.data, "t10k-images-idx3-ubyte"))
+            if config.complete:
+                save({"epoch": epoch + 1, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / "last.pt")
+    measured = measure(model, images(config.data, "t10k-images-idx3-ubyte"))
+    if config.complete:
+        more = measure_more(model, config)
+        (folder / "per_class.json").write_text(json.dumps(more.pop("per_class")))
+        measured |= more
+    return measured

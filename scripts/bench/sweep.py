@@ -1,16 +1,18 @@
 """Times a sweep of 24 trials in aelab and in PyTorch under Hydra, from the start of the process to its end, and compares the results.
 
 Usage: python sweep.py [--aelab target/release/aelab] [--python PYTHON_WITH_TORCH_AND_HYDRA] [--epochs 5] [--rounds 3] [--jobs N]
-                       [--torch-threads 1 2] [--keep LINES.jsonl]
+                       [--torch-threads 1 2] [--complete] [--keep LINES.jsonl]
 
 Sides take turns and each round begins with another one, so that a busy machine slows all of them. PyTorch runs N trials at a
-time with each number of threads that is asked for; the faster way counts. Printed are a Markdown table of medians with the
+time with each number of threads that is asked for; the faster way counts. With --complete it takes turns once more, and then
+measures SSIM and PCA and keeps checkpoints as aelab always does. Printed are a Markdown table of medians with the
 smallest and the largest, and the errors that both sides reach: where their means over seeds differ by more than seeds explain,
 the sides did not do the same, and the script fails.
 """
 
 import argparse
 import csv
+import functools
 import json
 import os
 import statistics
@@ -24,6 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SIZES = {16: "small", 32: "large", 98: "small", 196: "large", 10: "small", 20: "large"}
 NUM_TRIALS = 24
+COMPLETE = ", with SSIM, PCA and checkpoints"
 # Means of a few seeds on each side: so many standard errors of the difference, or such a part of the error, may lie between them.
 MOST_STANDARD_ERRORS, MOST_RELATIVE = 4.0, 0.02
 
@@ -55,7 +58,7 @@ def run_aelab(arguments, folder):
     return seconds, errors
 
 
-def run_pytorch(arguments, folder, threads):
+def run_pytorch(arguments, folder, threads, complete):
     settings = {
         "hydra/launcher": "joblib",
         "hydra.launcher.n_jobs": arguments.jobs,
@@ -66,6 +69,7 @@ def run_pytorch(arguments, folder, threads):
         "seed": "1,2,3,4",
         "epochs": arguments.epochs,
         "threads": threads,
+        "complete": complete,
     }
     command = [arguments.python, HERE / "pytorch_sweep.py", "-m", *(f"{key}={value}" for key, value in settings.items())]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -101,14 +105,16 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--torch-threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--complete", action="store_true", help="PyTorch also with what else aelab measures and keeps")
     parser.add_argument("--keep", help="a file that gets a line of JSON for every run")
     arguments = parser.parse_args()
     arguments.aelab = str(Path(arguments.aelab).resolve())
 
     sides = {"aelab": run_aelab}
     for threads in arguments.torch_threads:
-        name = f"PyTorch, {threads} thread{'s' if threads > 1 else ''} a trial"
-        sides[name] = lambda arguments, folder, threads=threads: run_pytorch(arguments, folder, threads)
+        for complete in [False, True] if arguments.complete else [False]:
+            name = f"PyTorch, {threads} thread{'s' if threads > 1 else ''} a trial{COMPLETE if complete else ''}"
+            sides[name] = functools.partial(run_pytorch, threads=threads, complete=complete)
     names = list(sides)
     runs, errors = defaultdict(list), {}
     with tempfile.TemporaryDirectory(prefix="bench_sweep_") as scratch:
@@ -128,7 +134,6 @@ def main():
                         file.write(json.dumps(line) + "\n")
 
     medians = {name: statistics.median(seconds for seconds, _ in of_side) for name, of_side in runs.items()}
-    best = min(median for name, median in medians.items() if name != "aelab")
     print(f"{NUM_TRIALS} trials of {arguments.epochs} epochs, {arguments.jobs} at a time; medians of {arguments.rounds} rounds (smallest-largest).")
     print()
     print("| | seconds | seconds of the processor | trials per hour |")
@@ -138,8 +143,11 @@ def main():
         spread = f"{medians[name]:.2f} ({min(walls):.2f}-{max(walls):.2f})"
         print(f"| {name} | {spread} | {statistics.median(processors):.2f} | {3600 * NUM_TRIALS / medians[name]:,.0f} |")
     print()
-    print(f"Trials per hour, aelab beside the faster PyTorch: {best / medians['aelab']:.2f} to 1.")
-    print()
+    for is_complete, what in ((False, "the faster PyTorch"), (True, "the faster PyTorch with SSIM, PCA and checkpoints")):
+        others = [median for name, median in medians.items() if name != "aelab" and name.endswith(COMPLETE) == is_complete]
+        if others:
+            print(f"Trials per hour, aelab beside {what}: {min(others) / medians['aelab']:.2f} to 1.")
+            print()
     print("Squared error per pixel of test images, mean of four seeds (standard deviation):")
     print()
     print("| model | code | aelab | PyTorch | agree |")

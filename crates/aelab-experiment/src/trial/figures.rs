@@ -51,15 +51,15 @@ fn narrowed_channels<const CHANNELS: usize>(image: &Image, max_width: usize) -> 
     let Image { width, height, .. } = *image;
     let scale = width as f64 / max_width as f64;
     let new_height = ((height as f64 / scale).round() as usize).max(1);
-    let columns: Vec<Vec<(usize, f64)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
+    let columns: Vec<Vec<(usize, f32)>> = (0..max_width).map(|column| shares(column, width, max_width)).collect();
     let (source, _) = image.pixels.as_chunks::<CHANNELS>();
     let mut pixels = Vec::with_capacity(max_width * new_height * CHANNELS);
-    let mut line = vec![[0.0f64; CHANNELS]; width];
+    let mut line = vec![[0.0f32; CHANNELS]; width];
     for row in 0..new_height {
         line.fill([0.0; CHANNELS]);
         for (row, share) in shares(row, height, new_height) {
             let source = source[row * width..][..width].as_flattened();
-            line.as_flattened_mut().iter_mut().zip(source).for_each(|(sum, &pixel)| *sum += share * f64::from(pixel));
+            line.as_flattened_mut().iter_mut().zip(source).for_each(|(sum, &pixel)| *sum += share * f32::from(pixel));
         }
         for columns in &columns {
             let mut mean = [0.0; CHANNELS];
@@ -74,11 +74,11 @@ fn narrowed_channels<const CHANNELS: usize>(image: &Image, max_width: usize) -> 
 }
 
 /// Which of `from` pixels in a line lie in pixel `index` of `to`, and with what share of it.
-fn shares(index: usize, from: usize, to: usize) -> Vec<(usize, f64)> {
+fn shares(index: usize, from: usize, to: usize) -> Vec<(usize, f32)> {
     let length = from as f64 / to as f64;
     let (start, end) = (index as f64 * length, (index + 1) as f64 * length);
     let overlap = |pixel: usize| (end.min(pixel as f64 + 1.0) - start.max(pixel as f64)) / length;
-    (start as usize..from.min(end.ceil() as usize)).map(|pixel| (pixel, overlap(pixel))).filter(|(_, share)| *share > 0.0).collect()
+    (start as usize..from.min(end.ceil() as usize)).map(|pixel| (pixel, overlap(pixel) as f32)).filter(|(_, share)| *share > 0.0).collect()
 }
 
 /// Writes the tables.
