@@ -23,7 +23,7 @@ pub trait Autoencoder: Module + ModuleDisplay + 'static {
     fn decode(&self, z: Tensor<2>) -> Tensor<2>;
 
     /// The logits of a Bernoulli `p(x | z)`, `[batch, feature]`; `None` where the decoder has none.
-    /// Cross-entropy is measured from these, never from clipped probabilities; their sigmoid is what [`decode`](Self::decode) returns.
+    /// Cross-entropy is measured from these, never from clipped probabilities.
     fn decode_logits(&self, _z: Tensor<2>) -> Option<Tensor<2>> {
         None
     }

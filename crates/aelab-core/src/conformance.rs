@@ -168,10 +168,8 @@ pub fn shapes_agree_with_the_data_and_the_code_size<C: ModelConfig>(device: &Dev
             if let Some(logits) = model.decode_logits(z.clone()) {
                 assert_eq!(logits.dims(), features, "{}, {key}: decode_logits", C::NAME);
                 let from_logits = burn::tensor::activation::sigmoid(logits);
-                for (what, found) in [("decode", model.decode(z)), ("reconstruct", model.reconstruct(x.clone()))] {
-                    let apart = (from_logits.clone() - found).abs().max().into_scalar::<f32>();
-                    assert!(apart < 1e-5, "{}, {key}: {what} is not the sigmoid of decode_logits, {apart}", C::NAME);
-                }
+                let apart = (from_logits - model.decode(z)).abs().max().into_scalar::<f32>();
+                assert!(apart < 1e-5, "{}, {key}: decode is not the sigmoid of decode_logits, {apart}", C::NAME);
             }
             let mut noise = StreamNoise(stream(SEED, Purpose::Evaluation, 0, 0));
             if let Some(samples) = model.sample_prior(num, &mut noise, &plain) {

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use aelab_core::{DataSpec, StepContext, StreamNoise};
-use aelab_kernels::{Activation, activated};
-use burn::tensor::activation::sigmoid;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,17 +75,13 @@ impl Measure for Reconstruction {
             let batch = rows.batch(context.device);
             let conditioned = context.model.conditioned(&batch);
             let model = conditioned.as_deref().unwrap_or(context.model);
-            let logits = if has_logits { model.decode_logits(model.encode(batch.x.clone())) } else { None };
-            has_logits = logits.is_some();
-            let reconstruction = match logits {
-                Some(logits) => {
-                    push_cross_entropies(rows, &to_values(logits.clone(), rows.shape(), "logits")?, &mut cross_entropies);
-                    // What the decoder makes of them, without a second pass.
-                    activated(Activation::Sigmoid, &logits).unwrap_or_else(|| sigmoid(logits))
+            if has_logits {
+                match model.decode_logits(model.encode(batch.x.clone())) {
+                    Some(logits) => push_cross_entropies(rows, &to_values(logits, rows.shape(), "logits")?, &mut cross_entropies),
+                    None => has_logits = false,
                 }
-                None => model.reconstruct(batch.x),
-            };
-            let reconstruction = to_values(reconstruction, rows.shape(), "reconstruction")?;
+            }
+            let reconstruction = to_values(model.reconstruct(batch.x), rows.shape(), "reconstruction")?;
             let of_examples = errors.push(&rows.values, &reconstruction, rows.mask.as_deref());
             if rows.labels.is_some() {
                 classes.push(rows, &of_examples, pca, context.code_size);
