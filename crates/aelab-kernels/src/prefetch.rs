@@ -21,8 +21,8 @@ pub(crate) fn prefetch_next_page(number: &f32) {
 
 #[inline(always)]
 fn hint(address: *const u8) {
-    // SAFETY: every x86-64 has SSE, and a hint neither reads nor fails, whatever the address.
     #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has SSE, and a hint neither reads nor fails, whatever the address.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }
