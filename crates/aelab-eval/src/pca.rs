@@ -155,16 +155,30 @@ impl Pca {
     pub fn squared_errors(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
         let num_features = self.mean.len().max(1);
         assert!(rows.len().is_multiple_of(num_features), "PCA reconstructs whole examples");
+        // In chunks, as all of it is in double precision.
+        rows.chunks(chunk_rows(num_features) * num_features).flat_map(|rows| self.squared_errors_at_once(rows, num_components)).collect()
+    }
+
+    fn squared_errors_at_once(&self, rows: &[f32], num_components: usize) -> Vec<f64> {
+        let num_features = self.mean.len().max(1);
         let centred = self.centred(rows);
         let codes = self.encode_centred(&centred, num_components);
         let size = codes.len() / (rows.len() / num_features).max(1);
-        let examples = rows.chunks_exact(num_features).zip(centred.chunks_exact(num_features)).enumerate();
-        let errors = examples.map(|(index, (row, centred))| {
+        let (mut errors, mut cancelled) = (Vec::new(), Vec::new());
+        for (index, centred) in centred.chunks_exact(num_features).enumerate() {
             let whole = squared_length(centred);
-            let error = whole - squared_length(&codes[index * size..(index + 1) * size]);
-            if error > CANCELLED * whole { error } else { squared_error(row, &self.reconstruct(row, num_components)) }
-        });
-        errors.collect()
+            errors.push(whole - squared_length(&codes[index * size..(index + 1) * size]));
+            if errors[index].is_nan() || errors[index] <= CANCELLED * whole {
+                cancelled.push(index);
+            }
+        }
+        // All that are left over in one product: of a code as long as an example, that is every one.
+        let row = |index: usize| &rows[index * num_features..(index + 1) * num_features];
+        let left: Vec<f32> = cancelled.iter().flat_map(|&index| row(index)).copied().collect();
+        for (&index, reconstruction) in cancelled.iter().zip(self.reconstruct(&left, num_components).chunks_exact(num_features)) {
+            errors[index] = squared_error(row(index), reconstruction);
+        }
+        errors
     }
 
     /// The examples `[example, feature]` with the given coordinates along the first components, `[example, component]`; not clipped.

@@ -340,8 +340,7 @@ unsafe fn multiply_part(
     });
 }
 
-/// [`multiply_part`] to an output whose rows begin `stride` apart, of factors as they lie. The innermost loop copies a second factor
-/// whose columns do not fill whole vectors: for few rows, only of those that are left over.
+/// [`multiply_part`] to an output whose rows begin `stride` apart, of factors as they lie.
 ///
 /// # Safety
 /// As there.
@@ -354,15 +353,6 @@ unsafe fn multiply_lying(
     b: Matrix<'_>,
     columns: Range<usize>,
 ) {
-    let num_ragged = columns.len() % LANES;
-    if num_ragged > 0 && columns.len() > LANES && rows.len() <= WORTH_PACKING {
-        let middle = columns.end - num_ragged;
-        // SAFETY: both parts of the columns lie within the factor, and the output of the second behind that of the first.
-        return unsafe {
-            multiply_lying(output, stride, [kept, factor], a, rows.clone(), b, columns.start..middle);
-            multiply_lying(output.add(middle - columns.start), stride, [kept, factor], a, rows, b, middle..columns.end);
-        };
-    }
     // A setting of the whole process, which decides about time only: what is added to what does not depend on it.
     let conflicts = b.row_stride.is_multiple_of(1024);
     gemm::set_lhs_packing_threshold_single_thread(if conflicts { WORTH_PACKING_AGAINST_CONFLICTS } else { WORTH_PACKING });
