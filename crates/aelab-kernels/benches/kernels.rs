@@ -59,6 +59,36 @@ fn dense_layers(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Rectangles of other numbers in images of 28 x 28 zeros: of differing size, so that half of all numbers are zero.
+fn images(num: usize, device: &Device) -> Tensor<2> {
+    let value = |index: usize| {
+        let (example, row, column) = (index / 784, index / 28 % 28, index % 28);
+        let (height, width) = (7 + example * 37 % 8, 7 + example * 53 % 8);
+        if row.abs_diff(14) < height && column.abs_diff(14) < width { 0.1 + (index * 31 % 97) as f32 / 100.0 } else { 0.0 }
+    };
+    Tensor::from_data(TensorData::new((0..num * 784).map(value).collect(), [num, 784]), device)
+}
+
+/// First layers, which need no gradient by their input.
+fn first_layers(criterion: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let mut group = criterion.benchmark_group("first");
+    for batch_size in BATCH_SIZES {
+        let weight = tensor([784, 400], &device).require_grad();
+        let bias = tensor([400], &device).require_grad();
+        for (x, name) in [(images(batch_size, &device), "images"), (tensor([batch_size, 784], &device), "no zeros")] {
+            let shape = format!("{name} {batch_size}x784x400");
+            group.bench_function(BenchmarkId::new("kernel", &shape), |bencher| {
+                bencher.iter(|| dense(x.clone(), weight.clone(), Some(bias.clone()), Activation::Relu, false).sum().backward());
+            });
+            group.bench_function(BenchmarkId::new("plain", &shape), |bencher| {
+                bencher.iter(|| plain(Activation::Relu, linear(x.clone(), weight.clone(), Some(bias.clone()))).sum().backward());
+            });
+        }
+    }
+    group.finish();
+}
+
 fn tied_layers(criterion: &mut Criterion) {
     let device = Device::flex().autodiff();
     let mut group = criterion.benchmark_group("tied");
@@ -285,5 +315,5 @@ fn recurrent_layers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(kernels, dense_layers, tied_layers, convolutions, losses, codes, pooling, recurrent_layers, optimizers);
+criterion_group!(kernels, dense_layers, first_layers, tied_layers, convolutions, losses, codes, pooling, recurrent_layers, optimizers);
 criterion_main!(kernels);

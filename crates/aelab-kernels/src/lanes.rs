@@ -17,6 +17,8 @@ pub(crate) trait Lanes: Copy {
     /// `self + a b`.
     fn add_product(self, a: Self, b: Self) -> Self;
     fn store(self, to: &mut [f32; LANES]);
+    /// A bit for each, the first in the lowest: whether it is not zero.
+    fn are_not_zero(self) -> u16;
 }
 
 impl Lanes for [f32; LANES] {
@@ -45,6 +47,11 @@ impl Lanes for [f32; LANES] {
     fn store(self, to: &mut [f32; LANES]) {
         *to = self;
     }
+
+    #[inline(always)]
+    fn are_not_zero(self) -> u16 {
+        self.iter().rev().fold(0, |bits, value| bits << 1 | u16::from(*value != 0.0))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -53,8 +60,9 @@ pub(crate) use x86::Pair;
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _CMP_NEQ_UQ, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_storeu_ps,
     };
 
     use super::{LANES, Lanes};
@@ -86,6 +94,12 @@ mod x86 {
         fn store(self, to: &mut [f32; LANES]) {
             // SAFETY: the array has room for the 16 numbers that are written; see above.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) }
+        }
+
+        #[inline(always)]
+        fn are_not_zero(self) -> u16 {
+            // SAFETY: see above.
+            unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(self, _mm512_setzero_ps()) }
         }
     }
 
@@ -124,6 +138,13 @@ mod x86 {
                 _mm256_storeu_ps(to.as_mut_ptr(), self.0);
                 _mm256_storeu_ps(to.as_mut_ptr().add(8), self.1);
             }
+        }
+
+        #[inline(always)]
+        fn are_not_zero(self) -> u16 {
+            // SAFETY: see above.
+            let bits = |half| unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(half, _mm256_setzero_ps())) };
+            (bits(self.0) | bits(self.1) << 8) as u16
         }
     }
 }

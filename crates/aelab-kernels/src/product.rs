@@ -1,11 +1,14 @@
 //! Matrix products in single precision.
 
+mod zeros;
+
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::map::{has_fast_transpose, transpose_to};
 use crate::team;
+use zeros::Groups;
 
 /// A matrix by its numbers and the distance between neighbours of a column and of a row.
 #[derive(Clone, Copy)]
@@ -73,15 +76,21 @@ pub(crate) type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
 
 /// `a b`, one row after the other.
 pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    let mut output = new_output(a, b);
-    products_into(&mut [Job::new(a, b, &mut output, None)]);
-    settled(output, a, b)
+    product_finished(a, b, None)
 }
 
 /// `a b`, each row of each tile passed to `finish` while it is in the nearest cache.
 pub(crate) fn product_with(a: Matrix<'_>, b: Matrix<'_>, finish: Finish<'_>) -> Vec<f32> {
+    product_finished(a, b, Some(finish))
+}
+
+fn product_finished(a: Matrix<'_>, b: Matrix<'_>, finish: Option<Finish<'_>>) -> Vec<f32> {
     let mut output = new_output(a, b);
-    products_into(&mut [Job::new(a, b, &mut output, Some(finish))]);
+    match Groups::of(a, b) {
+        // SAFETY: `new_output` has made room for the product, which nobody else knows of.
+        Some(groups) => unsafe { groups.multiply(b, output.as_mut_ptr(), finish) },
+        None => products_into(&mut [Job::new(a, b, &mut output, finish)]),
+    }
     settled(output, a, b)
 }
 
