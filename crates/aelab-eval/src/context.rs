@@ -5,10 +5,12 @@ use std::path::Path;
 
 use aelab_core::{Batch, Examples, Progress, Pulse, StateError, TrainedModel};
 use burn::tensor::{Device, Tensor};
+use sha2::{Digest, Sha256};
 
+use crate::baseline_cache::hash_values;
 use crate::codes::{Codes, Told};
 use crate::evaluation::linear_probe::Probe;
-use crate::pass::{Draw, Rows, chunk_rows, has_mask, to_labels};
+use crate::pass::{Draw, Rows, chunk_rows, for_each_batch, has_mask, to_labels};
 use crate::{EvaluationError, MAX_PCA_SIDE, Moments, Pca, pca_cache};
 
 /// A trained model, its data and the settings of the measurement.
@@ -62,6 +64,7 @@ pub struct Memo {
     told_test_codes: OnceCell<Codes>,
     /// Linear classifiers, by what they were fitted on.
     pub(crate) probes: RefCell<Vec<(String, Probe)>>,
+    test_digest: OnceCell<[u8; 32]>,
     test_shows_training_values: OnceCell<bool>,
     /// Whether some evaluation has said so.
     has_said_so: Cell<bool>,
@@ -88,6 +91,23 @@ impl EvaluationContext<'_> {
         }
         let moments = Moments::of(self.train, Draw::Train.stream(self.seed))?;
         Ok(self.memo.moments.get_or_init(|| moments))
+    }
+
+    /// A digest of the test split as evaluations see it: its values, and which of them were observed.
+    pub(crate) fn test_digest(&self) -> Result<[u8; 32], EvaluationError> {
+        if let Some(digest) = self.memo.test_digest.get() {
+            return Ok(*digest);
+        }
+        let mut hash = Sha256::new();
+        for_each_batch(self.test, Draw::Test.stream(self.seed), chunk_rows(self.test.spec().num_features()), |rows| {
+            self.beat()?;
+            for values in [Some(&rows.values), rows.mask.as_ref()] {
+                hash.update((values.map_or(0, Vec::len) as u64).to_le_bytes());
+                hash_values(&mut hash, values.map_or(&[], Vec::as_slice));
+            }
+            Ok(())
+        })?;
+        Ok(*self.memo.test_digest.get_or_init(|| hash.finalize().into()))
     }
 
     /// What PCA of the model's code size is called in a picture.

@@ -40,7 +40,7 @@ pub use context::{EvaluationContext, Memo};
 pub use error::EvaluationError;
 pub use metric::agreement::{adjusted_rand_index, normalized_mutual_information};
 pub use metric::auroc::{Interval, auroc, auroc_interval};
-pub use metric::bce::{bce, cross_entropy_of_probabilities};
+pub use metric::bce::{bce, cross_entropy_of_logarithms};
 pub use metric::class_balance::{class_entropy, mode_coverage};
 pub use metric::data_copying::{copied_share, copying_probability, copying_score, copying_threshold};
 pub use metric::dci::{Dci, completeness, disentanglement};

@@ -1,5 +1,7 @@
 //! One source of each kernel, compiled for several instruction sets, the best of which is chosen when the program runs.
 
+use std::sync::OnceLock;
+
 /// The instruction sets that kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -14,13 +16,18 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The best that this machine has. The look-up is cached by the standard library.
+    /// The best that this machine has, looked up once: kernels ask for it at every row.
     #[inline]
     pub(crate) fn detect() -> Self {
         #[cfg(test)]
         if let Some(isa) = tests::FORCED.get() {
             return isa;
         }
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(Self::look_up)
+    }
+
+    fn look_up() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;

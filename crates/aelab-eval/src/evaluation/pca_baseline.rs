@@ -4,6 +4,7 @@ use aelab_core::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline_cache::cached_measurements;
 use crate::metric::errors::{ReconstructionErrors, applicable};
 use crate::pass::{Draw, chunk_rows, for_each_batch};
 use crate::registry::Measure;
@@ -37,13 +38,19 @@ impl Measure for PcaBaseline {
             return Ok(Outcome { warnings, ..Outcome::default() });
         }
         let data = context.test.spec();
-        let (pca, warnings) = context.pca(Self::NAME)?;
-        let mut errors = ReconstructionErrors::new(data);
-        for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |rows| {
-            context.beat()?;
-            errors.push(&rows.values, &pca.reconstruct(&rows.values, context.code_size), rows.mask.as_deref());
-            Ok(())
+        let mut warnings = Vec::new();
+        let what = format!("{} components", context.code_size);
+        let measurements = cached_measurements(context, Self::NAME, &what, METRICS, || {
+            let (pca, of_cache) = context.pca(Self::NAME)?;
+            warnings.clone_from(of_cache);
+            let mut errors = ReconstructionErrors::new(data);
+            for_each_batch(context.test, Draw::Test.stream(context.seed), chunk_rows(data.num_features()), |rows| {
+                context.beat()?;
+                errors.push(&rows.values, &pca.reconstruct(&rows.values, context.code_size), rows.mask.as_deref());
+                Ok(())
+            })?;
+            errors.measurements("pca_", METRICS)
         })?;
-        Ok(Outcome { measurements: errors.measurements("pca_", METRICS)?, warnings: warnings.clone(), ..Outcome::default() })
+        Ok(Outcome { measurements, warnings, ..Outcome::default() })
     }
 }

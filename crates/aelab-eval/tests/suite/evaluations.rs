@@ -378,17 +378,50 @@ fn whatever_is_measured_is_listed_and_announced() {
 
 #[test]
 fn a_shared_cache_gives_the_same_numbers_and_knows_other_data() {
+    // The mean is kept as what was measured of it, PCA also by itself.
+    for (baseline, num_files) in [("mean_baseline", 1), ("pca_baseline", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let num_stored = || std::fs::read_dir(folder.path()).unwrap().count();
+        let mut setting = images(Fixed::new(1.0, 5, 144));
+        let fresh = setting.values(baseline);
+        setting.cache = Some(folder.path().to_owned());
+        assert_eq!(setting.values(baseline), fresh);
+        assert_eq!(setting.values(baseline), fresh);
+        assert_eq!(num_stored(), num_files);
+        // Other splits of the data have the same checksum.
+        let train = setting.train.values.clone();
+        setting.train.values.truncate(50 * 144);
+        let of_fewer = setting.values(baseline);
+        assert_ne!(of_fewer, fresh);
+        assert_eq!(num_stored(), 2 * num_files);
+        setting.train.values = train;
+        let num = setting.test.values.len();
+        setting.test.values.truncate(num - 144);
+        let of_other_test = setting.values(baseline);
+        assert!(of_other_test != fresh && of_other_test != of_fewer);
+        assert_eq!(num_stored(), 2 * num_files + 1, "the same PCA, measured on other examples");
+        setting.cache = None;
+        assert_eq!(setting.values(baseline), of_other_test);
+    }
+}
+
+#[test]
+fn what_a_baseline_reaches_is_measured_once_for_all_trials_of_a_code_size() {
     let folder = tempfile::tempdir().unwrap();
-    let mut setting = images(Fixed::new(1.0, 5, 144));
-    let fresh = setting.values("pca_baseline");
-    setting.cache = Some(folder.path().to_owned());
-    assert_eq!(setting.values("pca_baseline"), fresh);
-    assert_eq!(setting.values("pca_baseline"), fresh);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    // Another split of the data has the same checksum.
-    setting.train.values.truncate(50 * 144);
-    assert_ne!(setting.values("pca_baseline"), fresh);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    let setting = |code_size| Setting { cache: Some(folder.path().to_owned()), ..images(Fixed::new(1.0, code_size, 144)) };
+    let fresh = setting(5).values("pca_baseline");
+    let stored =
+        || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "json");
+    // A mark that would not be there if it were measured again.
+    let path = stored().next().unwrap();
+    let marked = std::fs::read_to_string(&path).unwrap().replace(&format!("{}", fresh["pca_sse"]), "12.5");
+    std::fs::write(&path, &marked).unwrap();
+    assert_eq!(setting(5).values("pca_baseline")["pca_sse"], 12.5);
+    assert_ne!(setting(6).values("pca_baseline")["pca_sse"], 12.5);
+    assert_eq!(stored().count(), 2);
+    // Half of a file is as good as none.
+    std::fs::write(&path, &marked[..marked.len() / 2]).unwrap();
+    assert_eq!(setting(5).values("pca_baseline"), fresh);
 }
 
 #[test]

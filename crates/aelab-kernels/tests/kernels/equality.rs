@@ -115,6 +115,25 @@ fn compare_dense(seed: u64, [batch, input, output]: [usize; 3], activation: Acti
     }
 }
 
+/// A first layer: data with zeros, without a gradient.
+fn compare_first_layer(seed: u64, [batch, input, output]: [usize; 3]) {
+    let device = Device::flex().autodiff();
+    let in_block = |index: usize| (index / input / 6 + index % input / 9).is_multiple_of(3);
+    let data = values(seed, batch * input, 1.0).into_iter().enumerate().map(|(index, value)| if in_block(index) { value } else { 0.0 });
+    let x = Tensor::<2>::from_data(TensorData::new(data.collect::<Vec<f32>>(), [batch, input]), &device);
+    let [weight, upstream] = [leaf(seed + 1, [input, output], 1.0, &device), leaf(seed + 2, [batch, output], 1.0, &device).detach()];
+    let b = leaf(seed + 3, [output], 1.0, &device);
+    let run = |y: Tensor<2>| {
+        let gradients = (y.clone() * upstream.clone()).sum().backward();
+        [numbers(y), numbers(weight.grad(&gradients).unwrap()), numbers(b.grad(&gradients).unwrap())]
+    };
+    let found = run(dense(x.clone(), weight.clone(), Some(b.clone()), Activation::Tanh, false));
+    let expected = run((x.matmul(weight.clone()) + b.clone().unsqueeze()).tanh());
+    for ((found, expected), what) in found.into_iter().zip(expected).zip(["value", "gradient by the weight", "gradient by the bias"]) {
+        assert_close(found, expected, &format!("{batch}x{input}x{output}: {what}"));
+    }
+}
+
 /// Few channels, which are summed over patches, or whole vectors of them, which are not; the last are more than one strip.
 fn channels() -> impl Strategy<Value = usize> {
     prop_oneof![1_usize..5, prop_oneof![Just(16_usize), Just(32), Just(48), Just(64), Just(80)]]
@@ -129,6 +148,11 @@ proptest! {
         bias: bool, transposed: bool, turned_view: bool,
     ) {
         compare_dense(seed, [batch, input, output], ACTIVATIONS[which], bias, transposed, turned_view);
+    }
+
+    #[test]
+    fn a_first_layer_of_data_with_zeros_is_the_plain_expression(seed in any::<u32>(), batch in 1_usize..150, input in 1_usize..300, output in 1_usize..260) {
+        compare_first_layer(u64::from(seed), [batch, input, output]);
     }
 
     #[test]
