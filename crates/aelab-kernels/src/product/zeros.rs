@@ -89,10 +89,10 @@ impl<'a> Groups<'a> {
             }
             let Some(finish) = finish else { return };
             for row in &self.order[groups.start * ROWS..self.order.len().min(groups.end * ROWS)] {
-                let row = *row as usize;
+                let (row, width) = (*row as usize, columns[1] - columns[0]);
+                let first = row * b.columns + columns[0];
                 // SAFETY: a row of this tile, just written.
-                let numbers =
-                    unsafe { std::slice::from_raw_parts_mut(output.get().add(row * b.columns + columns[0]), columns[1] - columns[0]) };
+                let numbers = unsafe { std::slice::from_raw_parts_mut(output.get().add(first), width) };
                 finish(row, columns[0], numbers);
             }
         };
