@@ -17,7 +17,7 @@ pub fn bce(x: &[f32], logits: &[f32], num_features: usize) -> f64 {
 }
 
 /// Cross-entropy of one example from the logarithms of probabilities that lie strictly between 0 and 1, `[ln p_j, ln(1 - p_j)]`:
-/// `-sum_j x_j ln p_j + (1 - x_j) ln(1 - p_j)`, in nats.
+/// `-sum_j x_j ln p_j + (1 - x_j) ln(1 - p_j)`, in nats. `x`, `logarithms`: `[feature]`, as many of both.
 pub fn cross_entropy_of_logarithms<'a>(x: impl IntoIterator<Item = &'a f32>, logarithms: impl IntoIterator<Item = &'a [f64; 2]>) -> f64 {
     -x.into_iter().zip(logarithms).map(|(&x, [of_one, of_zero])| f64::from(x) * of_one + (1.0 - f64::from(x)) * of_zero).sum::<f64>()
 }
